@@ -1,2 +1,35 @@
-//! Placeholder.
-fn main() {}
+//! The `portkeep` command.
+
+mod cli;
+mod clock;
+mod commands;
+mod failure;
+mod holding;
+mod port_state;
+mod ports_argument;
+mod reservation_document;
+mod run;
+mod sockets;
+mod table;
+mod users;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::failure::{Failure, REFUSED};
+
+fn main() -> ExitCode {
+    // Wrong usage ends here, with exit code 2.
+    let cli = Cli::parse();
+    cli.locations.export();
+    match cli.command.execute() {
+        Ok(code) => code,
+        Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            Failure::from(&error).print();
+            ExitCode::from(REFUSED)
+        }
+    }
+}

@@ -1,1 +1,171 @@
-//! Placeholder.
+//! Reserve TCP and UDP ports on Linux: from then on nobody else on the machine can take them, neither
+//! by an explicit bind nor by chance as an automatic port, until the process that reserved them lets
+//! go or ends, however it ends.
+//!
+//! The kernel enforces that through Portkeep's kernel part, which root installs once per boot with
+//! `portkeep enable`; after that nobody needs a privilege.
+//! This crate does not install the kernel part, keeps no ports over a reboot, and is no firewall: who
+//! may talk to a port is not its business.
+//!
+//! # A short tour
+//!
+//! [`Reservation::builder`] asks for ports, of Portkeep's choice or of yours. The sockets that are
+//! to use them are opened by the reservation:
+//!
+//! ```no_run
+//! use std::net::Ipv4Addr;
+//! use portkeep::Reservation;
+//!
+//! // An RTP session: an even port for the media, the next one for RTCP.
+//! let ports = Reservation::builder().udp().count(2).align(2).acquire()?;
+//! let rtp = ports.udp_socket(Ipv4Addr::UNSPECIFIED, Some(ports.start()))?;
+//! let rtcp = ports.udp_socket(Ipv4Addr::UNSPECIFIED, Some(ports.end()))?;
+//! # Ok::<(), portkeep::Error>(())
+//! ```
+//!
+//! Sockets that come from elsewhere are [associated](Reservation::associate) before they are bound.
+//! Where the code that binds is not yours, [`Consumers::PROCESS`] lets the whole process bind, and
+//! [`Consumers::TREE`] the programs it starts too:
+//!
+//! ```no_run
+//! use std::process::Command;
+//! use portkeep::{Consumers, Reservation};
+//!
+//! let port = Reservation::builder().consumers(Consumers::TREE).acquire()?;
+//! let status = Command::new("pytest").env("PORT", port.start().to_string()).status()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`list()`] shows the reservations of everybody, [`version()`] whether the kernel part is there.
+//! - A service hands its ports to its successor with [`Reservation::sockets`] and
+//!   [`Reservation::claim`], without a moment in which they are free.
+//! - [`sockopt`] has the socket options themselves, [`abi`] their layout for other bindings.
+//!
+//! A reservation is of the network namespace of the thread that makes it, and covers IPv4 and IPv6.
+//!
+//! # Errors
+//!
+//! Every refusal is an [`Error`]. It says which port and who is in the way, and what to do next;
+//! [`Error::kind`] is for programs, [`Error::errno`] for those that pass it on:
+//!
+//! ```no_run
+//! use portkeep::{ErrorKind, Reservation};
+//!
+//! match Reservation::builder().port(61000).acquire() {
+//!     Ok(reservation) => println!("got {}/tcp", reservation.start()),
+//!     Err(error) if error.kind() == ErrorKind::NotEnabled => println!("doing without"),
+//!     Err(error) => {
+//!         // port 61000/tcp is reserved by process 1234 (postgres), user 1000
+//!         eprintln!("{error}");
+//!         if let Some(hint) = error.hint() {
+//!             eprintln!("Hint: {hint}");
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! # Threads and fork
+//!
+//! A [`Reservation`] may be used from several threads at once; it belongs to the process, not to the
+//! thread. The network namespace is the thread's, so after `setns(2)` a socket of another namespace
+//! cannot be associated ([`ErrorKind::UnknownToken`]).
+//!
+//! A reservation ends with the *last* close of its acquiring socket. All descriptors are closed on
+//! exec, so a program that is started does not keep it. A child of `fork(2)` that executes nothing
+//! has a copy and does keep it, also after the parent has dropped its own; such a child should drop
+//! the [`Reservation`], or the parent should end it with [`Reservation::release`], which holds
+//! whoever has copies. The child does not own the reservation: until it [claims](Reservation::claim)
+//! it, it can neither associate sockets nor release.
+//!
+//! # With tokio
+//!
+//! The sockets are those of the standard library, and tokio takes them once they do not block:
+//!
+//! ```no_run
+//! use std::net::Ipv6Addr;
+//! use portkeep::Reservation;
+//!
+//! async fn serve(ports: &Reservation) -> Result<(), Box<dyn std::error::Error>> {
+//!     let listener = ports.tcp_listener(Ipv6Addr::UNSPECIFIED, None)?;
+//!     listener.set_nonblocking(true)?;
+//!     let listener = tokio::net::TcpListener::from_std(listener)?;
+//!     loop {
+//!         let (connection, peer) = listener.accept().await?;
+//!         println!("{peer} on {}", connection.local_addr()?);
+//!     }
+//! }
+//! ```
+//!
+//! Acquiring and opening take microseconds and wait for nobody, so they need no `spawn_blocking`.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("portkeep is for Linux: it speaks to a kernel part made of BPF programs");
+
+pub mod abi;
+mod acquire;
+pub mod bpffs;
+mod claim;
+mod conflict;
+mod consumers;
+mod error;
+mod list;
+mod netns;
+mod port_range;
+mod protocol;
+mod refusal;
+mod reservation;
+pub mod sockopt;
+mod sys;
+mod token;
+
+pub use crate::acquire::Acquire;
+pub use crate::claim::ClaimError;
+pub use crate::conflict::{Conflict, ConflictKind};
+pub use crate::consumers::Consumers;
+pub use crate::error::{Error, ErrorKind};
+pub use crate::list::{Entry, Owner, list};
+pub use crate::netns::netns_cookie;
+pub use crate::port_range::{ParseError, PortRange};
+pub use crate::protocol::Protocol;
+pub use crate::reservation::Reservation;
+pub use crate::token::Token;
+
+/// The version of the kernel ABI that answers this process.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotEnabled`] if the kernel part is not there, or does not serve this process's
+/// cgroup; [`ErrorKind::Io`] if no socket can be made.
+pub fn version() -> Result<u32, Error> {
+    sockopt::version(acquire::acquiring_socket(Protocol::Udp)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_in_agrees_whether_the_kernel_part_is_there() -> Result<(), Error> {
+        let acquired = Reservation::builder().tcp().udp().acquire();
+        match version() {
+            Ok(version) => {
+                assert!(version >= abi::PORTKEEP_ABI_VERSION);
+                assert_eq!(acquired?.count(), 1);
+            }
+            Err(error) => {
+                // The list may be within reach: that of a kernel part which serves other cgroups.
+                let refused = acquired.expect_err("refused");
+                for error in [error, refused].into_iter().chain(list().err()) {
+                    assert_eq!(error.kind(), ErrorKind::NotEnabled, "{error}");
+                    assert_eq!(error.errno(), Some(libc::ENOPROTOOPT));
+                    assert!(
+                        error
+                            .hint()
+                            .is_some_and(|hint| hint.contains("portkeep enable"))
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}

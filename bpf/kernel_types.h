@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's own structures, reduced to the fields read here. CO-RE relocates
+ * every access to the running kernel's layout, so order and size do not matter;
+ * names do. A type with a ___ suffix describes another kernel's shape of it.
+ */
+#ifndef PORTKEEP_KERNEL_TYPES_H
+#define PORTKEEP_KERNEL_TYPES_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#ifndef __weak
+#define __weak __attribute__((weak))
+#endif
+
+typedef __u8 bool;
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+
+struct user_namespace {
+	struct user_namespace *parent;
+	int level;
+	kuid_t owner;
+};
+
+struct cred {
+	kuid_t uid;
+	kuid_t euid;
+	struct {
+		__u64 val;
+	} cap_effective;
+	struct user_namespace *user_ns;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	__u64 start_boottime;
+	const struct cred *cred;
+	char comm[16];
+};
+
+struct ns_common {
+	refcount_t __ns_ref;
+};
+
+/* Up to Linux 6.17. */
+struct ns_common___count {
+	refcount_t count;
+};
+
+/* Since Linux 6.8 one word, the low end of the range in its low half. */
+struct local_ports {
+	__u32 range;
+};
+
+struct local_ports___array {
+	int range[2];
+};
+
+struct inet_hashinfo {
+	struct inet_bind_hashbucket *bhash;
+	unsigned int bhash_size;
+};
+
+struct inet_timewait_death_row {
+	struct inet_hashinfo *hashinfo;
+};
+
+struct udp_table {
+	struct udp_hslot *hash;
+	unsigned int mask;
+};
+
+struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
+	struct udp_table *udp_table;
+	struct local_ports ip_local_ports;
+	unsigned long *sysctl_local_reserved_ports;
+	int sysctl_ip_prot_sock;
+};
+
+struct net {
+	struct user_namespace *user_ns;
+	struct ns_common ns;
+	__u32 hash_mix;
+	__u64 net_cookie;
+	struct netns_ipv4 ipv4;
+};
+
+struct sock_common {
+	volatile unsigned char skc_state;
+	unsigned char skc_reuse : 4;
+	struct hlist_node skc_bind_node;
+	possible_net_t skc_net;
+	struct {
+		long long counter;
+	} skc_cookie;
+	struct hlist_node skc_node;
+	__u16 skc_num;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	kuid_t sk_uid;
+};
+
+struct inet_bind_hashbucket {
+	struct hlist_head chain;
+};
+
+struct inet_bind_bucket {
+	possible_net_t ib_net;
+	unsigned short port;
+	struct hlist_node node;
+	struct hlist_head bhash2; /* since Linux 6.8 */
+};
+
+/* Up to Linux 6.7 the sockets hang from the bucket itself. */
+struct inet_bind_bucket___owners {
+	struct hlist_head owners;
+};
+
+struct inet_bind2_bucket {
+	struct hlist_node bhash_node;
+	struct hlist_head owners;
+};
+
+struct udp_hslot {
+	struct hlist_head head;
+};
+
+struct seq_file {
+	long long index;
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
+};
+
+#pragma clang attribute pop
+
+/*
+ * A function that is not static is verified once and by itself, with unknown
+ * arguments, instead of on every path that leads to it: what keeps programs of
+ * this size within the verifier's limit. In return it must check its pointers.
+ */
+#define __verified_alone __attribute__((noinline))
+
+#define TCP_TIME_WAIT 6 /* include/net/tcp_states.h */
+
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+/*
+ * Reading kernel memory. Through bpf_rdonly_cast (since Linux 6.2) a read is one
+ * instruction; without it, each goes through a helper. Both yield zero, not a
+ * fault, for an address that went bad, so a walk over lists that others change
+ * is safe, though it has to check what it found.
+ */
+#define kernel_object(type, address)                                              \
+	((struct type *)(bpf_ksym_exists(bpf_rdonly_cast) ?                       \
+				 bpf_rdonly_cast((void *)(address),               \
+						 bpf_core_type_id_kernel(struct type)) : \
+				 (void *)(address)))
+
+#define kernel_read(pointer, field)                                                     \
+	({                                                                              \
+		typeof((pointer)->field) value_;                                        \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                                   \
+			value_ = (pointer)->field;                                      \
+		else                                                                    \
+			bpf_core_read((void *)&value_, sizeof(value_), &(pointer)->field); \
+		value_;                                                                 \
+	})
+
+/*
+ * A pointer as a plain number, which may be stored and passed on. Negated twice
+ * it is the same address, and no longer a pointer in the verifier's books.
+ */
+static __always_inline __u64 address_of(const void *pointer)
+{
+	__u64 address = (__u64)pointer;
+
+	asm volatile("%0 = -%0" : "+r"(address));
+	asm volatile("%0 = -%0" : "+r"(address));
+	return address;
+}
+
+#endif /* PORTKEEP_KERNEL_TYPES_H */

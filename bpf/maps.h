@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The live truth: what is reserved, by whom, for how long. The maps are pinned
+ * and survive an upgrade of the programs, so a change of any layout here needs
+ * a new PORTKEEP_LAYOUT_VERSION; the installer refuses to mix two of them.
+ *
+ * Nothing is allocated ahead (BPF_F_NO_PREALLOC): an idle system pays for the
+ * hash heads only, 16 bytes for each of max_entries.
+ */
+#ifndef PORTKEEP_MAPS_H
+#define PORTKEEP_MAPS_H
+
+#include "kernel_types.h"
+#include "portkeep.h"
+
+#define PORTKEEP_LAYOUT_VERSION 1
+
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+
+enum portkeep_errno {
+	E2BIG = 7,
+	EACCES = 13,
+	EINVAL = 22,
+	ENOPROTOOPT = 92,
+	EOPNOTSUPP = 95,
+	EADDRINUSE = 98,
+	EADDRNOTAVAIL = 99,
+	ENOBUFS = 105,
+	EDQUOT = 122,
+};
+
+/* ---- settings: what the operator chose, written by the installer ---- */
+
+struct settings {
+	__u32 abi_version;
+	__u32 layout_version;
+	__u16 pool_start; /* where wildcard requests are served from, inclusive */
+	__u16 pool_end;
+	__u32 quota; /* ports an unprivileged user may hold */
+	/* What the installer did to the BPF file system, to undo it. */
+	__u32 mounted_bpffs;
+	__u32 opened_bpffs;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+/* ---- counters: shared by all calls, changed atomically ---- */
+
+struct counters {
+	__u64 sequence; /* of the last token */
+	__u32 next_port; /* where the next wildcard search starts */
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counters SEC(".maps");
+
+/* ---- port_chunks: two bitmaps a protocol and network namespace, in pieces ---- */
+
+/*
+ * 123 words are the most for which a chunk, with the 72 bytes that the kernel
+ * keeps beside a hash value of this key size, fills a 2 KiB slab object and not
+ * more. Nine chunks, 18 KiB, cover the port space; most namespaces need one.
+ */
+#define CHUNK_WORDS 123
+#define CHUNK_PORTS (CHUNK_WORDS * 64)
+
+struct port_chunk_key {
+	__u64 netns; /* cookie */
+	__u16 protocol;
+	__u16 index;
+	__u32 reserved;
+};
+
+struct port_chunk {
+	__u64 net; /* the namespace's struct net, to see when it has gone */
+	__u64 reserved[CHUNK_WORDS]; /* a bit a port */
+	__u64 first[CHUNK_WORDS]; /* set at the first port of each reservation */
+};
+
+_Static_assert(sizeof(struct port_chunk_key) == 16, "port_chunk_key has padding");
+_Static_assert(48 + sizeof(struct port_chunk_key) + sizeof(struct port_chunk) + 8 == 2048,
+	       "a chunk fills its slab object");
+
+/*
+ * 8192 chunks: two protocols, one or two chunks each, in some 2000 to 4000
+ * network namespaces at once. When there are more, acquire says ENOBUFS.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, struct port_chunk_key);
+	__type(value, struct port_chunk);
+} port_chunks SEC(".maps");
+
+/* What a new chunk is copied from: 2 KiB do not fit the stack. Always zero. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct port_chunk);
+} empty_chunk SEC(".maps");
+
+/* ---- reservations: one record each, found by its first port ---- */
+
+struct reservation_key {
+	__u64 netns; /* cookie */
+	__u16 protocol;
+	__u16 start; /* host order */
+	__u32 reserved;
+};
+
+/* A process is its id and its start: ids are used again, starts are not. */
+struct process {
+	__u64 started; /* CLOCK_BOOTTIME ns; 0: nobody */
+	__u32 pid; /* in the initial process namespace */
+	__u32 uid; /* in the initial user namespace */
+};
+
+#define NOT_CHARGED 0xffffffff /* the invalid user id */
+
+struct reservation {
+	/*
+	 * Held to end the reservation (token becomes 0, once) and to change its
+	 * owner, so that a claim can never write to a record that has ended and
+	 * whose memory serves another reservation by now.
+	 */
+	struct bpf_spin_lock lock;
+	__u16 start; /* host order */
+	__u16 count;
+	__u64 token;
+	struct process owner;
+	__u64 since; /* CLOCK_BOOTTIME ns */
+	__u64 acquirer; /* address of the acquiring socket, which lives longer */
+	__u64 socket_cookie; /* SO_COOKIE of that socket, 0 if it had none yet */
+	__u32 thread; /* that acquired */
+	__u32 charged_uid; /* whose quota it counts against */
+	__u32 flags; /* enum portkeep_flag */
+	__u32 next_port; /* where the next automatic choice in the block starts */
+	char command[16];
+};
+
+_Static_assert(sizeof(struct reservation_key) == 16, "reservation_key has padding");
+_Static_assert(sizeof(struct reservation) == 88, "reservation has padding");
+
+/*
+ * 32768 reservations: eight unprivileged users with one port in each, or the
+ * whole pool port by port in seven namespaces. A record takes 192 bytes.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 32768);
+	__type(key, struct reservation_key);
+	__type(value, struct reservation);
+} reservations SEC(".maps");
+
+/* ---- charges: ports held by each user that the quota counts ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u32); /* user id in the initial user namespace */
+	__type(value, __u32);
+} charges SEC(".maps");
+
+/* ---- sockets: what one socket did, gone with it ---- */
+
+struct socket_state {
+	__u64 associated; /* token, 0 if none */
+	struct portkeep_instance last; /* acquired, and by which thread */
+	__u32 last_thread;
+	__u16 lowest; /* everything acquired lies in lowest..highest; highest 0: nothing was */
+	__u16 highest;
+	struct portkeep_conflict conflict;
+};
+
+_Static_assert(sizeof(struct socket_state) == 56, "socket_state has padding");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_state);
+} sockets SEC(".maps");
+
+/* ---- access ---- */
+
+static __always_inline struct settings *the_settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline struct counters *the_counters(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+#endif /* PORTKEEP_MAPS_H */

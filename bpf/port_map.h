@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The bitmaps: which ports are reserved, and where each reservation starts.
+ *
+ * A block is marked word by word with atomic operations and taken back when a
+ * bit was set already, so no lock is held and no interrupt waits, however big
+ * the block. Two overlapping acquires can both be refused that way; never both
+ * granted.
+ *
+ * A chunk is never deleted while its namespace lives: somebody may be about to
+ * set a bit in it. Chunks of namespaces that have gone are dropped when the next
+ * chunk is made.
+ */
+#ifndef PORTKEEP_PORT_MAP_H
+#define PORTKEEP_PORT_MAP_H
+
+#include "port_space.h"
+
+/*
+ * The word of a chunk's bitmap, by its number in the port space. The verifier
+ * does not know the range of a remainder, hence the bound that always holds.
+ */
+#define chunk_word(chunk, bitmap, word)                \
+	({                                             \
+		__u32 index_ = (word) % CHUNK_WORDS;   \
+		barrier_var(index_);                   \
+		if (index_ >= CHUNK_WORDS)             \
+			index_ = 0;                    \
+		&(chunk)->bitmap[index_];              \
+	})
+
+static __always_inline struct port_chunk *find_chunk(__u64 netns, __u16 protocol, __u32 word)
+{
+	struct port_chunk_key key = {
+		.netns = netns,
+		.protocol = protocol,
+		.index = word / CHUNK_WORDS,
+	};
+
+	return bpf_map_lookup_elem(&port_chunks, &key);
+}
+
+static long drop_if_namespace_gone(void *map, struct port_chunk_key *key,
+				   struct port_chunk *chunk, void *unused)
+{
+	struct net *net = kernel_object(net, chunk->net);
+	int references = 1;
+
+	if (bpf_core_field_exists(net->ns.__ns_ref)) {
+		references = kernel_read(net, ns.__ns_ref.refs.counter);
+	} else {
+		struct ns_common___count *ns = (void *)&net->ns;
+
+		if (bpf_core_field_exists(ns->count))
+			bpf_core_read(&references, sizeof(references), &ns->count.refs.counter);
+	}
+	/* Memory of a namespace that has gone may hold another one by now. */
+	if (references <= 0 || kernel_read(net, net_cookie) != key->netns)
+		bpf_map_delete_elem(map, key);
+	return 0;
+}
+
+static __always_inline struct port_chunk *make_chunk(const struct port_space *space, __u32 word)
+{
+	struct port_chunk_key key = {};
+	struct port_chunk *chunk;
+	__u32 zero = 0;
+	void *empty;
+
+	key.netns = space->netns;
+	key.protocol = space->protocol;
+	key.index = word / CHUNK_WORDS;
+	chunk = bpf_map_lookup_elem(&port_chunks, &key);
+	if (chunk)
+		return chunk;
+	bpf_for_each_map_elem(&port_chunks, drop_if_namespace_gone, NULL, 0);
+	empty = bpf_map_lookup_elem(&empty_chunk, &zero);
+	if (!empty)
+		return NULL;
+	/* Another CPU may make it first; then its chunk is the chunk. */
+	bpf_map_update_elem(&port_chunks, &key, empty, BPF_NOEXIST);
+	chunk = bpf_map_lookup_elem(&port_chunks, &key);
+	if (chunk)
+		chunk->net = space->net;
+	return chunk;
+}
+
+static __always_inline bool is_reserved(__u64 netns, __u16 protocol, __u32 port)
+{
+	__u32 word = port / 64;
+	struct port_chunk *chunk = find_chunk(netns, protocol, word);
+
+	return chunk && (*chunk_word(chunk, reserved, word) >> (port % 64) & 1);
+}
+
+struct marking {
+	const struct port_space *space;
+	__u32 first;
+	__u32 last;
+	__u32 taken; /* a port of the block that was marked already, 0 if none was */
+	bool no_memory;
+};
+
+static long mark_word(__u32 index, struct marking *marking)
+{
+	__u32 word = marking->first / 64 + index;
+	__u64 mask = word_mask(word, marking->first, marking->last), before;
+	struct port_chunk *chunk = find_chunk(marking->space->netns, marking->space->protocol, word);
+
+	if (!chunk) {
+		chunk = make_chunk(marking->space, word);
+		if (!chunk) {
+			marking->no_memory = true;
+			return 1;
+		}
+	}
+	before = __sync_fetch_and_or(chunk_word(chunk, reserved, word), mask);
+	if (before & mask) {
+		__sync_fetch_and_and(chunk_word(chunk, reserved, word), ~(mask & ~before));
+		marking->taken = word * 64 + lowest_bit(before & mask);
+		return 1;
+	}
+	return 0;
+}
+
+struct unmarking {
+	__u64 netns;
+	__u32 first;
+	__u32 last;
+	__u16 protocol;
+};
+
+static long unmark_word(__u32 index, struct unmarking *unmarking)
+{
+	__u32 word = unmarking->first / 64 + index;
+	struct port_chunk *chunk = find_chunk(unmarking->netns, unmarking->protocol, word);
+
+	if (chunk)
+		__sync_fetch_and_and(chunk_word(chunk, reserved, word),
+				     ~word_mask(word, unmarking->first, unmarking->last));
+	return 0;
+}
+
+__verified_alone int unmark_block(__u64 netns, __u16 protocol, __u32 first, __u32 last)
+{
+	struct unmarking unmarking = {
+		.netns = netns,
+		.first = first,
+		.last = last,
+		.protocol = protocol,
+	};
+
+	bpf_loop(last / 64 - first / 64 + 1, unmark_word, &unmarking, 0);
+	return 0;
+}
+
+/* Marks all of first..last or nothing. 0 or an error; *taken as in marking. */
+__verified_alone int mark_block(const struct port_space *space, __u32 first, __u32 last,
+				 __u32 *taken)
+{
+	struct marking marking = { .space = space, .first = first, .last = last };
+	long words;
+
+	if (!space || !taken)
+		return -EINVAL;
+	words = bpf_loop(last / 64 - first / 64 + 1, mark_word, &marking, 0);
+	if (!marking.taken && !marking.no_memory)
+		return 0;
+	/* The word that stopped the loop took its own bits back. */
+	if (words > 1) {
+		__u32 end = (first / 64 + (__u32)words - 1) * 64 - 1;
+
+		unmark_block(space->netns, space->protocol, first, end);
+	}
+	*taken = marking.taken;
+	return marking.no_memory ? -ENOBUFS : -EADDRINUSE;
+}
+
+static __always_inline void mark_first(__u64 netns, __u16 protocol, __u32 port)
+{
+	__u32 word = port / 64;
+	struct port_chunk *chunk = find_chunk(netns, protocol, word);
+
+	if (chunk)
+		__sync_fetch_and_or(chunk_word(chunk, first, word), 1ULL << (port % 64));
+}
+
+static __always_inline void unmark_first(__u64 netns, __u16 protocol, __u32 port)
+{
+	__u32 word = port / 64;
+	struct port_chunk *chunk = find_chunk(netns, protocol, word);
+
+	if (chunk)
+		__sync_fetch_and_and(chunk_word(chunk, first, word), ~(1ULL << (port % 64)));
+}
+
+struct first_search {
+	__u64 netns;
+	__u32 port;
+	__u32 found;
+	__u16 protocol;
+};
+
+static long search_first(__u32 index, struct first_search *search)
+{
+	__u32 word = search->port / 64 - index;
+	struct port_chunk *chunk = find_chunk(search->netns, search->protocol, word);
+	__u64 firsts = chunk ? *chunk_word(chunk, first, word) & word_mask(word, 0, search->port) :
+			       0;
+
+	if (!firsts)
+		return 0;
+	search->found = word * 64 + highest_bit(firsts);
+	return 1;
+}
+
+/* The nearest start of a reservation at or below port, 0 if there is none. */
+__verified_alone __u32 first_at_or_below(__u64 netns, __u16 protocol, __u32 port)
+{
+	struct first_search search = { .netns = netns, .port = port, .protocol = protocol };
+
+	bpf_loop(port / 64 + 1, search_first, &search, 0);
+	return search.found;
+}
+
+#endif /* PORTKEEP_PORT_MAP_H */

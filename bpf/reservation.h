@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The records: finding a reservation by token or by port, and ending it.
+ *
+ * The order that leaves no window. Making: mark the ports, look for sockets,
+ * store the record, mark its first port. Ending: take the record's token, delete
+ * the record, unmark its first port, unmark the ports. At every instant a port
+ * that is reserved is marked, and a marked port without a record is refused to
+ * everybody.
+ */
+#ifndef PORTKEEP_RESERVATION_H
+#define PORTKEEP_RESERVATION_H
+
+#include "port_map.h"
+#include "quota.h"
+
+/*
+ * A token is a sequence number with the first port and the protocol below it:
+ * unique, never 0, and it leads to its record. It is no secret; what counts is
+ * who presents it.
+ */
+#define TOKEN_UDP (1ULL << 16)
+#define TOKEN_SEQUENCE_SHIFT 17
+
+static __always_inline __u64 make_token(__u64 sequence, __u16 protocol, __u16 start)
+{
+	return sequence << TOKEN_SEQUENCE_SHIFT | (protocol == IPPROTO_UDP ? TOKEN_UDP : 0) | start;
+}
+
+static __always_inline __u16 token_protocol(__u64 token)
+{
+	return token & TOKEN_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+}
+
+static __always_inline struct reservation *reservation_at(__u64 netns, __u16 protocol, __u16 start)
+{
+	struct reservation_key key = { .netns = netns, .protocol = protocol, .start = start };
+
+	return bpf_map_lookup_elem(&reservations, &key);
+}
+
+static __always_inline struct reservation *reservation_of(__u64 netns, __u64 token)
+{
+	struct reservation *reservation;
+
+	if (!token)
+		return NULL;
+	reservation = reservation_at(netns, token_protocol(token), (__u16)token);
+	return reservation && reservation->token == token ? reservation : NULL;
+}
+
+static __always_inline bool covers(const struct reservation *reservation, __u32 port)
+{
+	return port >= reservation->start && port < (__u32)reservation->start + reservation->count;
+}
+
+/* NULL also for a port of a reservation that is just being made or ended. */
+static __always_inline struct reservation *reservation_with(__u64 netns, __u16 protocol, __u32 port)
+{
+	__u32 start = first_at_or_below(netns, protocol, port);
+	struct reservation *reservation = start ? reservation_at(netns, protocol, start) : NULL;
+
+	return reservation && covers(reservation, port) ? reservation : NULL;
+}
+
+/* Whoever takes the token away ends the reservation; the others get EINVAL. */
+__verified_alone int end_reservation(__u64 netns, __u64 token)
+{
+	struct reservation_key key = {
+		.netns = netns,
+		.protocol = token_protocol(token),
+		.start = (__u16)token,
+	};
+	struct reservation *reservation = bpf_map_lookup_elem(&reservations, &key);
+	__u32 count, charged_uid;
+	bool ours;
+
+	if (!reservation)
+		return -EINVAL;
+	bpf_spin_lock(&reservation->lock);
+	ours = reservation->token == token;
+	if (ours)
+		reservation->token = 0;
+	count = reservation->count;
+	charged_uid = reservation->charged_uid;
+	bpf_spin_unlock(&reservation->lock);
+	if (!ours)
+		return -EINVAL;
+	bpf_map_delete_elem(&reservations, &key);
+	unmark_first(netns, key.protocol, key.start);
+	unmark_block(netns, key.protocol, key.start, key.start + count - 1);
+	uncharge(charged_uid, count);
+	return 0;
+}
+
+/*
+ * Visiting what one socket acquired: every reservation that starts between the
+ * lowest and the highest port it ever had is looked at. Usually that is one; it
+ * needs no list that a release through another socket would have to mend.
+ */
+struct acquired_visit {
+	__u64 netns;
+	__u64 acquirer;
+	__u64 firsts; /* of the word under way */
+	__u64 newest; /* token of the newest one acquired by thread */
+	__u32 word;
+	__u32 lowest;
+	__u32 highest;
+	__u32 thread;
+	__u16 protocol;
+	bool end; /* end them all, rather than find the newest */
+};
+
+static long visit_acquired(__u32 index, struct acquired_visit *visit)
+{
+	struct reservation *reservation;
+	__u32 bit;
+
+	if (!visit->firsts)
+		return 1;
+	bit = lowest_bit(visit->firsts);
+	visit->firsts &= visit->firsts - 1;
+	reservation = reservation_at(visit->netns, visit->protocol, visit->word * 64 + bit);
+	if (!reservation || reservation->acquirer != visit->acquirer)
+		return 0;
+	if (visit->end)
+		end_reservation(visit->netns, reservation->token);
+	else if (reservation->thread == visit->thread && reservation->token > visit->newest)
+		visit->newest = reservation->token;
+	return 0;
+}
+
+static long visit_acquired_word(__u32 index, struct acquired_visit *visit)
+{
+	struct port_chunk *chunk;
+
+	visit->word = visit->lowest / 64 + index;
+	chunk = find_chunk(visit->netns, visit->protocol, visit->word);
+	if (!chunk)
+		return 0;
+	visit->firsts = *chunk_word(chunk, first, visit->word) &
+			word_mask(visit->word, visit->lowest, visit->highest);
+	if (visit->firsts)
+		bpf_loop(64, visit_acquired, visit, 0);
+	return 0;
+}
+
+static __always_inline void visit_all_acquired(struct acquired_visit *visit)
+{
+	bpf_loop(visit->highest / 64 - visit->lowest / 64 + 1, visit_acquired_word, visit, 0);
+}
+
+#endif /* PORTKEEP_RESERVATION_H */

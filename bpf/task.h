@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Who is calling: process, ancestry, capabilities, and whose quota counts. */
+#ifndef PORTKEEP_TASK_H
+#define PORTKEEP_TASK_H
+
+#include "maps.h"
+
+#define CAP_NET_BIND_SERVICE 10
+#define CAP_NET_ADMIN 12
+
+/* User namespaces nest 32 deep at most (kernel/user_namespace.c). */
+#define USER_NAMESPACE_DEPTH 33
+
+/*
+ * How many generations a descendant may be away from the owner. The walk needs
+ * a bound; real process trees are far below it.
+ */
+#define ANCESTRY_DEPTH 4096
+
+static __always_inline struct process current_process(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct process process = {
+		.started = task->group_leader->start_boottime,
+		.pid = task->tgid,
+		.uid = (__u32)bpf_get_current_uid_gid(),
+	};
+
+	return process;
+}
+
+static __always_inline __u32 current_thread(void)
+{
+	return (__u32)bpf_get_current_pid_tgid();
+}
+
+static __always_inline bool current_is(const struct process *process)
+{
+	struct process current = current_process();
+
+	return current.pid == process->pid && current.started == process->started;
+}
+
+struct ancestry {
+	__u64 task; /* address */
+	struct process ancestor;
+	bool found;
+};
+
+static long visit_ancestor(__u32 generation, struct ancestry *ancestry)
+{
+	struct task_struct *task = kernel_object(task_struct, ancestry->task), *leader;
+	__u32 pid = kernel_read(task, tgid);
+
+	if (pid == ancestry->ancestor.pid) {
+		leader = kernel_object(task_struct, kernel_read(task, group_leader));
+		ancestry->found =
+			kernel_read(leader, start_boottime) == ancestry->ancestor.started;
+		return 1;
+	}
+	ancestry->task = address_of(kernel_read(task, real_parent));
+	return pid <= 1;
+}
+
+/* Whether the caller is the process or has it among its ancestors. */
+static __noinline bool current_descends_from(const struct process *process)
+{
+	struct ancestry ancestry = {
+		.task = address_of((void *)bpf_get_current_task_btf()),
+		.ancestor = *process,
+	};
+
+	bpf_loop(ANCESTRY_DEPTH, visit_ancestor, &ancestry, 0);
+	return ancestry.found;
+}
+
+/* What capable() means in the kernel: over the initial user namespace. */
+static __always_inline bool capable(int capability)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	const struct cred *cred = task->cred;
+
+	return cred->user_ns->level == 0 && (cred->cap_effective.val >> capability & 1);
+}
+
+/* ns_capable() of security/commoncap.c: over the user namespace at address. */
+__verified_alone bool capable_over(__u64 address, int capability)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	const struct cred *cred = task->cred;
+	struct user_namespace *own = cred->user_ns;
+	struct user_namespace *ns = kernel_object(user_namespace, address);
+
+	for (int depth = 0; depth < USER_NAMESPACE_DEPTH; depth++) {
+		struct user_namespace *parent;
+
+		if ((__u64)ns == (__u64)own)
+			return cred->cap_effective.val >> capability & 1;
+		if (kernel_read(ns, level) <= own->level)
+			return false;
+		parent = kernel_read(ns, parent);
+		if ((__u64)parent == (__u64)own &&
+		    kernel_read(ns, owner.val) == cred->euid.val)
+			return true;
+		ns = kernel_object(user_namespace, parent);
+	}
+	return false;
+}
+
+/*
+ * The user whose quota an acquire counts against. In a user namespace that is
+ * the user who made the outermost one: it may hold 65536 subordinate ids, and a
+ * quota for each would be no quota. Where root made it, for a container say,
+ * the ids inside were dealt out by root and count by themselves.
+ */
+__verified_alone __u32 accountable_user(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	const struct cred *cred = task->cred;
+	struct user_namespace *ns = cred->user_ns;
+
+	for (int depth = 0; depth < USER_NAMESPACE_DEPTH; depth++) {
+		if (ns->level == 0)
+			break;
+		if (ns->level == 1)
+			return ns->owner.val ? ns->owner.val : cred->uid.val;
+		ns = ns->parent;
+	}
+	return cred->uid.val;
+}
+
+#endif /* PORTKEEP_TASK_H */

@@ -1,0 +1,45 @@
+//! Points in time as people and programs read them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// A moment in the past.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    time: Timestamp,
+    age: Duration,
+}
+
+impl Moment {
+    pub fn before_now(age: Duration) -> Self {
+        let time = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
+        Self { time, age }
+    }
+
+    /// Local time, as in `2026-11-23 07:40:12`.
+    pub fn local(&self) -> String {
+        self.time
+            .to_zoned(TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    }
+
+    /// UTC as RFC 3339 has it, as in `2026-11-23T07:40:12Z`.
+    pub fn rfc3339(&self) -> String {
+        self.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// How long ago that was, in the largest unit that fits, as in `3 min ago`.
+    pub fn ago(&self) -> String {
+        let seconds = self.age.as_secs();
+        let (count, unit) = match seconds {
+            0..60 => (seconds, "s"),
+            60..3600 => (seconds / 60, "min"),
+            3600..86400 => (seconds / 3600, "h"),
+            _ => (seconds / 86400, "d"),
+        };
+        format!("{count} {unit} ago")
+    }
+}

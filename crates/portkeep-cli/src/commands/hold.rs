@@ -1,0 +1,50 @@
+//! `portkeep hold`: keep ports until interrupted.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args};
+use nix::sys::signal::{SigSet, Signal};
+use portkeep::{Consumers, Protocol};
+
+use crate::holding::Holding;
+use crate::ports_argument::{OPTIONS, PortsArgument};
+use crate::run::signals;
+
+/// Hold ports until interrupted, so that nobody can bind to them
+///
+/// Prints the ports, one line a range, as soon as they are held, and keeps them until it gets
+/// SIGINT, SIGTERM or SIGHUP. While it holds them no process can bind to them.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
+pub struct Hold {
+    #[command(flatten)]
+    ports: PortsArgument,
+}
+
+impl Hold {
+    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+        let ends = ending_signals();
+        // Blocked before the ports are held: once they are printed, a signal is an orderly end.
+        ends.thread_block().context("cannot block signals")?;
+        let holding = Holding::acquire(&self.ports, Consumers::ASSOCIATED)?;
+        let mut out = io::stdout().lock();
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for range in holding.ranges(protocol) {
+                writeln!(out, "{range}")?;
+            }
+        }
+        out.flush()?;
+        ends.wait().context("cannot wait for a signal")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The signals that end holding, without those our parent had us ignore, as nohup(1) does.
+fn ending_signals() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .filter(|signal| !signals::is_ignored(*signal))
+        .collect()
+}

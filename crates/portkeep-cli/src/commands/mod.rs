@@ -1,0 +1,6 @@
+//! One module for each command.
+
+pub mod hold;
+pub mod ls;
+pub mod run;
+pub mod why;

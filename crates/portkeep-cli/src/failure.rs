@@ -1,0 +1,75 @@
+//! What a refused command tells its user: the reason and what to do next.
+
+use std::io::{self, Write as _};
+
+use serde::{Deserialize, Serialize};
+
+/// The exit code of a command that was refused.
+pub const REFUSED: u8 = 1;
+
+/// An error of the command line itself that knows what to do next.
+#[derive(Debug)]
+pub struct Refusal {
+    pub message: String,
+    pub hint: String,
+    pub source: Option<portkeep::Error>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// An error put into words; unlike the error it can be sent to another process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Failure {
+    pub message: String,
+    pub hints: Vec<String>,
+}
+
+impl From<&anyhow::Error> for Failure {
+    fn from(error: &anyhow::Error) -> Self {
+        let hints = error.chain().filter_map(hint).collect();
+        Self {
+            message: format!("{error:#}"),
+            hints,
+        }
+    }
+}
+
+impl Failure {
+    /// Prints to standard error; if that is closed, as after a hang-up, there is nobody to tell.
+    pub fn print(&self) {
+        let mut err = io::stderr().lock();
+        let _ = writeln!(err, "portkeep: {}", self.message);
+        for hint in &self.hints {
+            let _ = writeln!(err, "Hint: {hint}");
+        }
+    }
+}
+
+fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        return Some(refusal.hint.clone());
+    }
+    if let Some(error) = error.downcast_ref::<portkeep_kernel::Error>() {
+        return error.hint().map(str::to_owned);
+    }
+    error.downcast_ref::<portkeep::Error>()?.hint()
+}
+
+/// Whether the reader of our output has gone, as in `portkeep ls | head -1`.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

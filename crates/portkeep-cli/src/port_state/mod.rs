@@ -1,0 +1,109 @@
+//! What is known about one port: who reserves it, who is bound to it, and what the kernel's
+//! settings say.
+
+mod settings;
+mod words;
+
+use std::collections::HashSet;
+
+use anyhow::Context as _;
+use portkeep::{Entry, ErrorKind, Protocol};
+
+pub use settings::Settings;
+
+use crate::sockets::{self, Processes, Socket};
+
+/// A port of this network namespace.
+#[derive(Debug)]
+pub struct PortState {
+    pub protocol: Protocol,
+    pub port: u16,
+    pub reservation: Option<Entry>,
+    /// Why the reservations cannot be known, such as that Portkeep is not enabled.
+    pub no_reservations: Option<portkeep::Error>,
+    pub sockets: Vec<Socket>,
+    pub processes: Processes,
+    /// Whether there can be sockets that the kernel does not show.
+    pub may_miss_sockets: bool,
+    pub settings: Settings,
+}
+
+/// What limits an answer, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caveat {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// The answer in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Reserved,
+    Bound,
+    Automatic,
+    Free,
+}
+
+impl Verdict {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Bound => "bound",
+            Self::Automatic => "automatic",
+            Self::Free => "free",
+        }
+    }
+}
+
+impl PortState {
+    pub fn of(protocol: Protocol, port: u16) -> anyhow::Result<Self> {
+        let (reservation, no_reservations) = match portkeep::list() {
+            Ok(entries) => (find(entries, protocol, port)?, None),
+            Err(error) if is_out_of_reach(error.kind()) => (None, Some(error)),
+            Err(error) => return Err(error.into()),
+        };
+        let sockets = sockets::bound_to(protocol, port)?;
+        let inodes: HashSet<u32> = sockets.iter().filter_map(|socket| socket.inode).collect();
+        let processes = Processes::with_sockets(&inodes)?;
+        let may_miss_sockets =
+            protocol == Protocol::Tcp && sockets.is_empty() && !sockets::shows_inactive()?;
+        let settings = Settings::read()?;
+        Ok(Self {
+            protocol,
+            port,
+            reservation,
+            no_reservations,
+            sockets,
+            processes,
+            may_miss_sockets,
+            settings,
+        })
+    }
+
+    /// Any socket counts as bound, also one in TIME_WAIT: a bind(2) may still meet it.
+    pub fn verdict(&self) -> Verdict {
+        if self.reservation.is_some() {
+            Verdict::Reserved
+        } else if !self.sockets.is_empty() {
+            Verdict::Bound
+        } else if self.settings.is_automatic(self.port) {
+            Verdict::Automatic
+        } else {
+            Verdict::Free
+        }
+    }
+}
+
+fn is_out_of_reach(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotEnabled | ErrorKind::ListUnavailable)
+}
+
+/// The reservation of a port in this network namespace; there is at most one.
+fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Option<Entry>> {
+    let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
+    Ok(entries.into_iter().find(|entry| {
+        entry.netns_cookie == namespace
+            && entry.range.protocol() == protocol
+            && entry.range.contains(port)
+    }))
+}

@@ -1,0 +1,206 @@
+//! A port's state in words.
+
+use crate::clock::Moment;
+use crate::port_state::{Caveat, PortState};
+use crate::sockets::{Process, Socket, State, command_line};
+use crate::users;
+
+impl PortState {
+    /// The state in whole sentences, one a line; details of a line are indented below it.
+    pub fn words(&self) -> Vec<String> {
+        let name = format!("{}/{}", self.port, self.protocol);
+        let mut lines = Vec::new();
+        lines.extend(self.reservation_words(&name));
+        if !self.sockets.is_empty() {
+            lines.push(format!("{name} is bound by:"));
+            lines.extend(self.socket_lines());
+        }
+        if lines.is_empty() {
+            lines.push(format!(
+                "{name} is free: nobody reserves it, no socket is bound to it."
+            ));
+        }
+        lines.extend(self.settings_words(&name));
+        lines
+    }
+
+    fn reservation_words(&self, name: &str) -> Vec<String> {
+        let Some(entry) = &self.reservation else {
+            return Vec::new();
+        };
+        let owner = &entry.owner;
+        let since = Moment::before_now(entry.age());
+        let block = if entry.range.count() == 1 {
+            String::new()
+        } else {
+            format!(", with all of {}", entry.range)
+        };
+        let mut lines = vec![format!(
+            "{name} is reserved by {}, since {} ({}){block}.",
+            process(owner.pid, &owner.command, owner.uid),
+            since.local(),
+            since.ago(),
+        )];
+        lines.extend(
+            command_line(owner.pid).map(|line| format!("  Its command line: {}", printable(&line))),
+        );
+        lines
+    }
+
+    fn socket_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for socket in &self.sockets {
+            let doing = doing(socket);
+            let owners = self.owners(socket);
+            if owners.is_empty() {
+                lines.push(format!("  {}: {doing}", self.ownerless(socket)));
+            }
+            for owner in owners {
+                let owner = process(owner.pid, &owner.command, owner.uid);
+                lines.push(format!("  {owner}: {doing}"));
+            }
+        }
+        // The connections of one server differ in the peer, so what is equal is SO_REUSEPORT's.
+        let mut counted: Vec<(String, usize)> = Vec::new();
+        for line in lines {
+            match counted.last_mut() {
+                Some((last, count)) if *last == line => *count += 1,
+                _ => counted.push((line, 1)),
+            }
+        }
+        let line = |(line, count)| match count {
+            1 => line,
+            _ => format!("{line} ({count} sockets)"),
+        };
+        counted.into_iter().map(line).collect()
+    }
+
+    /// The processes that have the socket open, as far as we were shown.
+    pub fn owners(&self, socket: &Socket) -> &[Process] {
+        socket
+            .inode
+            .map(|inode| self.processes.of_inode(inode))
+            .unwrap_or_default()
+    }
+
+    /// Whether the socket's processes are not to be seen by us.
+    pub fn is_hidden(&self, socket: &Socket) -> bool {
+        socket.inode.is_some() && self.owners(socket).is_empty() && self.processes.some_hidden()
+    }
+
+    fn ownerless(&self, socket: &Socket) -> String {
+        match (socket.inode, socket.state) {
+            (None, State::TimeWait) => "the kernel, for a minute after the connection".to_owned(),
+            (None, State::Connecting) => "the kernel, for a listener".to_owned(),
+            (None, _) => "the kernel, after its process closed it".to_owned(),
+            (Some(_), _) if self.processes.some_hidden() => {
+                format!(
+                    "a process that you may not see, user {}",
+                    users::name(socket.uid)
+                )
+            }
+            (Some(_), _) => {
+                let user = users::name(socket.uid);
+                format!("a socket with no process (kernel or in flight), user {user}")
+            }
+        }
+    }
+
+    fn settings_words(&self, name: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        let (low, high) = (
+            self.settings.automatic.start(),
+            self.settings.automatic.end(),
+        );
+        if self.settings.is_automatic(self.port) {
+            lines.push(if self.settings.is_protected(self.port) {
+                format!(
+                    "{name} is inside the automatic range {low}-{high}, but protected: \
+                     ip_local_reserved_ports keeps it from being chosen automatically."
+                )
+            } else {
+                format!(
+                    "{name} is inside the automatic range {low}-{high} and not protected by \
+                     ip_local_reserved_ports: any program that connects or binds to port 0 may \
+                     get it at any time."
+                )
+            });
+        }
+        if self.settings.is_privileged(self.port) {
+            lines.push(format!(
+                "{name} is privileged: to bind to it takes CAP_NET_BIND_SERVICE \
+                 (ip_unprivileged_port_start)."
+            ));
+        }
+        lines
+    }
+
+    /// What limits the answer.
+    pub fn caveats(&self) -> Vec<Caveat> {
+        let mut caveats = Vec::new();
+        if let Some(error) = &self.no_reservations {
+            caveats.push(Caveat {
+                message: format!("reservations are not shown: {error}"),
+                hint: error.hint(),
+            });
+        }
+        if self.sockets.iter().any(|socket| self.is_hidden(socket)) {
+            caveats.push(Caveat {
+                message: "processes of other users are not shown to you".to_owned(),
+                hint: Some("run this as root".to_owned()),
+            });
+        }
+        if self.may_miss_sockets {
+            caveats.push(Caveat {
+                message: "this kernel does not show TCP sockets that are bound but neither \
+                          listen nor are connected; one may hold the port"
+                    .to_owned(),
+                hint: Some("Linux 6.8 and later show them".to_owned()),
+            });
+        }
+        caveats
+    }
+}
+
+fn process(pid: u32, command: &str, uid: u32) -> String {
+    format!(
+        "process {pid} ({}), user {}",
+        printable(command),
+        users::name(uid)
+    )
+}
+
+/// The longest command line that is shown, in characters.
+const COMMAND_LINE_MAX: usize = 200;
+
+/// Processes choose their names and arguments freely, also with the terminal's control codes.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, character) in text.chars().enumerate() {
+        match character {
+            _ if index == COMMAND_LINE_MAX => {
+                shown.push('…');
+                break;
+            }
+            _ if character.is_control() => shown.extend(character.escape_default()),
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
+fn doing(socket: &Socket) -> String {
+    let Socket { local, state, .. } = socket;
+    let Some(peer) = socket.peer else {
+        return match state {
+            State::Listening => format!("listening on {local}"),
+            _ => format!("bound to {local}"),
+        };
+    };
+    match state {
+        State::Connected => format!("connected, {local} to {peer}"),
+        State::Connecting => format!("connecting, {local} to {peer}"),
+        State::TimeWait => format!("in TIME_WAIT, {local} to {peer}"),
+        _ => format!("closing, {local} to {peer}"),
+    }
+}

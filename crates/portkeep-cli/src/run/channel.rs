@@ -1,0 +1,102 @@
+//! What the foreground process and the holder tell each other.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::run::signals::ReceivedSignal;
+
+/// What the holder reports to the foreground process.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The ports could not be had, or the command not be started, or the holder fails: the
+    /// reason and our exit code. The holder ends.
+    Failed(Failure, u8),
+    /// The command has ended.
+    Ended {
+        /// Its status as shells give it.
+        code: u8,
+        /// Whether the holder stays for the command's descendants.
+        holder_stays: bool,
+    },
+}
+
+/// One end of a connection that sends `S` and receives `R`, a message a packet.
+#[derive(Debug)]
+pub struct Channel<S, R> {
+    socket: OwnedFd,
+    messages: PhantomData<(S, R)>,
+}
+
+/// What came of receiving.
+#[derive(Debug)]
+pub enum Received<R> {
+    Message(R),
+    Nothing,
+    /// The other end has gone.
+    Closed,
+}
+
+/// The foreground process's end.
+pub type ToHolder = Channel<ReceivedSignal, Report>;
+/// The holder's end.
+pub type ToForeground = Channel<Report, ReceivedSignal>;
+
+/// The longest message: far more than the words of a refusal.
+const MESSAGE_MAX: usize = 64 * 1024;
+
+impl ToHolder {
+    /// A connected pair that neither execs into the command nor blocks.
+    pub fn pair() -> io::Result<(ToHolder, ToForeground)> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        Ok((Channel::new(ours), Channel::new(theirs)))
+    }
+}
+
+impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
+    fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            messages: PhantomData,
+        }
+    }
+
+    /// Sends a message; the other end may have gone, which is no error.
+    pub fn send(&self, message: &S) -> io::Result<()> {
+        let packet = serde_json::to_vec(message)?;
+        match send(self.socket.as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub fn receive(&self) -> io::Result<Received<R>> {
+        let mut packet = vec![0; MESSAGE_MAX];
+        loop {
+            return match recv(self.socket.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+                Ok(0) => Ok(Received::Closed),
+                Ok(length) => Ok(Received::Message(serde_json::from_slice(
+                    &packet[..length],
+                )?)),
+                Err(Errno::EAGAIN) => Ok(Received::Nothing),
+                // ECONNRESET only tells, once, that the other end has not read all of ours; its
+                // last message may still be waiting.
+                Err(Errno::EINTR | Errno::ECONNRESET) => continue,
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+}
+
+impl<S, R> AsFd for Channel<S, R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

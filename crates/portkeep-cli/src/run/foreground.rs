@@ -1,0 +1,93 @@
+//! The process that our parent started and waits for.
+
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use crate::run::channel::{Received, Report, ToHolder};
+use crate::run::signals::{Sender, SignalQueue};
+
+/// Stands for the command before our parent: takes its signals, is stopped and
+/// continued by the holder along with it, ends with its status.
+#[derive(Debug)]
+pub struct Foreground {
+    holder_pid: Pid,
+    holder: ToHolder,
+    signals: SignalQueue,
+}
+
+impl Foreground {
+    pub fn new(holder_pid: Pid, holder: ToHolder, signals: SignalQueue) -> Self {
+        Self {
+            holder_pid,
+            holder,
+            signals,
+        }
+    }
+
+    /// Waits for the command and gives its exit status.
+    pub fn wait(self) -> anyhow::Result<ExitCode> {
+        loop {
+            self.wait_for_input()?;
+            self.hand_over_signals()?;
+            match self
+                .holder
+                .receive()
+                .context("cannot hear from the holder")?
+            {
+                Received::Message(Report::Ended { code, holder_stays }) => {
+                    if !holder_stays {
+                        self.reap_holder()?;
+                    }
+                    return Ok(ExitCode::from(code));
+                }
+                Received::Message(Report::Failed(failure, code)) => {
+                    self.reap_holder()?;
+                    failure.print();
+                    return Ok(ExitCode::from(code));
+                }
+                Received::Nothing => {}
+                Received::Closed => {
+                    bail!("the process that held the ports has been killed; they are free now")
+                }
+            }
+        }
+    }
+
+    /// Waits for the holder, which is exiting: not every init reaps what is left to it.
+    fn reap_holder(&self) -> anyhow::Result<()> {
+        waitpid(self.holder_pid, None).context("waitpid")?;
+        Ok(())
+    }
+
+    fn wait_for_input(&self) -> anyhow::Result<()> {
+        let mut inputs = [
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.holder.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut inputs, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error).context("poll"),
+        }
+    }
+
+    /// The holder passes them on: only it knows for sure that the command's process id is still
+    /// the command's.
+    fn hand_over_signals(&self) -> anyhow::Result<()> {
+        let holder = Sender::Process(self.holder_pid.as_raw().cast_unsigned());
+        for signal in self.signals.take()? {
+            // The holder's SIGCONT was for us.
+            if signal.sender != holder {
+                self.holder
+                    .send(&signal)
+                    .context("cannot pass a signal on")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! Waits for children of any kind.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use nix::unistd::Pid;
+
+/// What has become of the children.
+#[derive(Debug)]
+pub enum Child {
+    /// This child stopped, continued or ended.
+    Changed(Pid, ExitStatus),
+    /// There are children, and nothing new of them.
+    Unchanged,
+    /// There are none.
+    None,
+}
+
+/// Takes one change of a child's state, without waiting for one.
+///
+/// waitpid(2) of the nix crate would refuse children that a real-time signal ended.
+pub fn next_change() -> io::Result<Child> {
+    let mut status = 0;
+    let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | libc::__WALL;
+    // SAFETY: waitpid(2) writes the status, nothing else.
+    match unsafe { libc::waitpid(-1, &raw mut status, options) } {
+        0 => Ok(Child::Unchanged),
+        -1 => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ECHILD) => Ok(Child::None),
+            error => Err(error),
+        },
+        pid => Ok(Child::Changed(
+            Pid::from_raw(pid),
+            ExitStatus::from_raw(status),
+        )),
+    }
+}
+
+/// The exit code by which shells give a status.
+pub fn exit_code(status: ExitStatus) -> Option<u8> {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|number| 128 + number))?;
+    u8::try_from(code).ok()
+}

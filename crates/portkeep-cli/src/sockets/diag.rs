@@ -1,0 +1,131 @@
+//! Asks the kernel for sockets, by sock_diag(7).
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use anyhow::{Context as _, bail};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags,
+};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn, bind,
+    getsockname, recv, sendto, socket,
+};
+use portkeep::Protocol;
+
+use crate::failure::Refusal;
+use crate::sockets::{Socket, State};
+
+/// Bit 13 is TCP_BOUND_INACTIVE, sockets that are bound and do no more; Linux has it from 6.8 on,
+/// older kernels pass over it, and the crate's flags lack it.
+const ALL_STATES: u32 = 0x3ffe;
+
+/// The kernel fills at most this much at once (netlink_dump in af_netlink.c).
+const DATAGRAM_MAX: usize = 32 * 1024;
+
+/// The sockets of this network namespace whose local port is `port`.
+pub fn bound_to(protocol: Protocol, port: u16) -> anyhow::Result<Vec<Socket>> {
+    let netlink = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )
+    .context("cannot open a netlink socket")?;
+    let mut sockets = Vec::new();
+    for (family, any) in [
+        (AF_INET, SocketId::new_v4()),
+        (AF_INET6, SocketId::new_v6()),
+    ] {
+        let request = InetRequest {
+            family,
+            protocol: protocol.number() as u8,
+            extensions: ExtensionFlags::empty(),
+            states: StateFlags::from_bits_retain(ALL_STATES),
+            socket_id: SocketId {
+                source_port: port,
+                ..any
+            },
+        };
+        dump(&netlink, request, &mut sockets)
+            .with_context(|| format!("cannot ask the kernel for {protocol} sockets"))?;
+    }
+    // Kernels that do not filter by port answer with every socket.
+    sockets.retain(|socket| socket.local.port() == port);
+    Ok(sockets)
+}
+
+fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> anyhow::Result<()> {
+    let mut message = NetlinkMessage::from(SockDiagMessage::InetRequest(request));
+    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    message.finalize();
+    let mut packet = vec![0; message.buffer_len()];
+    message.serialize(&mut packet);
+    let kernel = NetlinkAddr::new(0, 0);
+    sendto(netlink.as_raw_fd(), &packet, &kernel, MsgFlags::empty())?;
+
+    let mut datagram = vec![0; DATAGRAM_MAX];
+    loop {
+        let length = recv(netlink.as_raw_fd(), &mut datagram, MsgFlags::empty())?;
+        let mut rest = &datagram[..length];
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)?;
+            // Messages are aligned to 4 bytes, RFC 3549 section 2.3.2.
+            let size = (message.header.length as usize).next_multiple_of(4);
+            rest = rest.get(size..).unwrap_or_default();
+            match message.payload {
+                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+                    sockets.push(Socket::from(&response.header));
+                }
+                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Error(error) => return Err(explain(error.to_io())),
+                _ => bail!("an answer of an unknown kind"),
+            }
+        }
+    }
+}
+
+fn explain(error: io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        // sock_diag(7): no handler for this family or protocol.
+        Some(libc::ENOENT) => Refusal {
+            message: "this kernel cannot list sockets".to_owned(),
+            hint: "load the modules tcp_diag and udp_diag (CONFIG_INET_DIAG)".to_owned(),
+            source: None,
+        }
+        .into(),
+        _ => error.into(),
+    }
+}
+
+impl From<&InetResponseHeader> for Socket {
+    fn from(header: &InetResponseHeader) -> Self {
+        let id = &header.socket_id;
+        let peer = SocketAddr::new(id.destination_address, id.destination_port);
+        Self {
+            state: State::from_kernel(header.state),
+            local: SocketAddr::new(id.source_address, id.source_port),
+            peer: (peer.port() != 0).then_some(peer),
+            uid: header.uid,
+            inode: (header.inode != 0).then_some(header.inode),
+        }
+    }
+}
+
+/// Whether the kernel shows TCP sockets that are bound and do no more. Tried with one of our own.
+pub fn shows_inactive() -> anyhow::Result<bool> {
+    let own = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .context("cannot make a socket")?;
+    bind(own.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).context("cannot bind")?;
+    let address: SockaddrIn = getsockname(own.as_raw_fd())?;
+    Ok(!bound_to(Protocol::Tcp, address.port())?.is_empty())
+}

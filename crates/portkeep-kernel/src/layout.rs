@@ -1,0 +1,101 @@
+//! Where the kernel part is: which cgroup, and which paths in the BPF file system.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind};
+use crate::{mounts, sys};
+
+/// Where `bpffs(5)` mounts belong by convention.
+const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
+
+/// Where the caller wants the kernel part; what is left out is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// The cgroup whose sockets are enforced on; default: the root of the first cgroup2 mount.
+    pub cgroup: Option<PathBuf>,
+    /// The mount point of the BPF file system; default: the first mount, else `/sys/fs/bpf`.
+    pub bpffs: Option<PathBuf>,
+}
+
+impl Location {
+    pub(crate) fn find_cgroup(&self) -> Result<PathBuf, Error> {
+        let cgroup = match &self.cgroup {
+            Some(cgroup) => cgroup.clone(),
+            None => mounts::first_of_type("cgroup2")
+                .map_err(|error| Error::system("reading /proc/self/mounts", error))?
+                .ok_or_else(|| {
+                    Error::new(ErrorKind::MissingFeature, "no cgroup2 file system is mounted")
+                        .with_hint("mount -t cgroup2 none /sys/fs/cgroup (since Linux 4.5)")
+                })?,
+        };
+        require_cgroup2(&cgroup)?;
+        Ok(cgroup)
+    }
+
+    /// The BPF file system, mounted or not.
+    pub(crate) fn find_bpffs(&self) -> Result<Bpffs, Error> {
+        let path = match &self.bpffs {
+            Some(path) => path.clone(),
+            None => mounts::first_of_type("bpf")
+                .map_err(|error| Error::system("reading /proc/self/mounts", error))?
+                .unwrap_or_else(|| DEFAULT_BPFFS.into()),
+        };
+        let magic = sys::file_system_magic(&path)
+            .map_err(|error| Error::path("looking at", &path, error))?;
+        Ok(Bpffs { mounted: magic == sys::BPF_FS_MAGIC, path })
+    }
+}
+
+/// Fails unless `path` is a directory of a cgroup2 file system.
+pub(crate) fn require_cgroup2(path: &Path) -> Result<(), Error> {
+    let magic =
+        sys::file_system_magic(path).map_err(|error| Error::path("looking at", path, error))?;
+    if magic == sys::CGROUP2_SUPER_MAGIC {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, format!("{} is no cgroup2 directory", path.display()))
+        .with_hint("name a directory below the cgroup2 mount; /proc/self/mounts shows it"))
+}
+
+/// A place for a BPF file system.
+#[derive(Debug)]
+pub(crate) struct Bpffs {
+    pub path: PathBuf,
+    pub mounted: bool,
+}
+
+impl Bpffs {
+    pub fn layout(&self) -> Layout {
+        Layout { root: self.path.join("portkeep") }
+    }
+}
+
+/// The paths of an installed kernel part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The directory that holds all the others.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The list of reservations, readable for everybody.
+    pub fn reservations(&self) -> PathBuf {
+        self.root.join("reservations")
+    }
+
+    pub(crate) fn maps(&self) -> PathBuf {
+        self.root.join("maps")
+    }
+
+    pub(crate) fn map(&self, name: &str) -> PathBuf {
+        self.maps().join(name)
+    }
+
+    pub(crate) fn links(&self) -> PathBuf {
+        self.root.join("links")
+    }
+}

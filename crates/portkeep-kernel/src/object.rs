@@ -1,0 +1,95 @@
+//! The compiled programs and maps: opened, tied to the pinned maps, loaded.
+
+use std::fs;
+use std::mem::MaybeUninit;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Mutex, Once, PoisonError};
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{ErrorKind as BpfErrorKind, OpenObject, PrintLevel};
+
+use crate::error::Error;
+use crate::layout::Layout;
+use crate::settings;
+use crate::skeleton::{OpenPortkeepMaps, PortkeepSkel, PortkeepSkelBuilder};
+
+/// libbpf prints what the kernel's verifier says; kept here to become part of an error.
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+fn keep(_level: PrintLevel, message: String) {
+    let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    // The end of the log is what explains a refusal.
+    if log.len() > 64 * 1024 {
+        log.clear();
+    }
+    log.push_str(&message);
+}
+
+fn keep_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
+    });
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+fn last_lines_of_log() -> String {
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+/// The maps that are pinned, by the names that they have in `bpf/maps.h`.
+pub const PINNED_MAPS: [&str; 7] = [
+    "settings",
+    "counters",
+    "port_chunks",
+    "empty_chunk",
+    "reservations",
+    "charges",
+    "sockets",
+];
+
+fn pin_all(maps: &mut OpenPortkeepMaps<'_>, layout: &Layout) -> libbpf_rs::Result<()> {
+    maps.settings.set_pin_path(layout.map("settings"))?;
+    maps.counters.set_pin_path(layout.map("counters"))?;
+    maps.port_chunks.set_pin_path(layout.map("port_chunks"))?;
+    maps.empty_chunk.set_pin_path(layout.map("empty_chunk"))?;
+    maps.reservations.set_pin_path(layout.map("reservations"))?;
+    maps.charges.set_pin_path(layout.map("charges"))?;
+    maps.sockets.set_pin_path(layout.map("sockets"))
+}
+
+/// Loads the programs. With a layout the maps are the pinned ones, made and pinned where they are
+/// not there yet; without, they are the programs' own and go with them.
+pub fn load<'obj>(
+    storage: &'obj mut MaybeUninit<OpenObject>,
+    layout: Option<&Layout>,
+) -> Result<PortkeepSkel<'obj>, Error> {
+    keep_log();
+    let mut open = PortkeepSkelBuilder::default()
+        .open(storage)
+        .map_err(|error| Error::bpf("opening the BPF object", error))?;
+    if let Some(layout) = layout {
+        pin_all(&mut open.maps, layout)
+            .map_err(|error| Error::bpf("pinning the BPF maps", error))?;
+    }
+    let skeleton = open.load().map_err(|error| match error.kind() {
+        // libbpf says so when a pinned map has another shape.
+        BpfErrorKind::InvalidInput if last_lines_of_log().contains("couldn't reuse pinned map") => {
+            settings::foreign()
+        }
+        _ => Error::bpf(
+            format!("loading the BPF programs\n{}", last_lines_of_log()).trim_end(),
+            error,
+        ),
+    })?;
+    if let Some(layout) = layout {
+        for name in PINNED_MAPS {
+            let path = layout.map(name);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+                .map_err(|error| Error::path("setting the mode of", &path, error))?;
+        }
+    }
+    Ok(skeleton)
+}

@@ -1,0 +1,173 @@
+//! The kernel ABI, version 1, as `bpf/portkeep.h` defines it.
+//!
+//! The names of the constants are those of the header. Ports are in network byte order, which the
+//! type [`Be16`] says; every other number is in host byte order. Reserved fields must be zero.
+//! New fields come at the end, so the length of a value tells its version.
+
+use std::mem::{align_of, offset_of, size_of};
+
+/// The level of `getsockopt(2)` and `setsockopt(2)`: `PK`.
+pub const SOL_PORTKEEP: i32 = 0x504B;
+
+/// Set: an [`AcquireRequest`], or its [`Range`] alone. Get: an [`Instance`].
+///
+/// The number is that of Winsock's `SIO_ACQUIRE_PORT_RESERVATION`.
+pub const PORTKEEP_ACQUIRE: i32 = 0x9800_0064_u32 as i32;
+/// Set: a token, `u64`. The number is that of Winsock's `SIO_RELEASE_PORT_RESERVATION`.
+pub const PORTKEEP_RELEASE: i32 = 0x9800_0065_u32 as i32;
+/// Set: a token, `u64`. Get: the associated token, 0 if there is none.
+///
+/// The number is that of Winsock's `SIO_ASSOCIATE_PORT_RESERVATION`.
+pub const PORTKEEP_ASSOCIATE: i32 = 0x9800_0066_u32 as i32;
+/// Get: a `u32`, [`PORTKEEP_ABI_VERSION`].
+pub const PORTKEEP_VERSION: i32 = 1;
+/// Get: a [`ConflictRecord`].
+pub const PORTKEEP_CONFLICT: i32 = 2;
+/// Set: a token, `u64`.
+pub const PORTKEEP_CLAIM: i32 = 3;
+
+/// The version that this module describes.
+pub const PORTKEEP_ABI_VERSION: u32 = 1;
+/// The length in bytes of the longest value a set call takes.
+pub const PORTKEEP_VALUE_MAX: usize = 64;
+
+/// The owning process may bind in the block without associating.
+pub const PORTKEEP_PROCESS: u32 = 1;
+/// The owning process and its descendants may bind in the block without associating.
+pub const PORTKEEP_TREE: u32 = 2;
+
+/// Nothing was refused.
+pub const PORTKEEP_CONFLICT_NONE: u8 = 0;
+/// A reservation holds the port.
+pub const PORTKEEP_CONFLICT_RESERVED: u8 = 1;
+/// A socket is bound to the port.
+pub const PORTKEEP_CONFLICT_IN_USE: u8 = 2;
+/// The port is an automatic one that `connect(2)` may take at any time.
+pub const PORTKEEP_CONFLICT_AUTOMATIC: u8 = 3;
+/// The user's quota is used up.
+pub const PORTKEEP_CONFLICT_QUOTA: u8 = 4;
+/// The port is privileged.
+pub const PORTKEEP_CONFLICT_NOT_PERMITTED: u8 = 5;
+
+/// A number of 16 bits in network byte order (`__be16`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Be16([u8; 2]);
+
+impl Be16 {
+    /// From a number in host byte order.
+    pub const fn new(number: u16) -> Be16 {
+        Be16(number.to_be_bytes())
+    }
+
+    /// The number in host byte order.
+    pub const fn get(self) -> u16 {
+        u16::from_be_bytes(self.0)
+    }
+}
+
+/// `struct portkeep_range`: a run of ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Range {
+    /// The first port. In a request 0 asks for any free block of the pool.
+    pub start: Be16,
+    /// The number of ports.
+    pub count: u16,
+}
+
+/// `struct portkeep_acquire`: what [`PORTKEEP_ACQUIRE`] sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct AcquireRequest {
+    /// The wanted ports.
+    pub range: Range,
+    /// [`PORTKEEP_PROCESS`], [`PORTKEEP_TREE`].
+    pub flags: u32,
+    /// The start is a multiple of this power of two; 0 is 1.
+    pub align: u16,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+/// `struct portkeep_instance`: what [`PORTKEEP_ACQUIRE`] gets.
+///
+/// It tells what the calling thread last acquired on the socket; all zero if nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Instance {
+    /// The acquired ports.
+    pub range: Range,
+    /// Zero.
+    pub reserved: u32,
+    /// The token; 0 only if nothing was acquired.
+    pub token: u64,
+}
+
+/// `struct portkeep_conflict`: what [`PORTKEEP_CONFLICT`] gets.
+///
+/// It tells about the last refused acquire or bind on the socket; all zero if none was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ConflictRecord {
+    /// The port in the way; 0 if it is no single one.
+    pub port: Be16,
+    /// [`PORTKEEP_CONFLICT_RESERVED`] and the others.
+    pub kind: u8,
+    /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+    pub protocol: u8,
+    /// The owner's process id in the initial process namespace, 0 if unknown.
+    pub owner_pid: u32,
+    /// The owner's user id in the initial user namespace.
+    pub owner_uid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// `CLOCK_BOOTTIME` in nanoseconds, 0 if unknown.
+    pub since: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Range>() == 4 && align_of::<Range>() == 2);
+    assert!(offset_of!(Range, start) == 0);
+    assert!(offset_of!(Range, count) == 2);
+
+    assert!(size_of::<AcquireRequest>() == 16 && align_of::<AcquireRequest>() == 4);
+    assert!(offset_of!(AcquireRequest, range) == 0);
+    assert!(offset_of!(AcquireRequest, flags) == 4);
+    assert!(offset_of!(AcquireRequest, align) == 8);
+    assert!(offset_of!(AcquireRequest, reserved) == 10);
+
+    assert!(size_of::<Instance>() == 16 && align_of::<Instance>() == align_of::<u64>());
+    assert!(offset_of!(Instance, range) == 0);
+    assert!(offset_of!(Instance, reserved) == 4);
+    assert!(offset_of!(Instance, token) == 8);
+
+    assert!(size_of::<ConflictRecord>() == 24);
+    assert!(align_of::<ConflictRecord>() == align_of::<u64>());
+    assert!(offset_of!(ConflictRecord, port) == 0);
+    assert!(offset_of!(ConflictRecord, kind) == 2);
+    assert!(offset_of!(ConflictRecord, protocol) == 3);
+    assert!(offset_of!(ConflictRecord, owner_pid) == 4);
+    assert!(offset_of!(ConflictRecord, owner_uid) == 8);
+    assert!(offset_of!(ConflictRecord, reserved) == 12);
+    assert!(offset_of!(ConflictRecord, since) == 16);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_byte_order() {
+        let port = Be16::new(0x1234);
+        assert_eq!(port.0, [0x12, 0x34]);
+        assert_eq!(port.get(), 0x1234);
+    }
+
+    #[test]
+    fn options_are_the_winsock_codes() {
+        assert_eq!(PORTKEEP_ACQUIRE, -1_744_830_364);
+        assert_eq!(PORTKEEP_RELEASE, PORTKEEP_ACQUIRE + 1);
+        assert_eq!(PORTKEEP_ASSOCIATE, PORTKEEP_ACQUIRE + 2);
+    }
+}

@@ -1,0 +1,210 @@
+use std::fmt;
+use std::io;
+
+use crate::conflict::Conflict;
+use crate::port_range::ParseError;
+
+/// Why a call was refused or failed.
+///
+/// Its [`Display`](fmt::Display) names the port and who is in the way, [`hint`](Error::hint) what
+/// to do next, and [`errno`](Error::errno) is what the system call returned.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    errno: Option<i32>,
+    message: String,
+    conflict: Option<Conflict>,
+}
+
+/// What kind of refusal or failure an [`Error`] is, with the errno it comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A reservation holds one of the ports (`EADDRINUSE`).
+    Reserved,
+    /// A socket is bound to one of the ports (`EADDRINUSE`).
+    InUse,
+    /// The pool has no free run of ports as long as the wanted one (`EADDRINUSE`).
+    NoFreeBlock,
+    /// All ports of the block are in use (`EADDRINUSE`).
+    NoFreePort,
+    /// The port is not in the reserved block (`EADDRNOTAVAIL`).
+    OutsideBlock,
+    /// One of the ports is an automatic one that `connect(2)` may take (`EADDRNOTAVAIL`).
+    AutomaticRange,
+    /// The user's quota is used up (`EDQUOT`).
+    Quota,
+    /// One of the ports is privileged (`EACCES`).
+    NotPermitted,
+    /// The reservation is another process's (`EACCES`).
+    NotOwner,
+    /// The token names no reservation of the socket's protocol and network namespace (`EINVAL`).
+    UnknownToken,
+    /// The socket is bound already (`EINVAL`).
+    AlreadyBound,
+    /// The reservation has no ports of the socket's protocol (`EINVAL`).
+    WrongProtocol,
+    /// The socket holds no reservation, or several, so that it cannot be claimed (`EINVAL`).
+    NotClaimable,
+    /// An argument makes no sense, such as a count of 0 or a range past port 65535 (`EINVAL`).
+    InvalidInput,
+    /// The kernel part's tables are full (`ENOBUFS`).
+    TablesFull,
+    /// The socket is neither TCP nor UDP over IPv4 or IPv6 (`EOPNOTSUPP`).
+    NotSupportedSocket,
+    /// The descriptor is no socket (`ENOTSOCK`).
+    NotASocket,
+    /// The kernel part is not there, or does not serve this process's cgroup (`ENOPROTOOPT`).
+    NotEnabled,
+    /// The kernel part is there, but its list of reservations is out of reach (any errno).
+    ListUnavailable,
+    /// A system call failed for a reason that has nothing to do with Portkeep (any errno).
+    Io,
+}
+
+impl Error {
+    pub(crate) fn new(
+        kind: ErrorKind,
+        errno: impl Into<Option<i32>>,
+        message: impl Into<String>,
+    ) -> Error {
+        Error::with_conflict(kind, errno, message, None)
+    }
+
+    /// The message is for want of a conflict, which has words of its own.
+    pub(crate) fn with_conflict(
+        kind: ErrorKind,
+        errno: impl Into<Option<i32>>,
+        message: impl Into<String>,
+        conflict: Option<Conflict>,
+    ) -> Error {
+        let (errno, message) = (errno.into(), message.into());
+        Error(Box::new(Inner {
+            kind,
+            errno,
+            message,
+            conflict,
+        }))
+    }
+
+    pub(crate) fn invalid_input(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidInput, libc::EINVAL, message)
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The errno of the system call; for what the library itself refuses, that which the kernel
+    /// part would have given. `None` only for answers of the kernel part that make no sense.
+    pub fn errno(&self) -> Option<i32> {
+        self.0.errno
+    }
+
+    /// Who is in the way, if a single port is and the kernel told it.
+    pub fn conflict(&self) -> Option<&Conflict> {
+        self.0.conflict.as_ref()
+    }
+
+    /// What to do next, as a sentence, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self.0.kind {
+            ErrorKind::Reserved | ErrorKind::InUse => match self.conflict() {
+                Some(Conflict {
+                    port: Some(port),
+                    protocol,
+                    ..
+                }) => {
+                    return Some(format!(
+                        "`portkeep why {port}/{protocol}` tells more about the port; \
+                         or leave the choice of ports to Portkeep"
+                    ));
+                }
+                _ => "choose other ports, or leave the choice to Portkeep",
+            },
+            ErrorKind::NoFreeBlock => {
+                "ask for fewer ports, or see with `portkeep ls` who holds them; \
+                 `portkeep enable --pool` sets the pool"
+            }
+            ErrorKind::AutomaticRange => {
+                "choose ports outside net.ipv4.ip_local_port_range, \
+                 or add them to net.ipv4.ip_local_reserved_ports as root"
+            }
+            ErrorKind::Quota | ErrorKind::TablesFull => {
+                "release reservations that are not needed; `portkeep ls` shows them"
+            }
+            ErrorKind::NotPermitted => {
+                "run with CAP_NET_BIND_SERVICE, \
+                 or choose ports from net.ipv4.ip_unprivileged_port_start on"
+            }
+            ErrorKind::NotOwner => {
+                "only the owner may; a process that holds the acquiring socket becomes it by a claim"
+            }
+            ErrorKind::AlreadyBound => "associate the socket before it is bound",
+            ErrorKind::NotEnabled => {
+                "run `portkeep enable` as root; if that is done, this process's cgroup is not \
+                 under one that was given with --control"
+            }
+            ErrorKind::ListUnavailable => {
+                "the list is in a bpf file system; \
+                 set PORTKEEP_BPFFS to where it is mounted and readable"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// Fills in who owns the reservation in the way, where `netns_cookie` is the cookie of the
+    /// network namespace of the refused socket. Done once, for errors that reach the caller.
+    pub(crate) fn name_owner(mut self, netns_cookie: impl FnOnce() -> io::Result<u64>) -> Error {
+        if let Some(conflict) = &mut self.0.conflict
+            && let Ok(cookie) = netns_cookie()
+        {
+            conflict.name_owner(cookie);
+        }
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.conflict {
+            Some(conflict) => conflict.fmt(f),
+            None => f.write_str(&self.0.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Keeps the errno and loses the rest.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        match error.errno() {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::other(error),
+        }
+    }
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Error {
+        Error::invalid_input(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_word_that_crosses_threads() {
+        fn check<T: Send + Sync + 'static>() {}
+        check::<Error>();
+        assert_eq!(size_of::<Result<(), Error>>(), size_of::<usize>());
+    }
+}

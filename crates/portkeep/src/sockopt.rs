@@ -1,0 +1,247 @@
+//! The socket options of the kernel part, one function each.
+//!
+//! [`Reservation`](crate::Reservation) is made of them. They serve programs that keep their sockets
+//! themselves: nothing is held open or released behind the caller's back.
+//!
+//! | function | option | |
+//! |---|---|---|
+//! | [`acquire`] | `PORTKEEP_ACQUIRE` | set, then get |
+//! | [`release`] | `PORTKEEP_RELEASE` | set |
+//! | [`associate`] | `PORTKEEP_ASSOCIATE` | set |
+//! | [`associated`] | `PORTKEEP_ASSOCIATE` | get |
+//! | [`claim`] | `PORTKEEP_CLAIM` | set |
+//! | [`conflict`](fn@conflict) | `PORTKEEP_CONFLICT` | get |
+//! | [`version`] | `PORTKEEP_VERSION` | get |
+//!
+//! Every function may fail with [`ErrorKind::NotEnabled`], [`ErrorKind::NotSupportedSocket`] and
+//! [`ErrorKind::NotASocket`].
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::abi::{self, SOL_PORTKEEP};
+use crate::conflict::Conflict;
+use crate::consumers::Consumers;
+use crate::error::{Error, ErrorKind};
+use crate::netns;
+use crate::port_range::PortRange;
+use crate::protocol::Protocol;
+use crate::sys;
+use crate::token::Token;
+
+/// Reserves `count` ports of the socket's protocol, until the last close of the socket.
+///
+/// `start` 0 is a wildcard: any free block of the pool. Otherwise the block starts there. `align`
+/// is a power of two that the start is a multiple of; 0 means 1. A socket may acquire several
+/// blocks.
+///
+/// # Errors
+///
+/// [`ErrorKind::Reserved`], [`ErrorKind::InUse`], [`ErrorKind::NoFreeBlock`],
+/// [`ErrorKind::AutomaticRange`], [`ErrorKind::Quota`], [`ErrorKind::NotPermitted`],
+/// [`ErrorKind::InvalidInput`], [`ErrorKind::TablesFull`].
+pub fn acquire(
+    socket: impl AsFd,
+    start: u16,
+    count: u16,
+    consumers: Consumers,
+    align: u16,
+) -> Result<(PortRange, Token), Error> {
+    let socket = socket.as_fd();
+    let protocol = Protocol::of(socket)?;
+    try_acquire(socket, protocol, start, count, consumers, align)
+        .map_err(|error| error.name_owner(|| netns::cookie_of(socket)))
+}
+
+/// As [`acquire`], but does not look up the command in the way.
+pub(crate) fn try_acquire(
+    socket: BorrowedFd<'_>,
+    protocol: Protocol,
+    start: u16,
+    count: u16,
+    consumers: Consumers,
+    align: u16,
+) -> Result<(PortRange, Token), Error> {
+    let range = match start {
+        0 if count == 0 => return Err(Error::invalid_input("the number of ports must not be 0")),
+        0 => None,
+        _ => Some(PortRange::with_count(protocol, start, count)?),
+    };
+    // A socket has a cookie from the first time it is asked for. The list of reservations has the
+    // cookie of the moment of acquiring, and `Reservation::claim` finds the socket by it.
+    sys::cookie(socket)
+        .map_err(|error| Error::from_call("asking the socket for its cookie", error))?;
+    let request = abi::AcquireRequest {
+        range: abi::Range {
+            start: abi::Be16::new(start),
+            count,
+        },
+        flags: consumers.bits(),
+        align,
+        reserved: [0; 6],
+    };
+    sys::set_option(socket, SOL_PORTKEEP, abi::PORTKEEP_ACQUIRE, &request).map_err(|error| {
+        let conflict = recorded_conflict(socket);
+        Error::from_acquire(error, range, count, conflict)
+    })?;
+    // The kernel part remembers the last result by socket and thread, so it is read right here.
+    let doing = "reading which ports were acquired";
+    let instance: abi::Instance = get(socket, abi::PORTKEEP_ACQUIRE, doing)?;
+    let range =
+        PortRange::with_count(protocol, instance.range.start.get(), instance.range.count).ok();
+    range
+        .zip(Token::from_raw(instance.token))
+        .ok_or_else(|| Error::new(ErrorKind::Io, None, format!("{doing} failed: {instance:?}")))
+}
+
+/// Ends a reservation. Sockets that are bound to its ports stay so.
+///
+/// Any TCP or UDP socket of the owning process will do.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`]
+pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
+    set_token(socket.as_fd(), abi::PORTKEEP_RELEASE, "releasing", token)
+}
+
+/// Lets a socket, which must not be bound yet, bind in a reservation of this process.
+///
+/// After it the socket can bind to no port outside. Binding to port 0 takes a free port of the
+/// reservation. Associating an unbound socket again replaces the token.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`] (also for a reservation of the other
+/// protocol or of another network namespace), [`ErrorKind::AlreadyBound`].
+pub fn associate(socket: impl AsFd, token: Token) -> Result<(), Error> {
+    let socket = socket.as_fd();
+    set_token(socket, abi::PORTKEEP_ASSOCIATE, "associating", token).map_err(|error| {
+        match (error.kind(), sys::bound_port(socket)) {
+            (ErrorKind::UnknownToken, Ok(Some(port))) => Error::new(
+                ErrorKind::AlreadyBound,
+                libc::EINVAL,
+                format!("associating is refused: the socket is bound to port {port} already"),
+            ),
+            _ => error,
+        }
+    })
+}
+
+/// The token that a socket is associated with.
+///
+/// # Errors
+///
+/// Only those that all functions here have.
+pub fn associated(socket: impl AsFd) -> Result<Option<Token>, Error> {
+    get(
+        socket.as_fd(),
+        abi::PORTKEEP_ASSOCIATE,
+        "asking the socket for its reservation",
+    )
+    .map(Token::from_raw)
+}
+
+/// Makes this process the owner of the reservation `token` that `socket` acquired, here or in
+/// another process.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotOwner`] if another socket acquired it; [`ErrorKind::UnknownToken`];
+/// [`ErrorKind::Quota`] if it is more than the quota of this process's user has left.
+pub fn claim(socket: impl AsFd, token: Token) -> Result<(), Error> {
+    set_token(socket.as_fd(), abi::PORTKEEP_CLAIM, "claiming", token).map_err(|error| {
+        match error.kind() {
+            ErrorKind::NotOwner => Error::new(
+                ErrorKind::NotOwner,
+                libc::EACCES,
+                format!("claiming is refused: another socket acquired reservation {token}"),
+            ),
+            _ => error,
+        }
+    })
+}
+
+/// What was in the way of the last refused acquire or bind on this socket; `None` if nothing was
+/// refused, or if the kernel part is not there.
+pub fn conflict(socket: impl AsFd) -> Option<Conflict> {
+    let socket = socket.as_fd();
+    let mut conflict = recorded_conflict(socket)?;
+    if let Ok(cookie) = netns::cookie_of(socket) {
+        conflict.name_owner(cookie);
+    }
+    Some(conflict)
+}
+
+pub(crate) fn recorded_conflict(socket: BorrowedFd<'_>) -> Option<Conflict> {
+    let record = sys::get_option(socket, SOL_PORTKEEP, abi::PORTKEEP_CONFLICT).ok()?;
+    Conflict::from_record(&record)
+}
+
+/// The version of the kernel ABI that answers, [`abi::PORTKEEP_ABI_VERSION`] or a later one.
+///
+/// # Errors
+///
+/// Only those that all functions here have.
+pub fn version(socket: impl AsFd) -> Result<u32, Error> {
+    get(
+        socket.as_fd(),
+        abi::PORTKEEP_VERSION,
+        "asking for Portkeep's version",
+    )
+}
+
+fn get<T: sys::Plain>(socket: BorrowedFd<'_>, option: i32, doing: &str) -> Result<T, Error> {
+    sys::get_option(socket, SOL_PORTKEEP, option).map_err(|error| {
+        // Without the kernel part Linux answers getsockopt on an IPv4 socket, and on no other, with
+        // EOPNOTSUPP instead of ENOPROTOOPT (do_ip_getsockopt in net/ipv4/ip_sockglue.c).
+        match error.raw_os_error() {
+            Some(libc::EOPNOTSUPP) if Protocol::of(socket).is_ok() => {
+                Error::from_call(doing, io::Error::from_raw_os_error(libc::ENOPROTOOPT))
+            }
+            _ => Error::from_call(doing, error),
+        }
+    })
+}
+
+fn set_token(socket: BorrowedFd<'_>, option: i32, doing: &str, token: Token) -> Result<(), Error> {
+    sys::set_option(socket, SOL_PORTKEEP, option, &token.as_raw())
+        .map_err(|error| Error::from_token_call(doing, error, token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    #[test]
+    fn what_needs_no_kernel_part_to_be_refused() -> Result<(), Box<dyn std::error::Error>> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        for (start, count) in [(0, 0), (5, 0), (65535, 2)] {
+            let error = acquire(&socket, start, count, Consumers::ASSOCIATED, 0)
+                .expect_err("an impossible range");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert_eq!(error.errno(), Some(libc::EINVAL));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_is_no_socket() -> Result<(), Box<dyn std::error::Error>> {
+        let file = std::fs::File::open("/dev/null")?;
+        let token = Token::from_raw(1).expect("not 0");
+        for error in [
+            acquire(&file, 0, 1, Consumers::ASSOCIATED, 0).expect_err("acquire"),
+            release(&file, token).expect_err("release"),
+            associate(&file, token).expect_err("associate"),
+            associated(&file).expect_err("associated"),
+            claim(&file, token).expect_err("claim"),
+            version(&file).expect_err("version"),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::NotASocket, "{error}");
+            assert_eq!(error.errno(), Some(libc::ENOTSOCK));
+        }
+        assert_eq!(conflict(&file), None);
+        Ok(())
+    }
+}

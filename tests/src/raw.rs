@@ -1,0 +1,168 @@
+//! Portkeep's socket options as any program makes them: bare `setsockopt(2)` and `getsockopt(2)`.
+//!
+//! Deliberately independent of the crate `portkeep`, whose idea of the ABI the tests check. The
+//! numbers and layouts are those of `bpf/portkeep.h`. Errors are errno values; ports are in host
+//! byte order.
+
+mod sockopt;
+
+use std::os::fd::AsFd;
+
+pub use sockopt::{get_bytes, get_unwritable, set_bytes, set_unreadable};
+
+/// The level of Portkeep's options.
+pub const SOL_PORTKEEP: i32 = 0x504B;
+/// Acquires a block; read, the block that this thread last acquired on the socket.
+pub const ACQUIRE: i32 = 0x9800_0064_u32.cast_signed();
+/// Releases a token.
+pub const RELEASE: i32 = 0x9800_0065_u32.cast_signed();
+/// Associates the socket with a token; read, the associated token.
+pub const ASSOCIATE: i32 = 0x9800_0066_u32.cast_signed();
+/// Reads the ABI version.
+pub const VERSION: i32 = 1;
+/// Reads what was in the way of the last refused call.
+pub const CONFLICT: i32 = 2;
+/// Takes over a reservation through its acquiring socket.
+pub const CLAIM: i32 = 3;
+
+/// Flag of an acquire: the owning process may bind without associating.
+pub const PROCESS: u32 = 1;
+/// Flag of an acquire: the owning process and its descendants may bind without associating.
+pub const TREE: u32 = 2;
+
+/// Conflict kind: a reservation holds the port.
+pub const CONFLICT_RESERVED: u8 = 1;
+/// Conflict kind: a socket is bound to the port.
+pub const CONFLICT_IN_USE: u8 = 2;
+/// Conflict kind: an unprotected automatic port.
+pub const CONFLICT_AUTOMATIC: u8 = 3;
+/// Conflict kind: the user's quota is used up.
+pub const CONFLICT_QUOTA: u8 = 4;
+/// Conflict kind: a privileged port.
+pub const CONFLICT_NOT_PERMITTED: u8 = 5;
+
+/// `struct portkeep_instance`: what an acquire gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The first port.
+    pub start: u16,
+    /// How many ports.
+    pub count: u16,
+    /// The reserved field.
+    pub reserved: u32,
+    /// The token.
+    pub token: u64,
+}
+
+/// `struct portkeep_conflict`: what was in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The port, 0 if it is not about a single one.
+    pub port: u16,
+    /// One of the `CONFLICT_` constants, 0 for none.
+    pub kind: u8,
+    /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+    pub protocol: u8,
+    /// The owner's process id in the initial namespace, 0 if unknown.
+    pub owner_pid: u32,
+    /// The owner's user id in the initial namespace.
+    pub owner_uid: u32,
+    /// The reserved field.
+    pub reserved: u32,
+    /// `CLOCK_BOOTTIME` in nanoseconds, 0 if unknown.
+    pub since: u64,
+}
+
+/// Acquires with the 4-byte value: `start` 0 asks for any block of `count` ports.
+pub fn acquire4(socket: impl AsFd, start: u16, count: u16) -> Result<(), i32> {
+    set_bytes(socket, SOL_PORTKEEP, ACQUIRE, &range(start, count))
+}
+
+/// Acquires with the 16-byte value: flags and alignment.
+pub fn acquire16(
+    socket: impl AsFd,
+    start: u16,
+    count: u16,
+    flags: u32,
+    align: u16,
+) -> Result<(), i32> {
+    let mut value = [0; 16];
+    value[..4].copy_from_slice(&range(start, count));
+    value[4..8].copy_from_slice(&flags.to_ne_bytes());
+    value[8..10].copy_from_slice(&align.to_ne_bytes());
+    set_bytes(socket, SOL_PORTKEEP, ACQUIRE, &value)
+}
+
+/// What the calling thread last acquired on this socket.
+pub fn instance(socket: impl AsFd) -> Result<Instance, i32> {
+    let value = get::<16>(socket, ACQUIRE)?;
+    Ok(Instance {
+        start: u16::from_be_bytes(field(&value, 0)),
+        count: u16::from_ne_bytes(field(&value, 2)),
+        reserved: u32::from_ne_bytes(field(&value, 4)),
+        token: u64::from_ne_bytes(field(&value, 8)),
+    })
+}
+
+/// [`acquire4`], then [`instance`].
+pub fn acquire(socket: impl AsFd, start: u16, count: u16) -> Result<Instance, i32> {
+    acquire4(&socket, start, count)?;
+    instance(&socket)
+}
+
+/// Releases a reservation of the calling process.
+pub fn release(socket: impl AsFd, token: u64) -> Result<(), i32> {
+    set_bytes(socket, SOL_PORTKEEP, RELEASE, &token.to_ne_bytes())
+}
+
+/// Associates an unbound socket with a reservation.
+pub fn associate(socket: impl AsFd, token: u64) -> Result<(), i32> {
+    set_bytes(socket, SOL_PORTKEEP, ASSOCIATE, &token.to_ne_bytes())
+}
+
+/// The token that the socket is associated with, 0 if none.
+pub fn associated(socket: impl AsFd) -> Result<u64, i32> {
+    get::<8>(socket, ASSOCIATE).map(u64::from_ne_bytes)
+}
+
+/// Takes over the reservation of this acquiring socket.
+pub fn claim(socket: impl AsFd, token: u64) -> Result<(), i32> {
+    set_bytes(socket, SOL_PORTKEEP, CLAIM, &token.to_ne_bytes())
+}
+
+/// The ABI version of the kernel part.
+pub fn version(socket: impl AsFd) -> Result<u32, i32> {
+    get::<4>(socket, VERSION).map(u32::from_ne_bytes)
+}
+
+/// What was in the way of the last refused acquire or bind on this socket.
+pub fn conflict(socket: impl AsFd) -> Result<Conflict, i32> {
+    let value = get::<24>(socket, CONFLICT)?;
+    Ok(Conflict {
+        port: u16::from_be_bytes(field(&value, 0)),
+        kind: value[2],
+        protocol: value[3],
+        owner_pid: u32::from_ne_bytes(field(&value, 4)),
+        owner_uid: u32::from_ne_bytes(field(&value, 8)),
+        reserved: u32::from_ne_bytes(field(&value, 12)),
+        since: u64::from_ne_bytes(field(&value, 16)),
+    })
+}
+
+fn range(start: u16, count: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (start.to_be_bytes(), count.to_ne_bytes());
+    [a, b, c, d]
+}
+
+fn field<const N: usize>(value: &[u8], offset: usize) -> [u8; N] {
+    value[offset..offset + N]
+        .try_into()
+        .expect("a slice of N bytes")
+}
+
+fn get<const N: usize>(socket: impl AsFd, option: i32) -> Result<[u8; N], i32> {
+    let value = get_bytes(socket, SOL_PORTKEEP, option, N)?;
+    Ok(value.try_into().unwrap_or_else(|short: Vec<u8>| {
+        panic!("option {option:#x} returned {} bytes, not {N}", short.len())
+    }))
+}

@@ -1,0 +1,162 @@
+//! From test functions to trials: the `main` of a test target.
+
+use std::env;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use crate::{Sandbox, leftover, privilege, supervisor};
+
+/// Names the trial whose body a process is to run.
+pub(crate) const NAME: &str = "PORTKEEP_TEST_TRIAL";
+
+/// How long a body may run unless it says otherwise: far longer than any does on a loaded machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    Root(fn(&Sandbox)),
+    Plain(fn()),
+}
+
+/// A test of a target, as [`trials!`](crate::trials) lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    name: &'static str,
+    body: Body,
+    limit: Duration,
+}
+
+impl Test {
+    /// A test that needs privilege: a process in a [`Sandbox`] runs it, for 120 seconds at most.
+    #[must_use]
+    pub fn root(name: &'static str, body: fn(&Sandbox)) -> Self {
+        Self {
+            name,
+            body: Body::Root(body),
+            limit: LIMIT,
+        }
+    }
+
+    /// A test that needs nothing: a thread of the runner runs it.
+    #[must_use]
+    pub fn plain(name: &'static str, body: fn()) -> Self {
+        Self {
+            name,
+            body: Body::Plain(body),
+            limit: LIMIT,
+        }
+    }
+
+    /// Sets after which time a root trial is killed and fails.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    fn into_trial(self, show: bool) -> Trial {
+        match self.body {
+            Body::Plain(body) => Trial::test(self.name, move || {
+                body();
+                Ok(())
+            }),
+            Body::Root(_) => Trial::ignorable_test(self.name, move || {
+                if let Some(reason) = privilege::missing() {
+                    return Ok(Completion::ignored_with(reason));
+                }
+                supervisor::run(self.name, self.limit, show)?;
+                Ok(Completion::Completed)
+            })
+            .with_kind("root"),
+        }
+    }
+}
+
+/// Runs tests as the command line says, which is that of `cargo test` targets; with `--nocapture`
+/// the output of root trials is not kept for failures but let through.
+///
+/// The same `main` runs in the process of a root trial, where it runs the one body.
+pub fn main(tests: &[Test]) -> ExitCode {
+    if let Ok(name) = env::var(NAME) {
+        // SAFETY: the process has one thread yet. Removed, so that a runner started by the body
+        // is one.
+        unsafe { env::remove_var(NAME) };
+        return run_body(tests, &name);
+    }
+    let arguments = Arguments::from_args();
+    if !arguments.list && privilege::missing().is_none() {
+        leftover::sweep();
+    }
+    let trials = tests
+        .iter()
+        .map(|test| test.into_trial(arguments.nocapture))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn run_body(tests: &[Test], name: &str) -> ExitCode {
+    let body = tests.iter().find_map(|test| match test.body {
+        Body::Root(body) if test.name == name => Some(body),
+        _ => None,
+    });
+    let Some(body) = body else {
+        eprintln!("no root trial is named {name}");
+        return ExitCode::FAILURE;
+    };
+    let sandbox = match Sandbox::enter() {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            eprintln!("cannot enter the sandbox: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&sandbox)));
+    let _ = io::stdout().flush();
+    ExitCode::from(if outcome.is_ok() {
+        supervisor::PASSED
+    } else {
+        101
+    })
+}
+
+/// The `main` function of a test target, from the names of its test functions.
+///
+/// Functions under `root:` take `&Sandbox` and are killed after 120 seconds, or after the time that
+/// follows `=>`; functions under `plain:` take nothing. Either section may be missing.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use portkeep_tests::{Sandbox, trials};
+/// trials! {
+///     root: binds, survives_a_storm => Duration::from_secs(300);
+///     plain: parses;
+/// }
+/// # fn binds(_: &Sandbox) {}
+/// # fn survives_a_storm(_: &Sandbox) {}
+/// # fn parses() {}
+/// ```
+#[macro_export]
+macro_rules! trials {
+    ($($tests:tt)*) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::main(&$crate::tests! { $($tests)* })
+        }
+    };
+}
+
+/// An array of [`Test`]s, for a target that writes its own `main`; as in [`trials!`](crate::trials).
+#[macro_export]
+macro_rules! tests {
+    (
+        $(root: $($root:path $(=> $limit:expr)?),+ $(,)?;)?
+        $(plain: $($plain:path),+ $(,)?;)?
+    ) => {
+        [
+            $($($crate::Test::root(stringify!($root), $root)$(.within($limit))?,)+)?
+            $($($crate::Test::plain(stringify!($plain), $plain),)+)?
+        ]
+    };
+}
