@@ -9,20 +9,34 @@
 struct in_use_search {
 	const struct port_space *space;
 	__u32 first;
+	__u32 last;
 	__u32 port; /* in use, 0 if none is */
 	__u32 uid;
 };
 
-static long search_in_use(__u32 index, struct in_use_search *search)
-{
-	__u32 port = search->first + index;
-	__u64 usage = port_use(search->space, port);
+/* Ports looked at in one turn of the loop: a turn costs more than a port. */
+#define PORTS_AT_ONCE 16
 
-	if ((__u32)usage != IN_USE)
-		return 0;
-	search->port = port;
-	search->uid = usage >> 32;
-	return 1;
+static long search_in_use(__u32 turn, struct in_use_search *search)
+{
+	const struct port_space *space = search->space;
+	__u32 port = search->first + turn * PORTS_AT_ONCE, last = search->last;
+
+	for (int i = 0; i < PORTS_AT_ONCE; i++, port++) {
+		__u64 usage;
+
+		if (port > last)
+			return 1;
+		if (is_surely_unused(space, port))
+			continue;
+		usage = port_use(space, port);
+		if ((__u32)usage == IN_USE) {
+			search->port = port;
+			search->uid = usage >> 32;
+			return 1;
+		}
+	}
+	return 0;
 }
 
 /*
@@ -33,7 +47,7 @@ static long search_in_use(__u32 index, struct in_use_search *search)
 __verified_alone int take_block(const struct port_space *space, __u32 first, __u32 last,
 				 struct portkeep_conflict *conflict)
 {
-	struct in_use_search search = { .space = space, .first = first };
+	struct in_use_search search = { .space = space, .first = first, .last = last };
 	__u32 taken = 0;
 	int error;
 
@@ -45,7 +59,7 @@ __verified_alone int take_block(const struct port_space *space, __u32 first, __u
 			describe_reserved(conflict, space->netns, space->protocol, taken);
 		return error;
 	}
-	bpf_loop(last - first + 1, search_in_use, &search, 0);
+	bpf_loop((last - first) / PORTS_AT_ONCE + 1, search_in_use, &search, 0);
 	if (!search.port)
 		return 0;
 	unmark_block(space->netns, space->protocol, first, last);

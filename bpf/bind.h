@@ -104,6 +104,14 @@ static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 
 	return 0;
 }
 
+/* Whether any BPF program keeps something with the socket; without a helper call. */
+static __always_inline bool has_storage(const void *sk)
+{
+	struct sock *sock = kernel_object(sock, sk);
+
+	return kernel_read(sock, sk_bpf_storage);
+}
+
 static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -112,6 +120,8 @@ static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 	__u64 netns;
 	int error = 0;
 
+	if (!may_be_reserved(port) && !has_storage(sk))
+		return 0;
 	if (!sk || !is_tcp_or_udp(sk->family, ctx->type, ctx->protocol))
 		return 0;
 	netns = bpf_get_netns_cookie(ctx);
@@ -137,7 +147,7 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 	struct reservation *reservation;
 	__u64 netns;
 
-	if (!is_tcp_or_udp(sk->family, sk->type, sk->protocol))
+	if (!may_be_reserved(port) || !is_tcp_or_udp(sk->family, sk->type, sk->protocol))
 		return 0;
 	netns = bpf_get_netns_cookie(sk);
 	if (!is_reserved(netns, sk->protocol, port))

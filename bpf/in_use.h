@@ -163,20 +163,10 @@ static long visit_udp(__u32 index, struct walk *walk)
 
 static __always_inline __u64 bucket_head(const struct port_space *space, __u32 bucket)
 {
-	if (space->protocol == IPPROTO_TCP) {
-		struct inet_bind_hashbucket *head = kernel_object(
-			inet_bind_hashbucket,
-			space->sockets +
-				(__u64)bucket * bpf_core_type_size(struct inet_bind_hashbucket));
+	__u64 address = space->sockets + (__u64)bucket * space->sockets_stride;
+	struct hlist_head *head = kernel_object(hlist_head, address);
 
-		return address_of(kernel_read(head, chain.first));
-	} else {
-		struct udp_hslot *slot = kernel_object(
-			udp_hslot,
-			space->sockets + (__u64)bucket * bpf_core_type_size(struct udp_hslot));
-
-		return address_of(kernel_read(slot, head.first));
-	}
+	return address_of(kernel_read(head, first));
 }
 
 static __always_inline enum usage walk_bucket(struct walk *walk)
@@ -194,6 +184,17 @@ static __always_inline enum usage walk_bucket(struct walk *walk)
 	return IN_USE;
 }
 
+static __always_inline __u32 bucket_of(const struct port_space *space, __u32 port)
+{
+	return (port + space->hash_mix) & space->sockets_mask;
+}
+
+/* Quick, and right for most ports: no socket of any namespace hashes there. */
+static __always_inline bool is_surely_unused(const struct port_space *space, __u32 port)
+{
+	return !bucket_head(space, bucket_of(space, port));
+}
+
 /*
  * How port is used, an enum usage, with the user of a socket that uses it in the
  * high half.
@@ -205,7 +206,7 @@ __verified_alone __u64 port_use(const struct port_space *space, __u32 port)
 
 	if (!space)
 		return IN_USE;
-	walk.bucket = (port + space->hash_mix) & space->sockets_mask;
+	walk.bucket = bucket_of(space, port);
 	walk.node = bucket_head(space, walk.bucket);
 	if (!walk.node)
 		return UNUSED;

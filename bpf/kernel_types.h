@@ -16,7 +16,7 @@
 #define __weak __attribute__((weak))
 #endif
 
-typedef __u8 bool;
+typedef _Bool bool;
 #define true 1
 #define false 0
 #define NULL ((void *)0)
@@ -135,6 +135,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	kuid_t sk_uid;
+	void *sk_bpf_storage;
 };
 
 struct inet_bind_hashbucket {

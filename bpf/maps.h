@@ -116,6 +116,20 @@ struct {
 	__type(value, struct port_chunk);
 } empty_chunk SEC(".maps");
 
+/* ---- occupied: does anybody reserve near a port? ---- */
+
+/*
+ * For each word of the port space, how many reservations of any namespace and
+ * protocol have ports in it. Mostly none have, and then a stranger's bind needs
+ * no look-up by namespace: this is what keeps the tax on binds low.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} occupied SEC(".maps");
+
 /* ---- reservations: one record each, found by its first port ---- */
 
 struct reservation_key {

@@ -85,6 +85,19 @@ static __always_inline struct port_chunk *make_chunk(const struct port_space *sp
 	return chunk;
 }
 
+static __always_inline __u32 *occupied_word(__u32 word)
+{
+	return bpf_map_lookup_elem(&occupied, &word);
+}
+
+/* False only if the port is reserved in no namespace and for no protocol. */
+static __always_inline bool may_be_reserved(__u32 port)
+{
+	__u32 *reservations = occupied_word(port / 64);
+
+	return !reservations || *reservations;
+}
+
 static __always_inline bool is_reserved(__u64 netns, __u16 protocol, __u32 port)
 {
 	__u32 word = port / 64;
@@ -105,18 +118,20 @@ static long mark_word(__u32 index, struct marking *marking)
 {
 	__u32 word = marking->first / 64 + index;
 	__u64 mask = word_mask(word, marking->first, marking->last), before;
+	__u32 *reservations = occupied_word(word);
 	struct port_chunk *chunk = find_chunk(marking->space->netns, marking->space->protocol, word);
 
-	if (!chunk) {
+	if (!chunk)
 		chunk = make_chunk(marking->space, word);
-		if (!chunk) {
-			marking->no_memory = true;
-			return 1;
-		}
+	if (!chunk || !reservations) {
+		marking->no_memory = true;
+		return 1;
 	}
+	__sync_fetch_and_add(reservations, 1);
 	before = __sync_fetch_and_or(chunk_word(chunk, reserved, word), mask);
 	if (before & mask) {
 		__sync_fetch_and_and(chunk_word(chunk, reserved, word), ~(mask & ~before));
+		__sync_fetch_and_sub(reservations, 1);
 		marking->taken = word * 64 + lowest_bit(before & mask);
 		return 1;
 	}
@@ -134,10 +149,13 @@ static long unmark_word(__u32 index, struct unmarking *unmarking)
 {
 	__u32 word = unmarking->first / 64 + index;
 	struct port_chunk *chunk = find_chunk(unmarking->netns, unmarking->protocol, word);
+	__u32 *reservations = occupied_word(word);
 
-	if (chunk)
-		__sync_fetch_and_and(chunk_word(chunk, reserved, word),
-				     ~word_mask(word, unmarking->first, unmarking->last));
+	if (!chunk || !reservations)
+		return 0;
+	__sync_fetch_and_and(chunk_word(chunk, reserved, word),
+			     ~word_mask(word, unmarking->first, unmarking->last));
+	__sync_fetch_and_sub(reservations, 1);
 	return 0;
 }
 

@@ -10,8 +10,9 @@ struct port_space {
 	__u64 netns; /* cookie */
 	__u64 net;
 	__u64 user_ns;
-	__u64 sockets; /* the hash table of bound sockets: its heads */
+	__u64 sockets; /* the hash table of bound sockets: the list head of its first bucket */
 	__u64 kept; /* ip_local_reserved_ports, a bit a port */
+	__u32 sockets_stride; /* bytes from one list head to the next */
 	__u32 sockets_mask;
 	__u32 hash_mix;
 	__u16 protocol;
@@ -41,13 +42,17 @@ static __always_inline void find_sockets(struct port_space *space, struct net *n
 		struct inet_hashinfo *table = kernel_object(
 			inet_hashinfo, kernel_read(net, ipv4.tcp_death_row.hashinfo));
 
-		space->sockets = address_of(kernel_read(table, bhash));
+		space->sockets = address_of(kernel_read(table, bhash)) +
+				 bpf_core_field_offset(struct inet_bind_hashbucket, chain);
+		space->sockets_stride = bpf_core_type_size(struct inet_bind_hashbucket);
 		space->sockets_mask = kernel_read(table, bhash_size) - 1;
 	} else {
 		struct udp_table *table =
 			kernel_object(udp_table, kernel_read(net, ipv4.udp_table));
 
-		space->sockets = address_of(kernel_read(table, hash));
+		space->sockets = address_of(kernel_read(table, hash)) +
+				 bpf_core_field_offset(struct udp_hslot, head);
+		space->sockets_stride = bpf_core_type_size(struct udp_hslot);
 		space->sockets_mask = kernel_read(table, mask);
 	}
 }

@@ -48,4 +48,4 @@ pub use libc;
 pub use reservations::Protocol;
 pub use sandbox::Sandbox;
 pub use socket2;
-pub use trial::{Test, main};
+pub use trial::{Test, benchmark, main};

@@ -97,6 +97,29 @@ pub fn main(tests: &[Test]) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+/// The `main` of a benchmark: one root body, whose output is shown and whose process has a
+/// [`Sandbox`] like a trial's. What is on the command line is ignored: `cargo bench` puts its own
+/// words there.
+pub fn benchmark(body: fn(&Sandbox), limit: Duration) -> ExitCode {
+    const BENCHMARK: &str = "benchmark";
+    let test = Test::root(BENCHMARK, body).within(limit);
+    if env::var_os(NAME).is_some() {
+        return main(&[test]);
+    }
+    if let Some(reason) = privilege::missing() {
+        eprintln!("not measured: {reason}");
+        return ExitCode::FAILURE;
+    }
+    leftover::sweep();
+    match supervisor::run(test.name, test.limit, true) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn run_body(tests: &[Test], name: &str) -> ExitCode {
     let body = tests.iter().find_map(|test| match test.body {
         Body::Root(body) if test.name == name => Some(body),

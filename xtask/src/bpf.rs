@@ -44,7 +44,10 @@ fn build() -> Result<String> {
     let object = directory.join("portkeep.bpf.o");
     let skeleton = directory.join("skeleton.rs");
     compile(&object)?;
-    SkeletonBuilder::new().obj(&object).generate(&skeleton).context("generating the skeleton")?;
+    SkeletonBuilder::new()
+        .obj(&object)
+        .generate(&skeleton)
+        .context("generating the skeleton")?;
     fs::read_to_string(&skeleton).context("reading the fresh skeleton")
 }
 
@@ -72,7 +75,10 @@ fn absolute(path: &Path) -> PathBuf {
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command.status().with_context(|| {
-        format!("running {}\nHint: apt-get install clang-19 llvm-19", program.display())
+        format!(
+            "running {}\nHint: apt-get install clang-19 llvm-19",
+            program.display()
+        )
     })?;
     if !status.success() {
         bail!("{} failed: {status}", program.display());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use portkeep_kernel::Location;
 
 use crate::commands;
 
@@ -54,6 +55,14 @@ pub struct Locations {
 }
 
 impl Locations {
+    /// Where the kernel part is.
+    pub fn kernel_part(&self) -> Location {
+        Location {
+            cgroup: self.cgroup.clone(),
+            bpffs: self.bpffs.clone(),
+        }
+    }
+
     /// Puts the locations into the environment, where the library, and the
     /// Portkeep users among the commands that are run, look for them.
     pub fn export(&self) {
@@ -72,19 +81,25 @@ impl Locations {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Enable(commands::enable::Enable),
+    Disable(commands::disable::Disable),
+    Status(commands::status::Status),
     Run(commands::run::Run),
     Hold(commands::hold::Hold),
     Ls(commands::ls::Ls),
     Why(commands::why::Why),
 }
 
-impl Command {
+impl Cli {
     pub fn execute(&self) -> anyhow::Result<ExitCode> {
-        match self {
-            Self::Run(command) => command.execute(),
-            Self::Hold(command) => command.execute(),
-            Self::Ls(command) => command.execute(),
-            Self::Why(command) => command.execute(),
+        match &self.command {
+            Command::Enable(command) => command.execute(&self.locations),
+            Command::Disable(command) => command.execute(&self.locations),
+            Command::Status(command) => command.execute(&self.locations),
+            Command::Run(command) => command.execute(),
+            Command::Hold(command) => command.execute(),
+            Command::Ls(command) => command.execute(),
+            Command::Why(command) => command.execute(),
         }
     }
 }

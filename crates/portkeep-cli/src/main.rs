@@ -7,6 +7,7 @@ mod failure;
 mod holding;
 mod port_state;
 mod ports_argument;
+mod printable;
 mod reservation_document;
 mod run;
 mod sockets;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     // Wrong usage ends here, with exit code 2.
     let cli = Cli::parse();
     cli.locations.export();
-    match cli.command.execute() {
+    match cli.execute() {
         Ok(code) => code,
         Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -35,7 +35,13 @@ struct Inner {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner { kind, message: message.into(), hint: None, source: None, errno: None }))
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            hint: None,
+            source: None,
+            errno: None,
+        }))
     }
 
     /// A failed system call: `doing` says what it was for, and to what.

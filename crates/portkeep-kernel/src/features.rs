@@ -54,12 +54,22 @@ const FEATURES: &[Feature] = &[
     Feature {
         name: "the helper bpf_get_netns_cookie() for socket options",
         since: "5.15",
-        present: || helper(ProgramType::CgroupSockopt, libbpf_sys::BPF_FUNC_get_netns_cookie),
+        present: || {
+            helper(
+                ProgramType::CgroupSockopt,
+                libbpf_sys::BPF_FUNC_get_netns_cookie,
+            )
+        },
     },
     Feature {
         name: "the helper bpf_for_each_map_elem()",
         since: "5.13",
-        present: || helper(ProgramType::CgroupSockopt, libbpf_sys::BPF_FUNC_for_each_map_elem),
+        present: || {
+            helper(
+                ProgramType::CgroupSockopt,
+                libbpf_sys::BPF_FUNC_for_each_map_elem,
+            )
+        },
     },
     Feature {
         name: "the helper bpf_loop()",
@@ -88,7 +98,10 @@ fn require(features: &[Feature]) -> Result<(), Error> {
         None => Ok(()),
         Some(missing) => Err(Error::new(
             ErrorKind::MissingFeature,
-            format!("this kernel lacks {} (since Linux {})", missing.name, missing.since),
+            format!(
+                "this kernel lacks {} (since Linux {})",
+                missing.name, missing.since
+            ),
         )
         .with_hint("a kernel of Linux 6.8 or later with BTF, as distributions ship it, has all")),
     }
@@ -101,12 +114,23 @@ mod tests {
     #[test]
     fn a_missing_feature_is_named_with_its_version() {
         let features = [
-            Feature { name: "one", since: "5.1", present: || true },
-            Feature { name: "the other", since: "7.2", present: || false },
+            Feature {
+                name: "one",
+                since: "5.1",
+                present: || true,
+            },
+            Feature {
+                name: "the other",
+                since: "7.2",
+                present: || false,
+            },
         ];
         require(&features[..1]).expect("present");
         let error = require(&features).expect_err("missing");
         assert_eq!(error.kind(), ErrorKind::MissingFeature);
-        assert_eq!(error.to_string(), "this kernel lacks the other (since Linux 7.2)");
+        assert_eq!(
+            error.to_string(),
+            "this kernel lacks the other (since Linux 7.2)"
+        );
     }
 }

@@ -63,13 +63,21 @@ pub fn inspect(location: &Location) -> Result<Option<Status>, Error> {
     Ok(Some(Status {
         abi_version: settings.abi_version,
         cgroup: links::cgroup_of(&layout.links().join("bind4")).and_then(find),
-        control: links::control_cgroups(&layout)?.into_iter().filter_map(find).collect(),
+        control: links::control_cgroups(&layout)?
+            .into_iter()
+            .filter_map(find)
+            .collect(),
         mounted_bpffs: settings.mounted_bpffs,
         pool: settings.pool,
         quota: settings.quota,
         memory: PINNED_MAPS
             .iter()
-            .map(|map| Ok(MapMemory { map, bytes: memory_of(&layout, map)? }))
+            .map(|map| {
+                Ok(MapMemory {
+                    map,
+                    bytes: memory_of(&layout, map)?,
+                })
+            })
             .collect::<Result<_, Error>>()?,
         layout,
     }))

@@ -29,7 +29,11 @@ pub struct InstallOptions {
 
 impl Default for InstallOptions {
     fn default() -> InstallOptions {
-        InstallOptions { location: Location::default(), pool: DEFAULT_POOL, control: Vec::new() }
+        InstallOptions {
+            location: Location::default(),
+            pool: DEFAULT_POOL,
+            control: Vec::new(),
+        }
     }
 }
 
@@ -107,7 +111,11 @@ fn open_control(options: &InstallOptions, cgroup: &Path) -> Result<Vec<Cgroup>, 
             if !below {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
-                    format!("the control cgroup {} is not in {}", path.display(), top.display()),
+                    format!(
+                        "the control cgroup {} is not in {}",
+                        path.display(),
+                        top.display()
+                    ),
                 )
                 .with_hint("what is reserved there would not be enforced there"));
             }

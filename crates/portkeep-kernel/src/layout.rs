@@ -24,8 +24,11 @@ impl Location {
             None => mounts::first_of_type("cgroup2")
                 .map_err(|error| Error::system("reading /proc/self/mounts", error))?
                 .ok_or_else(|| {
-                    Error::new(ErrorKind::MissingFeature, "no cgroup2 file system is mounted")
-                        .with_hint("mount -t cgroup2 none /sys/fs/cgroup (since Linux 4.5)")
+                    Error::new(
+                        ErrorKind::MissingFeature,
+                        "no cgroup2 file system is mounted",
+                    )
+                    .with_hint("mount -t cgroup2 none /sys/fs/cgroup (since Linux 4.5)")
                 })?,
         };
         require_cgroup2(&cgroup)?;
@@ -42,7 +45,10 @@ impl Location {
         };
         let magic = sys::file_system_magic(&path)
             .map_err(|error| Error::path("looking at", &path, error))?;
-        Ok(Bpffs { mounted: magic == sys::BPF_FS_MAGIC, path })
+        Ok(Bpffs {
+            mounted: magic == sys::BPF_FS_MAGIC,
+            path,
+        })
     }
 }
 
@@ -53,8 +59,11 @@ pub(crate) fn require_cgroup2(path: &Path) -> Result<(), Error> {
     if magic == sys::CGROUP2_SUPER_MAGIC {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::InvalidInput, format!("{} is no cgroup2 directory", path.display()))
-        .with_hint("name a directory below the cgroup2 mount; /proc/self/mounts shows it"))
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("{} is no cgroup2 directory", path.display()),
+    )
+    .with_hint("name a directory below the cgroup2 mount; /proc/self/mounts shows it"))
 }
 
 /// A place for a BPF file system.
@@ -66,7 +75,9 @@ pub(crate) struct Bpffs {
 
 impl Bpffs {
     pub fn layout(&self) -> Layout {
-        Layout { root: self.path.join("portkeep") }
+        Layout {
+            root: self.path.join("portkeep"),
+        }
     }
 }
 

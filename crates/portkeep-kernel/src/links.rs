@@ -10,8 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use libbpf_rs::Link;
-use libbpf_rs::query::LinkTypeInfo;
 use libbpf_rs::ProgramMut;
+use libbpf_rs::query::LinkTypeInfo;
 
 use crate::cgroup::Cgroup;
 use crate::error::Error;
@@ -35,7 +35,9 @@ fn put(program: &ProgramMut<'_>, cgroup: &Cgroup, path: &Path) -> Result<(), Err
     };
     if path.exists() && cgroup_of(path) == Some(cgroup.id) {
         let mut link = Link::open(path).map_err(failed("opening"))?;
-        return link.update_prog(program).map_err(failed("replacing the program behind"));
+        return link
+            .update_prog(program)
+            .map_err(failed("replacing the program behind"));
     }
     let mut link = program
         .attach_cgroup(cgroup.directory.as_raw_fd())
@@ -98,8 +100,7 @@ pub fn put_all(
 /// The names of the links of the control calls.
 fn control_links(layout: &Layout) -> Result<Vec<String>, Error> {
     let links = layout.links();
-    let entries =
-        fs::read_dir(&links).map_err(|error| Error::path("reading", &links, error))?;
+    let entries = fs::read_dir(&links).map_err(|error| Error::path("reading", &links, error))?;
     Ok(entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -123,7 +124,10 @@ fn put_list(skeleton: &PortkeepSkel<'_>, layout: &Layout) -> Result<(), Error> {
     let program = &skeleton.progs.portkeep_list;
     let failed = |error| Error::bpf(format!("pinning {}", path.display()), error);
     if path.exists() {
-        Link::open(&path).map_err(failed)?.update_prog(program).map_err(failed)?;
+        Link::open(&path)
+            .map_err(failed)?
+            .update_prog(program)
+            .map_err(failed)?;
     } else {
         program
             .attach_iter(skeleton.maps.reservations.as_fd())

@@ -25,7 +25,12 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
         match tail {
-            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] if first == b'\\' => {
+            [
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                after @ ..,
+            ] if first == b'\\' => {
                 out.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
                 rest = after;
             }
@@ -48,7 +53,10 @@ mod tests {
 
     #[test]
     fn the_first_mount_of_a_type_is_found_and_unescaped() {
-        assert_eq!(find(MOUNTS, b"cgroup2"), Some("/sys/fs/cgroup/uni fied".into()));
+        assert_eq!(
+            find(MOUNTS, b"cgroup2"),
+            Some("/sys/fs/cgroup/uni fied".into())
+        );
         assert_eq!(find(MOUNTS, b"bpf"), Some("/a".into()));
         assert_eq!(find(MOUNTS, b"tmpfs"), None);
     }

@@ -40,11 +40,12 @@ fn last_lines_of_log() -> String {
 }
 
 /// The maps that are pinned, by the names that they have in `bpf/maps.h`.
-pub const PINNED_MAPS: [&str; 7] = [
+pub const PINNED_MAPS: [&str; 8] = [
     "settings",
     "counters",
     "port_chunks",
     "empty_chunk",
+    "occupied",
     "reservations",
     "charges",
     "sockets",
@@ -55,6 +56,7 @@ fn pin_all(maps: &mut OpenPortkeepMaps<'_>, layout: &Layout) -> libbpf_rs::Resul
     maps.counters.set_pin_path(layout.map("counters"))?;
     maps.port_chunks.set_pin_path(layout.map("port_chunks"))?;
     maps.empty_chunk.set_pin_path(layout.map("empty_chunk"))?;
+    maps.occupied.set_pin_path(layout.map("occupied"))?;
     maps.reservations.set_pin_path(layout.map("reservations"))?;
     maps.charges.set_pin_path(layout.map("charges"))?;
     maps.sockets.set_pin_path(layout.map("sockets"))

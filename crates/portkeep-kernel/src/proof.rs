@@ -58,7 +58,9 @@ pub fn prove(cgroup: &Path) -> Result<(), Error> {
             ErrorKind::ProofFailed,
             format!(
                 "the programs do not work on this kernel: {} ({})",
-                child::STEPS.get(usize::from(step)).unwrap_or(&"the child process failed"),
+                child::STEPS
+                    .get(usize::from(step))
+                    .unwrap_or(&"the child process failed"),
                 match errno {
                     0 => "it succeeded".to_owned(),
                     errno => io::Error::from_raw_os_error(errno).to_string(),

@@ -53,9 +53,16 @@ fn give_back(bpffs: &Path, settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the kernel itself puts into every BPF file system (`CONFIG_BPF_PRELOAD`).
+const PRELOADED: [&str; 2] = ["maps.debug", "progs.debug"];
+
 /// Others may have pinned things in the mount since; then it is theirs, too.
 fn is_empty(directory: &Path) -> bool {
-    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+    fs::read_dir(directory).is_ok_and(|entries| {
+        entries
+            .flatten()
+            .all(|entry| PRELOADED.iter().any(|name| entry.file_name() == *name))
+    })
 }
 
 /// Detaches before it takes the maps away. The control calls go first: nothing is acquired any

@@ -45,13 +45,25 @@ impl Settings {
         };
         use std::mem::offset_of;
         use types::settings as layout;
-        put(offset_of!(layout, abi_version), &self.abi_version.to_ne_bytes());
-        put(offset_of!(layout, layout_version), &self.layout_version.to_ne_bytes());
+        put(
+            offset_of!(layout, abi_version),
+            &self.abi_version.to_ne_bytes(),
+        );
+        put(
+            offset_of!(layout, layout_version),
+            &self.layout_version.to_ne_bytes(),
+        );
         put(offset_of!(layout, pool_start), &self.pool.0.to_ne_bytes());
         put(offset_of!(layout, pool_end), &self.pool.1.to_ne_bytes());
         put(offset_of!(layout, quota), &self.quota.to_ne_bytes());
-        put(offset_of!(layout, mounted_bpffs), &u32::from(self.mounted_bpffs).to_ne_bytes());
-        put(offset_of!(layout, opened_bpffs), &u32::from(self.opened_bpffs).to_ne_bytes());
+        put(
+            offset_of!(layout, mounted_bpffs),
+            &u32::from(self.mounted_bpffs).to_ne_bytes(),
+        );
+        put(
+            offset_of!(layout, opened_bpffs),
+            &u32::from(self.opened_bpffs).to_ne_bytes(),
+        );
         bytes
     }
 
@@ -59,14 +71,15 @@ impl Settings {
         use std::mem::offset_of;
         use types::settings as layout;
         let bytes: &[u8; SIZE] = bytes.try_into().ok()?;
-        let long = |offset: usize| {
-            u32::from_ne_bytes([0, 1, 2, 3].map(|i| bytes[offset + i]))
-        };
+        let long = |offset: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|i| bytes[offset + i]));
         let short = |offset: usize| u16::from_ne_bytes([0, 1].map(|i| bytes[offset + i]));
         Some(Settings {
             abi_version: long(offset_of!(layout, abi_version)),
             layout_version: long(offset_of!(layout, layout_version)),
-            pool: (short(offset_of!(layout, pool_start)), short(offset_of!(layout, pool_end))),
+            pool: (
+                short(offset_of!(layout, pool_start)),
+                short(offset_of!(layout, pool_end)),
+            ),
             quota: long(offset_of!(layout, quota)),
             mounted_bpffs: long(offset_of!(layout, mounted_bpffs)) != 0,
             opened_bpffs: long(offset_of!(layout, opened_bpffs)) != 0,
@@ -107,14 +120,19 @@ impl Settings {
                 self.abi_version, self.layout_version, own.abi_version, own.layout_version
             ),
         )
-        .with_hint("`portkeep disable` removes it, and every reservation with it; then enable again"))
+        .with_hint(
+            "`portkeep disable` removes it, and every reservation with it; then enable again",
+        ))
     }
 }
 
 /// What is pinned there is not of this version.
 pub fn foreign() -> Error {
-    Error::new(ErrorKind::ForeignVersion, "the installed kernel part is of another version")
-        .with_hint("`portkeep disable` removes it, and every reservation with it; then enable again")
+    Error::new(
+        ErrorKind::ForeignVersion,
+        "the installed kernel part is of another version",
+    )
+    .with_hint("`portkeep disable` removes it, and every reservation with it; then enable again")
 }
 
 #[cfg(test)]

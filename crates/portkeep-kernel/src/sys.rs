@@ -15,7 +15,11 @@ pub const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
 /// Turns the -1 of a failed system call into the error.
 pub fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

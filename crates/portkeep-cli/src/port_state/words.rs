@@ -2,6 +2,7 @@
 
 use crate::clock::Moment;
 use crate::port_state::{Caveat, PortState};
+use crate::printable::printable;
 use crate::sockets::{Process, Socket, State, command_line};
 use crate::users;
 
@@ -168,25 +169,6 @@ fn process(pid: u32, command: &str, uid: u32) -> String {
         printable(command),
         users::name(uid)
     )
-}
-
-/// The longest command line that is shown, in characters.
-const COMMAND_LINE_MAX: usize = 200;
-
-/// Processes choose their names and arguments freely, also with the terminal's control codes.
-fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for (index, character) in text.chars().enumerate() {
-        match character {
-            _ if index == COMMAND_LINE_MAX => {
-                shown.push('…');
-                break;
-            }
-            _ if character.is_control() => shown.extend(character.escape_default()),
-            _ => shown.push(character),
-        }
-    }
-    shown
 }
 
 fn doing(socket: &Socket) -> String {

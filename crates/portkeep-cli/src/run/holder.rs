@@ -1,18 +1,14 @@
 //! The process that owns the ports and is the command's parent.
 
-use std::fs::File;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{
-    Pid, chdir, close, dup2_stderr, dup2_stdin, dup2_stdout, getpgid, getpgrp, getppid, setsid,
-};
+use nix::unistd::{Pid, getpgid, getpgrp, getppid, setsid};
 use portkeep::Consumers;
 
 use crate::failure::{Failure, REFUSED};
@@ -23,6 +19,7 @@ use crate::run::command::CommandLine;
 use crate::run::group_copies::GroupCopies;
 use crate::run::reaper::{Child, exit_code, next_change};
 use crate::run::signals::{ReceivedSignal, Sender, SignalQueue};
+use crate::run::surroundings;
 
 /// Holds the ports while the command and its descendants live.
 pub fn hold(
@@ -85,7 +82,7 @@ impl Holder {
 
     /// Passes signals on and reports, until the command has ended; then waits for the others.
     fn serve(mut self, foreground: &ToForeground) -> anyhow::Result<()> {
-        leave_surroundings()?;
+        surroundings::leave()?;
         let mut listening = true;
         let code = loop {
             // Before the first wait too: the SIGCHLD may be among the signals taken already.
@@ -170,45 +167,6 @@ impl Holder {
             error => Err(error).context("kill"),
         }
     }
-}
-
-/// Closes what came from our caller, which is the command's now: its other end may wait for the
-/// last copy to be closed, as `| cat` does. Moves off the working directory, lest it stay busy.
-fn leave_surroundings() -> anyhow::Result<()> {
-    let null = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .context("/dev/null")?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)?;
-    for descriptor in inherited_descriptors().unwrap_or_default() {
-        let _ = close(descriptor);
-    }
-    Ok(chdir("/")?)
-}
-
-/// What our caller left open for the command besides its standard streams. We were executed
-/// ourselves, so these are the descriptors without the close-on-exec flag; all of ours have it.
-fn inherited_descriptors() -> std::io::Result<Vec<RawFd>> {
-    let mut inherited = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let Some(number) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        // SAFETY: it is open, or else is the directory's, which is closed after the loop.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-        let flags = fcntl(descriptor, FcntlArg::F_GETFD).map(FdFlag::from_bits_retain);
-        if number > 2 && flags.is_ok_and(|flags| !flags.contains(FdFlag::FD_CLOEXEC)) {
-            inherited.push(descriptor.as_raw_fd());
-        }
-    }
-    Ok(inherited)
 }
 
 fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ mod group_copies;
 mod holder;
 mod reaper;
 pub mod signals;
+mod surroundings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

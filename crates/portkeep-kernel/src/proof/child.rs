@@ -39,8 +39,14 @@ impl Outcome {
     /// No answer means that the child died.
     pub fn from_bytes(bytes: &[u8]) -> Outcome {
         match *bytes {
-            [step, a, b, c, d] => Outcome { step, errno: i32::from_ne_bytes([a, b, c, d]) },
-            _ => Outcome { step: u8::MAX, errno: libc::EPIPE },
+            [step, a, b, c, d] => Outcome {
+                step,
+                errno: i32::from_ne_bytes([a, b, c, d]),
+            },
+            _ => Outcome {
+                step: u8::MAX,
+                errno: libc::EPIPE,
+            },
         }
     }
 
@@ -87,7 +93,11 @@ fn run(procs: RawFd) -> Step {
     // The bound ports below are outside the automatic range, the automatic ones inside; then the
     // range is moved away, for nothing can be acquired inside it.
     set_automatic_range(b"20000 20999")?;
-    for (family, only) in [(libc::AF_INET, false), (libc::AF_INET6, false), (libc::AF_INET6, true)] {
+    for (family, only) in [
+        (libc::AF_INET, false),
+        (libc::AF_INET6, false),
+        (libc::AF_INET6, true),
+    ] {
         bound_socket(family, libc::SOCK_STREAM, only)?;
         bound_socket(family, libc::SOCK_DGRAM, only)?;
     }
@@ -116,7 +126,11 @@ fn set_automatic_range(range: &[u8]) -> Step {
         let written = libc::write(file, range.as_ptr().cast(), range.len());
         let errno = errno();
         libc::close(file);
-        if written == range.len() as isize { Ok(()) } else { fail(4, errno) }
+        if written == range.len() as isize {
+            Ok(())
+        } else {
+            fail(4, errno)
+        }
     }
 }
 
@@ -142,7 +156,10 @@ impl Socket {
     }
 
     fn ipv4(kind: i32) -> Result<Socket, Outcome> {
-        Socket::new(libc::AF_INET, kind)?.ok_or(Outcome { step: 5, errno: libc::EAFNOSUPPORT })
+        Socket::new(libc::AF_INET, kind)?.ok_or(Outcome {
+            step: 5,
+            errno: libc::EAFNOSUPPORT,
+        })
     }
 
     /// Binds to the wildcard address of the family; the error number, 0 if it succeeded.
@@ -153,12 +170,20 @@ impl Socket {
                 let mut address: libc::sockaddr_in = zeroed();
                 address.sin_family = libc::AF_INET as _;
                 address.sin_port = port.to_be();
-                libc::bind(self.0, (&raw const address).cast(), size_of_val(&address) as u32)
+                libc::bind(
+                    self.0,
+                    (&raw const address).cast(),
+                    size_of_val(&address) as u32,
+                )
             } else {
                 let mut address: libc::sockaddr_in6 = zeroed();
                 address.sin6_family = libc::AF_INET6 as _;
                 address.sin6_port = port.to_be();
-                libc::bind(self.0, (&raw const address).cast(), size_of_val(&address) as u32)
+                libc::bind(
+                    self.0,
+                    (&raw const address).cast(),
+                    size_of_val(&address) as u32,
+                )
             }
         };
         if result == 0 { 0 } else { errno() }
@@ -167,7 +192,10 @@ impl Socket {
     /// Acquires one port on this socket; the error number, 0 if it succeeded.
     fn acquire(&self, port: u16) -> i32 {
         let request = AcquireRequest {
-            range: Range { start: Be16::new(port), count: 1 },
+            range: Range {
+                start: Be16::new(port),
+                count: 1,
+            },
             ..AcquireRequest::default()
         };
         // SAFETY: `request` is readable for its size.
@@ -214,7 +242,9 @@ fn must_be_in_use(kind: i32, port: u16) -> Step {
 /// One round: seen while bound; acquired once closed; enforced; free again at the end.
 fn bound_socket(family: i32, kind: i32, v6_only: bool) -> Step {
     const PORT: u16 = 10001;
-    let Some(holder) = Socket::new(family, kind)? else { return Ok(()) };
+    let Some(holder) = Socket::new(family, kind)? else {
+        return Ok(());
+    };
     if v6_only {
         let on: libc::c_int = 1;
         // SAFETY: `on` is readable for its size.
@@ -240,7 +270,9 @@ fn bound_socket(family: i32, kind: i32, v6_only: bool) -> Step {
         0 => {}
         errno => return fail(8, errno),
     }
-    let Some(stranger) = Socket::new(family, kind)? else { return Ok(()) };
+    let Some(stranger) = Socket::new(family, kind)? else {
+        return Ok(());
+    };
     match stranger.bind(family, PORT) {
         libc::EADDRINUSE if stranger.reason() == (PORTKEEP_CONFLICT_RESERVED, PORT) => {}
         0 => return fail(9, 0),
@@ -294,7 +326,10 @@ mod tests {
 
     #[test]
     fn the_outcome_survives_the_pipe() {
-        let outcome = Outcome { step: 7, errno: libc::EACCES };
+        let outcome = Outcome {
+            step: 7,
+            errno: libc::EACCES,
+        };
         assert_eq!(Outcome::from_bytes(&outcome.to_bytes()), outcome);
         assert_ne!(Outcome::from_bytes(&[]), Outcome::PASSED);
     }

@@ -1,0 +1,38 @@
+//! The command line: `portkeep run -- true` against `true`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::report;
+use crate::stopwatch::{in_turn, time};
+
+fn run(command: &mut Command) -> Duration {
+    time(|| {
+        let status = command.status().expect("start a command");
+        assert!(status.success(), "{command:?}: {status}");
+    })
+}
+
+pub fn measure() {
+    let portkeep = env!("CARGO_BIN_EXE_portkeep");
+    for ports in [&[][..], &["--tcp", "3"]] {
+        let (wrapped, alone) = in_turn(
+            200,
+            || {
+                run(Command::new(portkeep)
+                    .arg("run")
+                    .args(ports)
+                    .args(["--", "true"]))
+            },
+            || run(&mut Command::new("true")),
+        );
+        report(
+            &format!(
+                "portkeep run {} -- true, more than true alone",
+                ports.join(" ")
+            ),
+            format!("{:.2?}", wrapped.saturating_sub(alone)),
+            "<= 5 ms",
+        );
+    }
+}

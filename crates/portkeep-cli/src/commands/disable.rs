@@ -1,0 +1,29 @@
+//! `portkeep disable`: remove the kernel part.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use portkeep_kernel::remove;
+
+use crate::cli::Locations;
+
+/// Remove the kernel part, and with it every reservation
+///
+/// Every program, map, pin and mount that Portkeep made is gone afterwards. Sockets that are bound
+/// stay bound. This is also what removes an installation of another version.
+#[derive(Debug, Args)]
+pub struct Disable {}
+
+impl Disable {
+    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+        let removed = remove(&locations.kernel_part())?;
+        let words = if removed {
+            "Portkeep is disabled"
+        } else {
+            "Portkeep was not enabled"
+        };
+        writeln!(io::stdout().lock(), "{words}")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,177 @@
+//! `portkeep status`: what is installed, and how much it holds.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use portkeep::ErrorKind;
+use portkeep_kernel::{ErrorKind as KernelErrorKind, Status as Installed, inspect};
+use serde::Serialize;
+
+use crate::cli::Locations;
+use crate::table;
+
+/// Show whether Portkeep is enabled, and how
+///
+/// Without privilege it shows what everybody may see: the ABI version and what is reserved.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document {
+    schema: u32,
+    enabled: bool,
+    /// What the calling process can reserve with; null where it cannot.
+    abi_version: Option<u32>,
+    /// Null if the list cannot be read.
+    reserved: Option<Reserved>,
+    /// Null without privilege.
+    kernel_part: Option<KernelPart>,
+}
+
+/// Over all network namespaces.
+#[derive(Debug, Serialize)]
+struct Reserved {
+    reservations: usize,
+    ports: usize,
+    network_namespaces: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct KernelPart {
+    cgroup: Option<PathBuf>,
+    control_cgroups: Vec<PathBuf>,
+    pinned_in: PathBuf,
+    mounted_bpffs: bool,
+    pool: Pool,
+    quota: u32,
+    memory_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Pool {
+    start: u16,
+    end: u16,
+}
+
+impl From<Installed> for KernelPart {
+    fn from(installed: Installed) -> KernelPart {
+        KernelPart {
+            pinned_in: installed.layout.root().to_owned(),
+            cgroup: installed.cgroup,
+            control_cgroups: installed.control,
+            mounted_bpffs: installed.mounted_bpffs,
+            pool: Pool {
+                start: installed.pool.0,
+                end: installed.pool.1,
+            },
+            quota: installed.quota,
+            memory_bytes: installed.memory.iter().map(|map| map.bytes).sum(),
+        }
+    }
+}
+
+impl Status {
+    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+        let document = Document::collect(locations)?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+        } else {
+            table::write(&mut out, &document.rows())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Document {
+    fn collect(locations: &Locations) -> anyhow::Result<Document> {
+        let kernel_part = match inspect(&locations.kernel_part()) {
+            Ok(installed) => installed.map(KernelPart::from),
+            Err(error) if error.kind() == KernelErrorKind::NotPermitted => None,
+            Err(error) => return Err(error.into()),
+        };
+        let abi_version = match portkeep::version() {
+            Ok(version) => Some(version),
+            Err(error) if error.kind() == ErrorKind::NotEnabled => None,
+            Err(error) => return Err(error.into()),
+        };
+        let reserved = reserved();
+        Ok(Document {
+            schema: 1,
+            enabled: kernel_part.is_some() || abi_version.is_some() || reserved.is_some(),
+            abi_version,
+            reserved,
+            kernel_part,
+        })
+    }
+
+    fn rows(&self) -> Vec<[String; 2]> {
+        let mut rows = Vec::new();
+        let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
+        row(
+            "enabled",
+            if self.enabled { "yes" } else { "no" }.to_owned(),
+        );
+        if !self.enabled {
+            return rows;
+        }
+        row(
+            "control calls here",
+            match self.abi_version {
+                Some(version) => format!("yes, ABI version {version}"),
+                None => "no, this process is in no control cgroup".to_owned(),
+            },
+        );
+        if let Some(reserved) = &self.reserved {
+            row(
+                "reserved",
+                format!(
+                    "{} ports in {} reservations, {} network namespaces",
+                    reserved.ports, reserved.reservations, reserved.network_namespaces
+                ),
+            );
+        }
+        let Some(part) = &self.kernel_part else {
+            row("kernel part", "root sees more".to_owned());
+            return rows;
+        };
+        let gone = || "a cgroup that has been removed".to_owned();
+        row(
+            "attached to",
+            part.cgroup
+                .as_ref()
+                .map_or_else(gone, |path| path.display().to_string()),
+        );
+        for path in &part.control_cgroups {
+            row("control cgroup", path.display().to_string());
+        }
+        row("pinned in", part.pinned_in.display().to_string());
+        row("pool", format!("{}-{}", part.pool.start, part.pool.end));
+        row(
+            "quota",
+            format!("{} ports for an unprivileged user", part.quota),
+        );
+        row("kernel memory", format!("{} KB", part.memory_bytes / 1000));
+        rows
+    }
+}
+
+fn reserved() -> Option<Reserved> {
+    let entries = portkeep::list().ok()?;
+    let namespaces: BTreeSet<u64> = entries.iter().map(|entry| entry.netns_cookie).collect();
+    Some(Reserved {
+        reservations: entries.len(),
+        ports: entries
+            .iter()
+            .map(|entry| usize::from(entry.range.count()))
+            .sum(),
+        network_namespaces: namespaces.len(),
+    })
+}
