@@ -268,12 +268,6 @@ static __always_inline void copy_command(char *to)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 
 	bpf_probe_read_kernel(to, 16, &task->group_leader->comm);
-	for (int i = 0; i < 16; i++) {
-		/* The listing is columns of text; 0x21 to 0x7e are visible. */
-		if (to[i] && (to[i] <= ' ' || to[i] > '~'))
-			to[i] = '_';
-	}
-	to[15] = 0;
 }
 
 /* One acquire under way. */

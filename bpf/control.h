@@ -23,48 +23,54 @@ static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
 
 /* ---- option values ---- */
 
-/* Whether the bytes from offset to the end are all zero. */
+/*
+ * The length that the caller gave. The buffer that the kernel copied the value
+ * into may be longer (16 bytes at least), so its end tells nothing.
+ */
+static __always_inline __u32 value_length(struct bpf_sockopt *ctx)
+{
+	return ctx->optlen;
+}
+
+/* Whether a value is not too long and its bytes from offset on are all zero. */
 static __always_inline bool rest_is_zero(struct bpf_sockopt *ctx, __u32 offset)
 {
 	void *value = ctx->optval, *end = ctx->optval_end;
+	__u32 length = value_length(ctx);
 
-	for (__u32 i = offset; i < PORTKEEP_VALUE_MAX; i++) {
+	if (length > PORTKEEP_VALUE_MAX)
+		return false;
+	for (__u32 i = offset; i < PORTKEEP_VALUE_MAX && i < length; i++) {
 		__u8 *byte = value + i;
 
-		if ((void *)(byte + 1) > end)
-			break;
-		if (*byte)
+		if ((void *)(byte + 1) > end || *byte)
 			return false;
 	}
 	return true;
-}
-
-static __always_inline bool longer_than_known(struct bpf_sockopt *ctx)
-{
-	return ctx->optlen > PORTKEEP_VALUE_MAX;
 }
 
 static __always_inline int read_token(struct bpf_sockopt *ctx, __u64 *token)
 {
 	__u64 *value = ctx->optval;
 
-	if ((void *)(value + 1) > ctx->optval_end)
+	if (value_length(ctx) < sizeof(*value) || (void *)(value + 1) > ctx->optval_end)
 		return -EINVAL;
 	*token = *value;
-	return longer_than_known(ctx) || !rest_is_zero(ctx, sizeof(*value)) ? -EINVAL : 0;
+	return rest_is_zero(ctx, sizeof(*value)) ? 0 : -EINVAL;
 }
 
 static __always_inline int read_acquire(struct bpf_sockopt *ctx, struct portkeep_acquire *request)
 {
-	struct portkeep_range *range = ctx->optval;
 	struct portkeep_acquire *whole = ctx->optval;
+	__u32 length = value_length(ctx);
 
-	if ((void *)(range + 1) > ctx->optval_end)
+	/* In the kernel's buffer there is always room for the whole. */
+	if ((void *)(whole + 1) > ctx->optval_end)
 		return -EINVAL;
-	request->range = *range;
-	if (ctx->optlen == sizeof(*range))
+	request->range = whole->range;
+	if (length == sizeof(whole->range))
 		return 0;
-	if ((void *)(whole + 1) > ctx->optval_end || longer_than_known(ctx))
+	if (length < sizeof(*whole))
 		return -EINVAL;
 	request->flags = whole->flags;
 	request->align = whole->align;

@@ -114,6 +114,18 @@ int portkeep_sock_release(struct bpf_sock *sk)
 	return PROCEED;
 }
 
+/* The listing is columns of text, so a command is what is visible of it: 0x21 to 0x7e. */
+static __always_inline void make_visible(char *to, const char *command)
+{
+	for (int i = 0; i < 15; i++) {
+		char byte = command[i];
+
+		to[i] = byte && (byte <= ' ' || byte > '~') ? '_' : byte;
+	}
+	if (!to[0])
+		to[0] = '?';
+}
+
 /* One line a reservation, for everybody: columns as in the header line. */
 SEC("iter/bpf_map_elem")
 int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
@@ -126,12 +138,14 @@ int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct reservation_key *key = ctx->key;
 	struct reservation *reservation = ctx->value;
+	char command[16] = {};
 
 	/* The call after the last element has no key, and the number 0 again after one element. */
 	if (!ctx->meta->seq_num && (key || !BPF_CORE_READ(seq, index)))
 		bpf_seq_write(seq, header, sizeof(header) - 1);
 	if (!key || !reservation || !reservation->token)
 		return 0;
+	make_visible(command, reservation->command);
 
 	__u64 columns[] = {
 		(__u64)protocols[key->protocol == IPPROTO_UDP],
@@ -140,7 +154,7 @@ int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
 		(__u64)flags[reservation->flags & 3],
 		reservation->owner.pid,
 		reservation->owner.uid,
-		reservation->command[0] ? (__u64)reservation->command : (__u64) "?",
+		(__u64)command,
 		reservation->since,
 		reservation->token,
 		reservation->socket_cookie,

@@ -23,7 +23,7 @@ static __always_inline struct process current_process(void)
 	struct process process = {
 		.started = task->group_leader->start_boottime,
 		.pid = task->tgid,
-		.uid = (__u32)bpf_get_current_uid_gid(),
+		.uid = task->cred->uid.val,
 	};
 
 	return process;
@@ -31,7 +31,7 @@ static __always_inline struct process current_process(void)
 
 static __always_inline __u32 current_thread(void)
 {
-	return (__u32)bpf_get_current_pid_tgid();
+	return ((struct task_struct *)bpf_get_current_task_btf())->pid;
 }
 
 static __always_inline bool current_is(const struct process *process)

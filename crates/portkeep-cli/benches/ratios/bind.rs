@@ -1,11 +1,16 @@
 //! What others pay: processes that do not use Portkeep.
 
-use crate::report;
-use crate::stopwatch::{median, ratio, time};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
 use portkeep_kernel::{InstallOptions, remove};
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, enable, expect_ok, sock};
-use std::time::Duration;
+
+use crate::hooks;
+use crate::report;
+use crate::stopwatch::{median, ratio, time};
+
 const CALLS: usize = 200;
 
 /// How often Portkeep is switched on and off, and how often is measured in between.
@@ -47,37 +52,58 @@ fn options() -> Duration {
     })
 }
 
-/// The medians with Portkeep installed as `how` says and without it, for the time of one call.
-fn enabled_and_disabled(
+/// The medians with something switched on and off, for the time of one call.
+fn on_and_off<T>(
+    switch_on: impl Fn() -> T,
+    switch_off: impl Fn(T),
+    work: impl Fn() -> Duration,
+) -> (Duration, Duration) {
+    let (mut on, mut off) = (Vec::new(), Vec::new());
+    for _ in 0..PHASES {
+        let state = switch_on();
+        on.extend((0..ROUNDS).map(|_| work()));
+        switch_off(state);
+        off.extend((0..ROUNDS).map(|_| work()));
+    }
+    (median(on) / CALLS as u32, median(off) / CALLS as u32)
+}
+
+fn with_portkeep(
     sandbox: &Sandbox,
     how: &InstallOptions,
     work: impl Fn() -> Duration,
 ) -> (Duration, Duration) {
-    let (mut enabled, mut disabled) = (Vec::new(), Vec::new());
-    for _ in 0..PHASES {
-        enable::enable_with(how);
-        enabled.extend((0..ROUNDS).map(|_| work()));
-        remove(&enable::location(sandbox)).expect("remove");
-        disabled.extend((0..ROUNDS).map(|_| work()));
-    }
-    (
-        median(enabled) / CALLS as u32,
-        median(disabled) / CALLS as u32,
+    let location = enable::location(sandbox);
+    on_and_off(
+        || enable::enable_with(how),
+        |_| assert!(remove(&location).expect("remove")),
+        work,
     )
 }
 
 pub fn measure(sandbox: &Sandbox) {
     let everywhere = enable::options(sandbox);
+    remove(&everywhere.location).expect("remove");
     for (name, make) in [("TCP", sock::tcp4 as fn() -> Socket), ("UDP", sock::udp4)] {
-        let (enabled, disabled) = enabled_and_disabled(sandbox, &everywhere, || binds(make));
+        let (enabled, disabled) = with_portkeep(sandbox, &everywhere, || binds(make));
         report(
-            &format!("{name} bind() alone, enabled ({enabled:.0?}) / disabled"),
+            &format!("{name} bind() alone ({disabled:.0?}), enabled / disabled"),
             format!("{:.2}", ratio(enabled, disabled)),
             "<= 1.10",
         );
-        let (enabled, disabled) = enabled_and_disabled(sandbox, &everywhere, || lives(make));
+        let (hooked, bare) = on_and_off(
+            || hooks::attach_empty(sandbox.cgroup()),
+            drop,
+            || binds(make),
+        );
         report(
-            &format!("{name} socket(), bind(), close(), enabled ({enabled:.0?}) / disabled"),
+            "… with programs that do nothing at the same hooks",
+            format!("{:.2}", ratio(hooked, bare)),
+            "",
+        );
+        let (enabled, disabled) = with_portkeep(sandbox, &everywhere, || lives(make));
+        report(
+            "… socket(), bind() and close(), enabled / disabled",
             format!("{:.2}", ratio(enabled, disabled)),
             "",
         );
@@ -90,7 +116,7 @@ pub fn measure(sandbox: &Sandbox) {
         control: vec![control],
         ..everywhere
     };
-    let (enabled, disabled) = enabled_and_disabled(sandbox, &elsewhere, options);
+    let (enabled, disabled) = with_portkeep(sandbox, &elsewhere, options);
     report(
         "get- and setsockopt() outside a control cgroup / disabled",
         format!("{:.3}", ratio(enabled, disabled)),

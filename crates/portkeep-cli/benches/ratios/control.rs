@@ -1,11 +1,12 @@
 //! The control calls against the calls they replace or stand beside.
 
-use portkeep_tests::socket2::Socket;
+use std::hint::black_box;
 use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use portkeep_tests::socket2::SockRef;
-use portkeep_tests::{Sandbox, enable, expect_ok, raw, sock};
+use portkeep_tests::socket2::Socket;
+use portkeep_tests::{Sandbox, enable, expect_ok, libc, raw, sock};
 
 use crate::report;
 use crate::stopwatch::{in_turn, median, ratio, time};
@@ -51,29 +52,61 @@ fn thousand_ports() {
     );
 }
 
-fn plain_pair(socket: &Socket) {
-    let socket = SockRef::from(socket);
-    socket.set_reuse_address(true).expect("setsockopt");
-    socket.reuse_address().expect("getsockopt");
+/// `setsockopt(2)` with nothing around it that would be measured too.
+fn set<const N: usize>(socket: &Socket, level: i32, option: i32, value: [u8; N]) {
+    // SAFETY: `value` is readable for its length.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            value.as_ptr().cast(),
+            N as _,
+        )
+    };
+    assert_eq!(result, 0, "setsockopt {option:#x}");
+}
+
+/// `getsockopt(2)`, likewise.
+fn get<const N: usize>(socket: &Socket, level: i32, option: i32) -> [u8; N] {
+    let mut value = [0; N];
+    let mut length = N as libc::socklen_t;
+    // SAFETY: `value` has room for `length` bytes.
+    let result = unsafe {
+        let value = value.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), level, option, value, &mut length)
+    };
+    assert_eq!(result, 0, "getsockopt {option:#x}");
+    value
+}
+
+/// Fresh sockets each time: what is measured is the first acquire of a socket.
+fn on_fresh_sockets(work: impl Fn(&Socket)) -> Duration {
+    let sockets: Vec<Socket> = (0..64).map(|_| sock::tcp4()).collect();
+    time(|| sockets.iter().for_each(work))
 }
 
 fn one_port() {
-    let pairs = 64;
+    let [low, high] = 1u16.to_ne_bytes();
+    let any_one = [0, 0, low, high];
     let (acquired, plain) = in_turn(
         400,
         || {
-            // Fresh sockets each: what is measured is the first acquire of a socket.
-            let sockets: Vec<Socket> = (0..pairs).map(|_| sock::tcp4()).collect();
-            time(|| {
-                for socket in &sockets {
-                    expect_ok(raw::acquire4(socket, 0, 1), "acquire");
-                    expect_ok(raw::instance(socket), "read the token");
-                }
+            on_fresh_sockets(|socket| {
+                set(socket, raw::SOL_PORTKEEP, raw::ACQUIRE, any_one);
+                black_box(get::<16>(socket, raw::SOL_PORTKEEP, raw::ACQUIRE));
             })
         },
         || {
-            let sockets: Vec<Socket> = (0..pairs).map(|_| sock::tcp4()).collect();
-            time(|| sockets.iter().for_each(plain_pair))
+            on_fresh_sockets(|socket| {
+                set(
+                    socket,
+                    libc::SOL_SOCKET,
+                    libc::SO_REUSEADDR,
+                    1i32.to_ne_bytes(),
+                );
+                black_box(get::<4>(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR));
+            })
         },
     );
     report(

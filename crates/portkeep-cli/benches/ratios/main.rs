@@ -6,6 +6,7 @@
 
 mod bind;
 mod control;
+mod hooks;
 mod memory;
 mod run;
 mod stopwatch;
