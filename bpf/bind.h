@@ -95,8 +95,8 @@ static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 
 	port_space_of(&space, sk, netns, token_protocol(token));
 	*port = choose_port(&space, sk, reservation);
 	if (!*port) {
-		struct portkeep_conflict conflict = make_conflict(
-			PORTKEEP_CONFLICT_IN_USE, space.protocol, 0);
+		struct portkeep_conflict conflict =
+			make_conflict(PORTKEEP_CONFLICT_IN_USE, space.protocol, 0);
 
 		note_conflict(sk, &conflict);
 		return -EADDRINUSE;

@@ -13,8 +13,8 @@ static __always_inline void name_owner(struct portkeep_conflict *conflict,
 	conflict->since = reservation->since;
 }
 
-static __always_inline struct portkeep_conflict
-make_conflict(enum portkeep_conflict_kind kind, __u16 protocol, __u32 port)
+static __always_inline struct portkeep_conflict make_conflict(enum portkeep_conflict_kind kind,
+							      __u16 protocol, __u32 port)
 {
 	struct portkeep_conflict conflict = {
 		.port = bpf_htons(port),
@@ -26,7 +26,7 @@ make_conflict(enum portkeep_conflict_kind kind, __u16 protocol, __u32 port)
 }
 
 static __always_inline int describe_reserved(struct portkeep_conflict *conflict, __u64 netns,
-					__u16 protocol, __u32 port)
+					     __u16 protocol, __u32 port)
 {
 	struct reservation *reservation = reservation_with(netns, protocol, port);
 

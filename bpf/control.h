@@ -268,16 +268,16 @@ static __noinline int last_acquired(struct bpf_sock *sk, struct socket_state *st
 	return 0;
 }
 
-#define answer(ctx, value)                                            \
-	({                                                            \
-		typeof(value) *to_ = (ctx)->optval;                   \
-		int error_ = -EINVAL;                                 \
-		if ((void *)(to_ + 1) <= (ctx)->optval_end) {         \
-			*to_ = value;                                 \
-			(ctx)->optlen = sizeof(value);                \
-			error_ = 0;                                   \
-		}                                                     \
-		error_;                                               \
+#define answer(ctx, value)                                                                         \
+	({                                                                                         \
+		typeof(value) *to_ = (ctx)->optval;                                                \
+		int error_ = -EINVAL;                                                              \
+		if ((void *)(to_ + 1) <= (ctx)->optval_end) {                                      \
+			*to_ = value;                                                              \
+			(ctx)->optlen = sizeof(value);                                             \
+			error_ = 0;                                                                \
+		}                                                                                  \
+		error_;                                                                            \
 	})
 
 static __always_inline int get_option(struct bpf_sockopt *ctx, struct bpf_sock *sk)

@@ -40,8 +40,8 @@ struct walk {
 	bool ended; /* the list, before the walk's bound */
 };
 
-static __always_inline bool in_bucket(const struct port_space *space, struct net *net,
-				      __u32 port, __u32 bucket)
+static __always_inline bool in_bucket(const struct port_space *space, struct net *net, __u32 port,
+				      __u32 bucket)
 {
 	return ((port + kernel_read(net, hash_mix)) & space->sockets_mask) == bucket;
 }
@@ -144,8 +144,8 @@ static long visit_udp(__u32 index, struct walk *walk)
 		walk->ended = true;
 		return 1;
 	}
-	sock = kernel_object(sock, container_of((void *)walk->node, struct sock,
-						__sk_common.skc_node));
+	sock = kernel_object(sock,
+			     container_of((void *)walk->node, struct sock, __sk_common.skc_node));
 	walk->node = address_of(kernel_read(sock, __sk_common.skc_node.next));
 	port = kernel_read(sock, __sk_common.skc_num);
 	net = kernel_object(net, kernel_read(sock, __sk_common.skc_net.net));

@@ -199,20 +199,20 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
  * fault, for an address that went bad, so a walk over lists that others change
  * is safe, though it has to check what it found.
  */
-#define kernel_object(type, address)                                              \
-	((struct type *)(bpf_ksym_exists(bpf_rdonly_cast) ?                       \
-				 bpf_rdonly_cast((void *)(address),               \
-						 bpf_core_type_id_kernel(struct type)) : \
+#define kernel_object(type, address)                                                               \
+	((struct type *)(bpf_ksym_exists(bpf_rdonly_cast) ?                                        \
+				 bpf_rdonly_cast((void *)(address),                                \
+						 bpf_core_type_id_kernel(struct type)) :           \
 				 (void *)(address)))
 
-#define kernel_read(pointer, field)                                                     \
-	({                                                                              \
-		typeof((pointer)->field) value_;                                        \
-		if (bpf_ksym_exists(bpf_rdonly_cast))                                   \
-			value_ = (pointer)->field;                                      \
-		else                                                                    \
-			bpf_core_read((void *)&value_, sizeof(value_), &(pointer)->field); \
-		value_;                                                                 \
+#define kernel_read(pointer, field)                                                                \
+	({                                                                                         \
+		typeof((pointer)->field) value_;                                                   \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                                              \
+			value_ = (pointer)->field;                                                 \
+		else                                                                               \
+			bpf_core_read((void *)&value_, sizeof(value_), &(pointer)->field);         \
+		value_;                                                                            \
 	})
 
 /*

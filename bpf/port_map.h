@@ -20,13 +20,13 @@
  * The word of a chunk's bitmap, by its number in the port space. The verifier
  * does not know the range of a remainder, hence the bound that always holds.
  */
-#define chunk_word(chunk, bitmap, word)                \
-	({                                             \
-		__u32 index_ = (word) % CHUNK_WORDS;   \
-		barrier_var(index_);                   \
-		if (index_ >= CHUNK_WORDS)             \
-			index_ = 0;                    \
-		&(chunk)->bitmap[index_];              \
+#define chunk_word(chunk, bitmap, word)                                                            \
+	({                                                                                         \
+		__u32 index_ = (word) % CHUNK_WORDS;                                               \
+		barrier_var(index_);                                                               \
+		if (index_ >= CHUNK_WORDS)                                                         \
+			index_ = 0;                                                                \
+		&(chunk)->bitmap[index_];                                                          \
 	})
 
 static __always_inline struct port_chunk *find_chunk(__u64 netns, __u16 protocol, __u32 word)
@@ -40,8 +40,8 @@ static __always_inline struct port_chunk *find_chunk(__u64 netns, __u16 protocol
 	return bpf_map_lookup_elem(&port_chunks, &key);
 }
 
-static long drop_if_namespace_gone(void *map, struct port_chunk_key *key,
-				   struct port_chunk *chunk, void *unused)
+static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct port_chunk *chunk,
+				   void *unused)
 {
 	struct net *net = kernel_object(net, chunk->net);
 	int references = 1;
@@ -119,7 +119,8 @@ static long mark_word(__u32 index, struct marking *marking)
 	__u32 word = marking->first / 64 + index;
 	__u64 mask = word_mask(word, marking->first, marking->last), before;
 	__u32 *reservations = occupied_word(word);
-	struct port_chunk *chunk = find_chunk(marking->space->netns, marking->space->protocol, word);
+	struct port_chunk *chunk =
+		find_chunk(marking->space->netns, marking->space->protocol, word);
 
 	if (!chunk)
 		chunk = make_chunk(marking->space, word);
@@ -174,7 +175,7 @@ __verified_alone int unmark_block(__u64 netns, __u16 protocol, __u32 first, __u3
 
 /* Marks all of first..last or nothing. 0 or an error; *taken as in marking. */
 __verified_alone int mark_block(const struct port_space *space, __u32 first, __u32 last,
-				 __u32 *taken)
+				__u32 *taken)
 {
 	struct marking marking = { .space = space, .first = first, .last = last };
 	long words;
@@ -223,8 +224,8 @@ static long search_first(__u32 index, struct first_search *search)
 {
 	__u32 word = search->port / 64 - index;
 	struct port_chunk *chunk = find_chunk(search->netns, search->protocol, word);
-	__u64 firsts = chunk ? *chunk_word(chunk, first, word) & word_mask(word, 0, search->port) :
-			       0;
+	__u64 firsts =
+		chunk ? *chunk_word(chunk, first, word) & word_mask(word, 0, search->port) : 0;
 
 	if (!firsts)
 		return 0;

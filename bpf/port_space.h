@@ -39,8 +39,8 @@ static __always_inline struct net *net_of(const void *sk)
 static __always_inline void find_sockets(struct port_space *space, struct net *net)
 {
 	if (space->protocol == IPPROTO_TCP) {
-		struct inet_hashinfo *table = kernel_object(
-			inet_hashinfo, kernel_read(net, ipv4.tcp_death_row.hashinfo));
+		struct inet_hashinfo *table =
+			kernel_object(inet_hashinfo, kernel_read(net, ipv4.tcp_death_row.hashinfo));
 
 		space->sockets = address_of(kernel_read(table, bhash)) +
 				 bpf_core_field_offset(struct inet_bind_hashbucket, chain);

@@ -8,8 +8,9 @@
  *   cgroup/sock_release            end what the socket held   reservation.h
  *   iter/bpf_map_elem              list the reservations      here
  *
- * Below them: acquire.h takes blocks, in_use.h asks the kernel's socket tables,
- * port_map.h and maps.h hold the truth, task.h and quota.h say who may.
+ * Below them: acquire.h, wildcard.h and take.h take blocks, in_use.h asks the
+ * kernel's socket tables, port_map.h and maps.h hold the truth, task.h and
+ * quota.h say who may.
  *
  * Where nothing is reserved nothing is refused, whatever goes wrong here; where
  * a port is reserved, doubt refuses.

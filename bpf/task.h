@@ -54,8 +54,7 @@ static long visit_ancestor(__u32 generation, struct ancestry *ancestry)
 
 	if (pid == ancestry->ancestor.pid) {
 		leader = kernel_object(task_struct, kernel_read(task, group_leader));
-		ancestry->found =
-			kernel_read(leader, start_boottime) == ancestry->ancestor.started;
+		ancestry->found = kernel_read(leader, start_boottime) == ancestry->ancestor.started;
 		return 1;
 	}
 	ancestry->task = address_of(kernel_read(task, real_parent));
@@ -99,8 +98,7 @@ __verified_alone bool capable_over(__u64 address, int capability)
 		if (kernel_read(ns, level) <= own->level)
 			return false;
 		parent = kernel_read(ns, parent);
-		if ((__u64)parent == (__u64)own &&
-		    kernel_read(ns, owner.val) == cred->euid.val)
+		if ((__u64)parent == (__u64)own && kernel_read(ns, owner.val) == cred->euid.val)
 			return true;
 		ns = kernel_object(user_namespace, parent);
 	}

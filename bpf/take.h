@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Taking a block: one that was named, or one that was found. */
+#ifndef PORTKEEP_TAKE_H
+#define PORTKEEP_TAKE_H
+
+#include "conflict.h"
+#include "in_use.h"
+
+struct in_use_search {
+	const struct port_space *space;
+	__u32 first;
+	__u32 last;
+	__u32 port; /* in use, 0 if none is */
+	__u32 uid;
+};
+
+/* Ports looked at in one turn of the loop: a turn costs more than a port. */
+#define PORTS_AT_ONCE 16
+
+static long search_in_use(__u32 turn, struct in_use_search *search)
+{
+	const struct port_space *space = search->space;
+	__u32 port = search->first + turn * PORTS_AT_ONCE, last = search->last;
+
+	for (int i = 0; i < PORTS_AT_ONCE; i++, port++) {
+		__u64 usage;
+
+		if (port > last)
+			return 1;
+		if (is_surely_unused(space, port))
+			continue;
+		usage = port_use(space, port);
+		if ((__u32)usage == IN_USE) {
+			search->port = port;
+			search->uid = usage >> 32;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Marks first..last unless a port of it is reserved or in use. The sockets are
+ * looked for after the marking: a bind that passed the first bind hook before it
+ * is either seen here, or sees the mark in the second hook.
+ */
+__verified_alone int take_block(const struct port_space *space, __u32 first, __u32 last,
+				struct portkeep_conflict *conflict)
+{
+	struct in_use_search search = { .space = space, .first = first, .last = last };
+	__u32 taken = 0;
+	int error;
+
+	if (!space || !conflict)
+		return -EINVAL;
+	error = mark_block(space, first, last, &taken);
+	if (error) {
+		if (taken)
+			describe_reserved(conflict, space->netns, space->protocol, taken);
+		return error;
+	}
+	bpf_loop((last - first) / PORTS_AT_ONCE + 1, search_in_use, &search, 0);
+	if (!search.port)
+		return 0;
+	unmark_block(space->netns, space->protocol, first, last);
+	*conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space->protocol, search.port);
+	conflict->owner_uid = search.uid;
+	return -EADDRINUSE;
+}
+
+struct unprotected_search {
+	const struct port_space *space;
+	__u32 first;
+	__u32 last;
+	__u32 found;
+};
+
+static long search_unprotected(__u32 index, struct unprotected_search *search)
+{
+	__u32 word = search->first / 64 + index;
+	__u64 ports = unprotected_ports(search->space, word) &
+		      word_mask(word, search->first, search->last);
+
+	if (!ports)
+		return 0;
+	search->found = word * 64 + lowest_bit(ports);
+	return 1;
+}
+
+__verified_alone int take_specific(const struct port_space *space, __u32 first, __u32 last,
+				   struct portkeep_conflict *conflict)
+{
+	struct unprotected_search search = { .space = space, .first = first, .last = last };
+
+	if (!space || !conflict)
+		return -EINVAL;
+	if (first < space->unprivileged_start &&
+	    !capable_over(space->user_ns, CAP_NET_BIND_SERVICE)) {
+		*conflict = make_conflict(PORTKEEP_CONFLICT_NOT_PERMITTED, space->protocol, first);
+		return -EACCES;
+	}
+	bpf_loop(last / 64 - first / 64 + 1, search_unprotected, &search, 0);
+	if (search.found) {
+		*conflict =
+			make_conflict(PORTKEEP_CONFLICT_AUTOMATIC, space->protocol, search.found);
+		return -EADDRNOTAVAIL;
+	}
+	return take_block(space, first, last, conflict);
+}
+
+#endif /* PORTKEEP_TAKE_H */

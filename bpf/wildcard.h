@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Finding a free block in the pool. */
+#ifndef PORTKEEP_WILDCARD_H
+#define PORTKEEP_WILDCARD_H
+
+#include "take.h"
+
+/* A search for a run of usable ports that goes through the bitmap word by word. */
+struct run_search {
+	const struct port_space *space;
+	__u32 from; /* inclusive, both */
+	__u32 to;
+	__u32 count;
+	__u32 align;
+	__u32 run; /* where the run of usable ports that reaches the last word's end began */
+	__u32 found; /* 0: nothing yet */
+};
+
+static __always_inline __u32 align_up(__u32 port, __u32 align)
+{
+	return (port + align - 1) & ~(align - 1);
+}
+
+/* The bits of a word at multiples of align; at most the first if align is larger. */
+static __always_inline __u64 aligned_bits(__u32 word, __u32 align)
+{
+	if (align < 64)
+		return ~0ULL / ((1ULL << align) - 1);
+	return word * 64 & (align - 1) ? 0 : 1;
+}
+
+static long search_run(__u32 index, struct run_search *search)
+{
+	__u32 word = search->from / 64 + index, port = word * 64, start;
+	struct port_chunk *chunk = find_chunk(search->space->netns, search->space->protocol, word);
+	__u64 usable =
+		word_mask(word, search->from, search->to) & ~unprotected_ports(search->space, word);
+
+	if (chunk)
+		usable &= ~*chunk_word(chunk, reserved, word);
+
+	/* A run that began in an earlier word and goes on into this one. */
+	start = align_up(search->run, search->align);
+	if (port + (~usable ? lowest_bit(~usable) : 64) >= start + search->count) {
+		search->found = start;
+		return 1;
+	}
+	/* A run inside this word: a bit stays set where count usable ports begin. */
+	if (search->count <= 64) {
+		__u64 begins = usable;
+		__u32 length = search->count;
+
+		for (int i = 0; i < 6 && length > 1; i++) {
+			__u32 half = length / 2;
+
+			begins &= begins >> half;
+			length -= half;
+		}
+		begins &= aligned_bits(word, search->align);
+		if (begins) {
+			search->found = port + lowest_bit(begins);
+			return 1;
+		}
+	}
+	if (~usable)
+		search->run = port + highest_bit(~usable) + 1;
+	return 0;
+}
+
+__verified_alone __u32 find_run(const struct port_space *space, __u32 from, __u32 to, __u32 count,
+				__u32 align)
+{
+	struct run_search search = {
+		.space = space,
+		.from = from,
+		.to = to,
+		.count = count,
+		.align = align,
+		.run = from,
+	};
+
+	if (!space || from > to)
+		return 0;
+	bpf_loop(to / 64 - from / 64 + 1, search_run, &search, 0);
+	return search.found;
+}
+
+struct wildcard {
+	const struct port_space *space;
+	struct portkeep_conflict conflict;
+	__u32 pool_start;
+	__u32 pool_end;
+	__u32 from;
+	__u32 count;
+	__u32 align;
+	__u32 start; /* of the block that was taken */
+	int error;
+	bool wrapped;
+};
+
+static long try_run(__u32 index, struct wildcard *wildcard)
+{
+	__u32 start = find_run(wildcard->space, wildcard->from, wildcard->pool_end, wildcard->count,
+			       wildcard->align);
+
+	if (!start) {
+		if (wildcard->wrapped)
+			return 1;
+		wildcard->wrapped = true;
+		wildcard->from = wildcard->pool_start;
+		return 0;
+	}
+	wildcard->error = take_block(wildcard->space, start, start + wildcard->count - 1,
+				     &wildcard->conflict);
+	if (!wildcard->error)
+		wildcard->start = start;
+	if (wildcard->error != -EADDRINUSE)
+		return 1;
+	wildcard->from = bpf_ntohs(wildcard->conflict.port) + 1;
+	return 0;
+}
+
+/*
+ * Any block of the pool. The search starts behind the last one that was found,
+ * so that a block just released, with late packets still under way to it, is the
+ * last to be given out again, and two CPUs seldom try the same block.
+ */
+static __always_inline int take_wildcard(const struct port_space *space, __u32 count, __u32 align,
+					 __u32 *start, struct portkeep_conflict *conflict)
+{
+	struct settings *settings = the_settings();
+	struct counters *counters = the_counters();
+	struct wildcard wildcard = { .space = space, .count = count, .align = align ?: 1 };
+
+	if (!settings || !counters)
+		return -ENOBUFS;
+	wildcard.pool_start = settings->pool_start;
+	wildcard.pool_end = settings->pool_end;
+	if (wildcard.pool_start < space->unprivileged_start &&
+	    !capable_over(space->user_ns, CAP_NET_BIND_SERVICE))
+		wildcard.pool_start = space->unprivileged_start;
+	wildcard.from = counters->next_port;
+	if (wildcard.from < wildcard.pool_start || wildcard.from > wildcard.pool_end)
+		wildcard.from = wildcard.pool_start;
+	wildcard.error = -EADDRINUSE;
+	/* Every try but two moves from forward, so the port space bounds them. */
+	bpf_loop(2 * 65536 + 2, try_run, &wildcard, 0);
+	if (wildcard.start) {
+		*start = wildcard.start;
+		counters->next_port = wildcard.start + count;
+		return 0;
+	}
+	if (wildcard.error == -EADDRINUSE)
+		*conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, space->protocol, 0);
+	return wildcard.error;
+}
+
+#endif /* PORTKEEP_WILDCARD_H */
