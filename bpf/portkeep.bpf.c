@@ -2,7 +2,8 @@
 /*
  * The kernel part of Portkeep: the hooks and what each is for.
  *
- *   cgroup/setsockopt, getsockopt  the control calls          control.h
+ *   cgroup/setsockopt              acquire, release, …        set_option.h
+ *   cgroup/getsockopt              token, conflict, …         get_option.h
  *   cgroup/bind4, bind6            refuse, allow or choose    bind.h
  *   cgroup/post_bind4, post_bind6  look again once bound      bind.h
  *   cgroup/sock_release            end what the socket held   reservation.h
@@ -15,7 +16,9 @@
  * Where nothing is reserved nothing is refused, whatever goes wrong here; where
  * a port is reserved, doubt refuses.
  */
-#include "control.h"
+#include "bind.h"
+#include "get_option.h"
+#include "set_option.h"
 
 #define PROCEED 1
 #define REFUSE 0
