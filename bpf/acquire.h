@@ -12,18 +12,11 @@ static __always_inline void copy_command(char *to)
 	bpf_probe_read_kernel(to, 16, &task->group_leader->comm);
 }
 
-/* One acquire under way. */
-struct acquisition {
-	struct port_space space;
-	struct portkeep_acquire request;
-	struct portkeep_conflict conflict; /* kind 0: none to tell of */
-	__u64 token;
-	__u32 start; /* of the block, once it is taken */
-	__u32 charged_uid;
-};
-
-/* Stores the record of the block, which is marked. */
-static __always_inline int store_reservation(struct acquisition *acquisition, const void *sk)
+/*
+ * Stores the record of the block, which is marked. Not inlined: its frame would
+ * count, in the 512 bytes that a program has, for the deepest calls below take().
+ */
+static __noinline int store_reservation(struct acquisition *acquisition, const void *sk)
 {
 	const struct port_space *space = &acquisition->space;
 	struct reservation_key key = {
@@ -63,8 +56,7 @@ static __always_inline int take(struct acquisition *acquisition)
 	__u32 start = bpf_ntohs(request->range.start), count = request->range.count;
 
 	if (!start)
-		return take_wildcard(&acquisition->space, count, request->align,
-				     &acquisition->start, &acquisition->conflict);
+		return take_wildcard(acquisition);
 	acquisition->start = start;
 	return take_specific(&acquisition->space, start, start + count - 1, &acquisition->conflict);
 }

@@ -57,7 +57,7 @@ struct cred {
 	kuid_t uid;
 	kuid_t euid;
 	struct {
-		__u64 val;
+		__u64 val; /* up to Linux 6.2 two words, the low one first */
 	} cap_effective;
 	struct user_namespace *user_ns;
 };
@@ -81,13 +81,13 @@ struct ns_common___count {
 	refcount_t count;
 };
 
-/* Since Linux 6.8 one word, the low end of the range in its low half. */
 struct local_ports {
-	__u32 range;
+	int range[2];
 };
 
-struct local_ports___array {
-	int range[2];
+/* Since Linux 6.8 one word, the low end of the range in its low half. */
+struct local_ports___word {
+	__u32 range;
 };
 
 struct inet_hashinfo {
@@ -106,7 +106,7 @@ struct udp_table {
 
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
-	struct udp_table *udp_table;
+	struct udp_table *udp_table; /* since Linux 6.2; before, the protocol has it */
 	struct local_ports ip_local_ports;
 	unsigned long *sysctl_local_reserved_ports;
 	int sysctl_ip_prot_sock;
@@ -120,10 +120,17 @@ struct net {
 	struct netns_ipv4 ipv4;
 };
 
+struct proto {
+	union {
+		struct udp_table *udp_table;
+	} h;
+};
+
 struct sock_common {
 	volatile unsigned char skc_state;
 	unsigned char skc_reuse : 4;
 	struct hlist_node skc_bind_node;
+	struct proto *skc_prot;
 	possible_net_t skc_net;
 	struct {
 		long long counter;
@@ -194,28 +201,6 @@ struct bpf_iter__bpf_map_elem {
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 /*
- * Reading kernel memory. Through bpf_rdonly_cast (since Linux 6.2) a read is one
- * instruction; without it, each goes through a helper. Both yield zero, not a
- * fault, for an address that went bad, so a walk over lists that others change
- * is safe, though it has to check what it found.
- */
-#define kernel_object(type, address)                                                               \
-	((struct type *)(bpf_ksym_exists(bpf_rdonly_cast) ?                                        \
-				 bpf_rdonly_cast((void *)(address),                                \
-						 bpf_core_type_id_kernel(struct type)) :           \
-				 (void *)(address)))
-
-#define kernel_read(pointer, field)                                                                \
-	({                                                                                         \
-		typeof((pointer)->field) value_;                                                   \
-		if (bpf_ksym_exists(bpf_rdonly_cast))                                              \
-			value_ = (pointer)->field;                                                 \
-		else                                                                               \
-			bpf_core_read((void *)&value_, sizeof(value_), &(pointer)->field);         \
-		value_;                                                                            \
-	})
-
-/*
  * A pointer as a plain number, which may be stored and passed on. Negated twice
  * it is the same address, and no longer a pointer in the verifier's books.
  */
@@ -227,5 +212,27 @@ static __always_inline __u64 address_of(const void *pointer)
 	asm volatile("%0 = -%0" : "+r"(address));
 	return address;
 }
+
+/*
+ * Reading kernel memory. Through bpf_rdonly_cast (since Linux 6.2) a read is one
+ * instruction; without it, each goes through a helper. Both yield zero, not a
+ * fault, for an address that went bad, so a walk over lists that others change
+ * is safe, though it has to check what it found.
+ */
+#define kernel_object(type, address)                                                               \
+	((struct type *)(bpf_ksym_exists(bpf_rdonly_cast) ?                                        \
+				 bpf_rdonly_cast((void *)(address),                                \
+						 bpf_core_type_id_kernel(struct type)) :           \
+				 (void *)address_of((void *)(address))))
+
+#define kernel_read(pointer, field)                                                                \
+	({                                                                                         \
+		typeof((pointer)->field) value_;                                                   \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                                              \
+			value_ = (pointer)->field;                                                 \
+		else                                                                               \
+			bpf_core_read((void *)&value_, sizeof(value_), &(pointer)->field);         \
+		value_;                                                                            \
+	})
 
 #endif /* PORTKEEP_KERNEL_TYPES_H */

@@ -9,9 +9,7 @@
 struct port_space {
 	__u64 netns; /* cookie */
 	__u64 net;
-	__u64 user_ns;
 	__u64 sockets; /* the hash table of bound sockets: the list head of its first bucket */
-	__u64 kept; /* ip_local_reserved_ports, a bit a port */
 	__u32 sockets_stride; /* bytes from one list head to the next */
 	__u32 sockets_mask;
 	__u32 hash_mix;
@@ -36,7 +34,18 @@ static __always_inline struct net *net_of(const void *sk)
 	return kernel_object(net, kernel_read(sock, __sk_common.skc_net.net));
 }
 
-static __always_inline void find_sockets(struct port_space *space, struct net *net)
+static __always_inline struct udp_table *udp_table_of(const void *sk, struct net *net)
+{
+	struct sock *sock = kernel_object(sock, sk);
+	struct proto *proto;
+
+	if (bpf_core_field_exists(net->ipv4.udp_table))
+		return kernel_object(udp_table, kernel_read(net, ipv4.udp_table));
+	proto = kernel_object(proto, kernel_read(sock, __sk_common.skc_prot));
+	return kernel_object(udp_table, kernel_read(proto, h.udp_table));
+}
+
+static __always_inline void find_sockets(struct port_space *space, const void *sk, struct net *net)
 {
 	if (space->protocol == IPPROTO_TCP) {
 		struct inet_hashinfo *table =
@@ -47,8 +56,7 @@ static __always_inline void find_sockets(struct port_space *space, struct net *n
 		space->sockets_stride = bpf_core_type_size(struct inet_bind_hashbucket);
 		space->sockets_mask = kernel_read(table, bhash_size) - 1;
 	} else {
-		struct udp_table *table =
-			kernel_object(udp_table, kernel_read(net, ipv4.udp_table));
+		struct udp_table *table = udp_table_of(sk, net);
 
 		space->sockets = address_of(kernel_read(table, hash)) +
 				 bpf_core_field_offset(struct udp_hslot, head);
@@ -59,19 +67,19 @@ static __always_inline void find_sockets(struct port_space *space, struct net *n
 
 static __always_inline void find_automatic_range(struct port_space *space, struct net *net)
 {
-	if (bpf_core_field_size(net->ipv4.ip_local_ports.range) == sizeof(__u32)) {
-		__u32 range = kernel_read(net, ipv4.ip_local_ports.range);
+	struct local_ports *ports = &net->ipv4.ip_local_ports;
+	struct local_ports___word *word = (void *)ports;
+	__u32 range[2] = {};
 
-		space->automatic_start = range & 0xffff;
-		space->automatic_end = range >> 16;
+	if (bpf_core_field_exists(word->range)) {
+		bpf_core_read(range, sizeof(range[0]), &word->range);
+		range[1] = range[0] >> 16;
+		range[0] &= 0xffff;
 	} else {
-		struct local_ports___array *ports = (void *)&net->ipv4.ip_local_ports;
-		int range[2] = {};
-
 		bpf_core_read(range, sizeof(range), &ports->range);
-		space->automatic_start = range[0];
-		space->automatic_end = range[1];
 	}
+	space->automatic_start = range[0];
+	space->automatic_end = range[1];
 }
 
 /* netns: the cookie of sk's network namespace. */
@@ -82,13 +90,11 @@ static __always_inline void port_space_of(struct port_space *space, const void *
 
 	space->netns = netns;
 	space->net = address_of(net);
-	space->user_ns = address_of(kernel_read(net, user_ns));
 	space->hash_mix = kernel_read(net, hash_mix);
 	space->protocol = protocol;
-	space->kept = address_of(kernel_read(net, ipv4.sysctl_local_reserved_ports));
 	space->unprivileged_start = kernel_read(net, ipv4.sysctl_ip_prot_sock);
 	find_automatic_range(space, net);
-	find_sockets(space, net);
+	find_sockets(space, sk, net);
 }
 
 /* The bits of a word of a port bitmap that stand for ports in first..last. */
@@ -114,13 +120,14 @@ static __always_inline __u64 word_mask(__u32 word, __u32 first, __u32 last)
 static __always_inline __u64 unprotected_ports(const struct port_space *space, __u32 word)
 {
 	__u64 automatic = word_mask(word, space->automatic_start, space->automatic_end);
-	__u64 kept = 0;
+	__u64 kept = 0, bitmap;
+	struct net *net;
 
 	if (!automatic)
 		return 0;
-	if (space->kept)
-		bpf_probe_read_kernel(&kept, sizeof(kept),
-				      (void *)(space->kept + (__u64)word * sizeof(kept)));
+	net = kernel_object(net, space->net);
+	bitmap = address_of(kernel_read(net, ipv4.sysctl_local_reserved_ports));
+	bpf_probe_read_kernel(&kept, sizeof(kept), (void *)(bitmap + (__u64)word * sizeof(kept)));
 	return automatic & ~kept;
 }
 

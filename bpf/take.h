@@ -6,6 +6,16 @@
 #include "conflict.h"
 #include "in_use.h"
 
+/* One acquire under way. */
+struct acquisition {
+	struct port_space space;
+	struct portkeep_acquire request;
+	struct portkeep_conflict conflict; /* kind 0: none to tell of */
+	__u64 token;
+	__u32 start; /* of the block, once it is taken */
+	__u32 charged_uid;
+};
+
 struct in_use_search {
 	const struct port_space *space;
 	__u32 first;
@@ -94,8 +104,7 @@ __verified_alone int take_specific(const struct port_space *space, __u32 first, 
 
 	if (!space || !conflict)
 		return -EINVAL;
-	if (first < space->unprivileged_start &&
-	    !capable_over(space->user_ns, CAP_NET_BIND_SERVICE)) {
+	if (first < space->unprivileged_start && !capable_over(space->net, CAP_NET_BIND_SERVICE)) {
 		*conflict = make_conflict(PORTKEEP_CONFLICT_NOT_PERMITTED, space->protocol, first);
 		return -EACCES;
 	}

@@ -73,28 +73,37 @@ static __noinline bool current_descends_from(const struct process *process)
 	return ancestry.found;
 }
 
+static __always_inline bool has_effective(const struct cred *cred, int capability)
+{
+	__u64 capabilities = 0;
+
+	bpf_core_read(&capabilities, sizeof(capabilities), &cred->cap_effective);
+	return capabilities >> capability & 1;
+}
+
 /* What capable() means in the kernel: over the initial user namespace. */
 static __always_inline bool capable(int capability)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	const struct cred *cred = task->cred;
 
-	return cred->user_ns->level == 0 && (cred->cap_effective.val >> capability & 1);
+	return cred->user_ns->level == 0 && has_effective(cred, capability);
 }
 
-/* ns_capable() of security/commoncap.c: over the user namespace at address. */
+/* ns_capable() of security/commoncap.c, over the network namespace at address. */
 __verified_alone bool capable_over(__u64 address, int capability)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	const struct cred *cred = task->cred;
 	struct user_namespace *own = cred->user_ns;
-	struct user_namespace *ns = kernel_object(user_namespace, address);
+	struct net *net = kernel_object(net, address);
+	struct user_namespace *ns = kernel_object(user_namespace, kernel_read(net, user_ns));
 
 	for (int depth = 0; depth < USER_NAMESPACE_DEPTH; depth++) {
 		struct user_namespace *parent;
 
 		if ((__u64)ns == (__u64)own)
-			return cred->cap_effective.val >> capability & 1;
+			return has_effective(cred, capability);
 		if (kernel_read(ns, level) <= own->level)
 			return false;
 		parent = kernel_read(ns, parent);

@@ -86,22 +86,20 @@ __verified_alone __u32 find_run(const struct port_space *space, __u32 from, __u3
 }
 
 struct wildcard {
-	const struct port_space *space;
-	struct portkeep_conflict conflict;
-	__u32 pool_start;
-	__u32 pool_end;
+	struct acquisition *acquisition;
 	__u32 from;
-	__u32 count;
-	__u32 align;
-	__u32 start; /* of the block that was taken */
+	__u16 pool_start;
+	__u16 pool_end;
 	int error;
 	bool wrapped;
 };
 
 static long try_run(__u32 index, struct wildcard *wildcard)
 {
-	__u32 start = find_run(wildcard->space, wildcard->from, wildcard->pool_end, wildcard->count,
-			       wildcard->align);
+	struct acquisition *acquisition = wildcard->acquisition;
+	__u32 count = acquisition->request.range.count;
+	__u32 start = find_run(&acquisition->space, wildcard->from, wildcard->pool_end, count,
+			       acquisition->request.align ?: 1);
 
 	if (!start) {
 		if (wildcard->wrapped)
@@ -110,13 +108,13 @@ static long try_run(__u32 index, struct wildcard *wildcard)
 		wildcard->from = wildcard->pool_start;
 		return 0;
 	}
-	wildcard->error = take_block(wildcard->space, start, start + wildcard->count - 1,
-				     &wildcard->conflict);
+	wildcard->error =
+		take_block(&acquisition->space, start, start + count - 1, &acquisition->conflict);
 	if (!wildcard->error)
-		wildcard->start = start;
+		acquisition->start = start;
 	if (wildcard->error != -EADDRINUSE)
 		return 1;
-	wildcard->from = bpf_ntohs(wildcard->conflict.port) + 1;
+	wildcard->from = bpf_ntohs(acquisition->conflict.port) + 1;
 	return 0;
 }
 
@@ -125,33 +123,30 @@ static long try_run(__u32 index, struct wildcard *wildcard)
  * so that a block just released, with late packets still under way to it, is the
  * last to be given out again, and two CPUs seldom try the same block.
  */
-static __always_inline int take_wildcard(const struct port_space *space, __u32 count, __u32 align,
-					 __u32 *start, struct portkeep_conflict *conflict)
+static __always_inline int take_wildcard(struct acquisition *acquisition)
 {
+	const struct port_space *space = &acquisition->space;
+	struct wildcard wildcard = { .acquisition = acquisition, .error = -EADDRINUSE };
 	struct settings *settings = the_settings();
 	struct counters *counters = the_counters();
-	struct wildcard wildcard = { .space = space, .count = count, .align = align ?: 1 };
 
 	if (!settings || !counters)
 		return -ENOBUFS;
 	wildcard.pool_start = settings->pool_start;
 	wildcard.pool_end = settings->pool_end;
 	if (wildcard.pool_start < space->unprivileged_start &&
-	    !capable_over(space->user_ns, CAP_NET_BIND_SERVICE))
+	    !capable_over(space->net, CAP_NET_BIND_SERVICE))
 		wildcard.pool_start = space->unprivileged_start;
 	wildcard.from = counters->next_port;
 	if (wildcard.from < wildcard.pool_start || wildcard.from > wildcard.pool_end)
 		wildcard.from = wildcard.pool_start;
-	wildcard.error = -EADDRINUSE;
 	/* Every try but two moves from forward, so the port space bounds them. */
 	bpf_loop(2 * 65536 + 2, try_run, &wildcard, 0);
-	if (wildcard.start) {
-		*start = wildcard.start;
-		counters->next_port = wildcard.start + count;
-		return 0;
-	}
-	if (wildcard.error == -EADDRINUSE)
-		*conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, space->protocol, 0);
+	if (acquisition->start)
+		counters->next_port = acquisition->start + acquisition->request.range.count;
+	else if (wildcard.error == -EADDRINUSE)
+		acquisition->conflict =
+			make_conflict(PORTKEEP_CONFLICT_RESERVED, space->protocol, 0);
 	return wildcard.error;
 }
 

@@ -65,18 +65,25 @@ impl Error {
 
     /// A failure inside libbpf, whose errors tell the kind but not the number.
     pub(crate) fn bpf(doing: impl Into<String>, error: libbpf_rs::Error) -> Error {
-        let mut this = match error.kind() {
+        let this = match error.kind() {
             libbpf_rs::ErrorKind::PermissionDenied => {
                 Error::new(ErrorKind::NotPermitted, doing).with_hint("run this as root")
             }
             _ => Error::new(ErrorKind::System, doing),
         };
-        this.0.source = Some(Box::new(error));
-        this
+        this.caused_by(error)
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Error {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn caused_by(
+        mut self,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Error {
+        self.0.source = Some(Box::new(source));
         self
     }
 

@@ -83,7 +83,7 @@ const FEATURES: &[Feature] = &[
     },
     Feature {
         name: "the helper bpf_set_retval() for bind",
-        since: "6.0",
+        since: "6.1",
         present: || helper(ProgramType::CgroupSockAddr, libbpf_sys::BPF_FUNC_set_retval),
     },
 ];
@@ -103,7 +103,7 @@ fn require(features: &[Feature]) -> Result<(), Error> {
                 missing.name, missing.since
             ),
         )
-        .with_hint("a kernel of Linux 6.8 or later with BTF, as distributions ship it, has all")),
+        .with_hint("Linux 6.1 or later with BTF, as distributions ship it, has all")),
     }
 }
 

@@ -64,7 +64,7 @@ pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
     let cgroup_path = options.location.find_cgroup()?;
     let cgroup = Cgroup::open(&cgroup_path)?;
     let control = open_control(options, &cgroup_path)?;
-    features::require_all().map_err(|error| privilege_first(error))?;
+    features::require_all().map_err(privilege_first)?;
     proof::prove(&cgroup_path)?;
 
     let bpffs = options.location.find_bpffs()?;
@@ -126,8 +126,7 @@ fn open_control(options: &InstallOptions, cgroup: &Path) -> Result<Vec<Cgroup>, 
 
 /// Without privilege no feature can be tried out: say that rather than that it is missing.
 fn privilege_first(error: Error) -> Error {
-    // SAFETY: geteuid(2) has no preconditions and cannot fail.
-    if unsafe { libc::geteuid() } == 0 {
+    if sys::is_root() {
         return error;
     }
     Error::system(

@@ -43,7 +43,7 @@ mod object;
 mod proof;
 mod remove;
 mod settings;
-#[allow(warnings, clippy::all, missing_docs)]
+#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, missing_docs)]
 #[rustfmt::skip]
 mod skeleton;
 mod sys;

@@ -1,28 +1,33 @@
 //! The compiled programs and maps: opened, tied to the pinned maps, loaded.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Mutex, Once, PoisonError};
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{ErrorKind as BpfErrorKind, OpenObject, PrintLevel};
+use libbpf_rs::{OpenObject, PrintLevel};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
-use crate::settings;
 use crate::skeleton::{OpenPortkeepMaps, PortkeepSkel, PortkeepSkelBuilder};
+use crate::{settings, sys};
 
 /// libbpf prints what the kernel's verifier says; kept here to become part of an error.
-static LOG: Mutex<String> = Mutex::new(String::new());
+static LOG: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+
+/// The end of the log is what explains a refusal.
+const LOG_LINES: usize = 12;
 
 fn keep(_level: PrintLevel, message: String) {
     let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
-    // The end of the log is what explains a refusal.
-    if log.len() > 64 * 1024 {
-        log.clear();
+    for line in message.lines() {
+        if log.len() == LOG_LINES {
+            log.pop_front();
+        }
+        log.push_back(line.to_owned());
     }
-    log.push_str(&message);
 }
 
 fn keep_log() {
@@ -33,10 +38,9 @@ fn keep_log() {
     LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-fn last_lines_of_log() -> String {
+fn end_of_log() -> String {
     let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(12)..].join("\n")
+    log.iter().map(|line| format!("\n  {line}")).collect()
 }
 
 /// The maps that are pinned, by the names that they have in `bpf/maps.h`.
@@ -76,16 +80,7 @@ pub fn load<'obj>(
         pin_all(&mut open.maps, layout)
             .map_err(|error| Error::bpf("pinning the BPF maps", error))?;
     }
-    let skeleton = open.load().map_err(|error| match error.kind() {
-        // libbpf says so when a pinned map has another shape.
-        BpfErrorKind::InvalidInput if last_lines_of_log().contains("couldn't reuse pinned map") => {
-            settings::foreign()
-        }
-        _ => Error::bpf(
-            format!("loading the BPF programs\n{}", last_lines_of_log()).trim_end(),
-            error,
-        ),
-    })?;
+    let skeleton = open.load().map_err(refused)?;
     if let Some(layout) = layout {
         for name in PINNED_MAPS {
             let path = layout.map(name);
@@ -94,4 +89,23 @@ pub fn load<'obj>(
         }
     }
     Ok(skeleton)
+}
+
+/// Why the kernel did not take the object.
+fn refused(error: libbpf_rs::Error) -> Error {
+    let log = end_of_log();
+    // libbpf says so when a pinned map has another shape.
+    if log.contains("couldn't reuse pinned map") {
+        return settings::foreign();
+    }
+    // The kernel's verifier refuses programs with EACCES, too; root lacks no privilege.
+    if !sys::is_root() {
+        return Error::bpf("loading the BPF programs", error);
+    }
+    Error::new(
+        ErrorKind::MissingFeature,
+        format!("this kernel refuses the BPF programs{log}"),
+    )
+    .with_hint("please report this with the output of `uname -a`")
+    .caused_by(error)
 }

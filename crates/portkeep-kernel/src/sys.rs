@@ -71,3 +71,9 @@ pub fn lock(file: &File) -> io::Result<()> {
         }
     }
 }
+
+/// Whether the effective user is root (`geteuid(2)`).
+pub fn is_root() -> bool {
+    // SAFETY: no preconditions; it cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
