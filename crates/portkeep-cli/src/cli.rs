@@ -10,7 +10,7 @@ use crate::commands;
 
 /// Reserve TCP and UDP ports: nobody else on the machine can take them
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "portkeep", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub locations: Locations,

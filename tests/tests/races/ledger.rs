@@ -41,16 +41,25 @@ fn shared(count: usize) -> &'static [AtomicU32] {
 
 impl Ledger {
     pub fn new() -> Ledger {
-        Ledger { owners: shared(PORTS), binders: shared(PORTS) }
+        Ledger {
+            owners: shared(PORTS),
+            binders: shared(PORTS),
+        }
     }
 
     /// `who` acquired the ports: nobody else may own one, and no stranger be bound to one.
     pub fn acquired(&self, who: u32, ports: impl Iterator<Item = u16>) {
         for port in ports.map(usize::from) {
             let before = self.owners[port].swap(who, Ordering::SeqCst);
-            assert_eq!(before, 0, "port {port} was granted to {who} while {before} owned it");
+            assert_eq!(
+                before, 0,
+                "port {port} was granted to {who} while {before} owned it"
+            );
             let bound = self.binders[port].load(Ordering::SeqCst);
-            assert_eq!(bound, 0, "port {port} was granted to {who} while {bound} was bound to it");
+            assert_eq!(
+                bound, 0,
+                "port {port} was granted to {who} while {bound} was bound to it"
+            );
         }
     }
 
@@ -78,11 +87,17 @@ impl Ledger {
 
     fn no_owner(&self, who: u32, port: u16) {
         let owner = self.owners[usize::from(port)].load(Ordering::SeqCst);
-        assert_eq!(owner, 0, "{who} is bound to port {port}, which {owner} owns");
+        assert_eq!(
+            owner, 0,
+            "{who} is bound to port {port}, which {owner} owns"
+        );
     }
 
     /// Whether nothing stands in it.
     pub fn is_empty(&self) -> bool {
-        self.owners.iter().chain(self.binders).all(|entry| entry.load(Ordering::SeqCst) == 0)
+        self.owners
+            .iter()
+            .chain(self.binders)
+            .all(|entry| entry.load(Ordering::SeqCst) == 0)
     }
 }

@@ -65,11 +65,17 @@ impl Ledgers {
 /// Binds a socket of the owner inside its block, to the port of the kernel part's choice.
 fn bind_associated(random: &mut Random, protocol: Protocol, block: &raw::Instance) {
     let own = socket(random, protocol);
-    expect_ok(raw::associate(&own, block.token), "associate with an own block");
+    expect_ok(
+        raw::associate(&own, block.token),
+        "associate with an own block",
+    );
     expect_ok(sock::bind_any(&own, 0), "bind(0) in an own, unused block");
     let port = sock::local_port(&own);
     let end = block.start + (block.count - 1);
-    assert!((block.start..=end).contains(&port), "{port} is not in {block:?}");
+    assert!(
+        (block.start..=end).contains(&port),
+        "{port} is not in {block:?}"
+    );
 }
 
 fn acquirer(who: u32, ledgers: Ledgers) -> i32 {
@@ -91,8 +97,14 @@ fn acquirer(who: u32, ledgers: Ledgers) -> i32 {
         }
         granted += 1;
         let block = expect_ok(raw::instance(&holder), "read the token");
-        assert!(start == 0 || block.start == start, "asked for {start}, got {block:?}");
-        assert!(block.start >= FIRST && block.start + (block.count - 1) <= LAST, "{block:?}");
+        assert!(
+            start == 0 || block.start == start,
+            "asked for {start}, got {block:?}"
+        );
+        assert!(
+            block.start >= FIRST && block.start + (block.count - 1) <= LAST,
+            "{block:?}"
+        );
         assert_eq!(block.count, count);
         let ports = block.start..=block.start + (count - 1);
         ledger.acquired(who, ports.clone());
@@ -129,22 +141,39 @@ fn binder(who: u32, ledgers: Ledgers) -> i32 {
 }
 
 pub fn a_million_acquires(sandbox: &Sandbox) {
-    enable::enable_with(&InstallOptions { pool: (FIRST, LAST), ..enable::options(sandbox) });
+    enable::enable_with(&InstallOptions {
+        pool: (FIRST, LAST),
+        ..enable::options(sandbox)
+    });
     let before = ports::map(sandbox);
-    let ledgers = Ledgers { tcp: Ledger::new(), udp: Ledger::new() };
+    let ledgers = Ledgers {
+        tcp: Ledger::new(),
+        udp: Ledger::new(),
+    };
     let acquirers = (1..=ACQUIRERS).map(|who| proc::fork_child(move || acquirer(who, ledgers)));
     let binders = (ACQUIRERS + 1..=ACQUIRERS + BINDERS)
         .map(|who| proc::fork_child(move || binder(who, ledgers)));
     let everybody: Vec<Child> = acquirers.chain(binders).collect();
     for child in everybody {
-        assert_eq!(child.code(), 0, "a process of the storm failed; its message is above");
+        assert_eq!(
+            child.code(),
+            0,
+            "a process of the storm failed; its message is above"
+        );
     }
 
     assert!(ledgers.tcp.is_empty() && ledgers.udp.is_empty());
     assert_eq!(ports::map(sandbox), before, "a port is lost");
     for (protocol, holder) in [(Protocol::Tcp, sock::tcp4()), (Protocol::Udp, sock::udp4())] {
-        assert_eq!(ports::probe_free(protocol, FIRST..=LAST), [], "a port is lost");
+        assert_eq!(
+            ports::probe_free(protocol, FIRST..=LAST),
+            [],
+            "a port is lost"
+        );
         let all = LAST - FIRST + 1;
-        expect_ok(raw::acquire4(&holder, FIRST, all), "acquire every port after the storm");
+        expect_ok(
+            raw::acquire4(&holder, FIRST, all),
+            "acquire every port after the storm",
+        );
     }
 }

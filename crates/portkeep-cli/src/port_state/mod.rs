@@ -22,6 +22,8 @@ pub struct PortState {
     /// Why the reservations cannot be known, such as that Portkeep is not enabled.
     pub no_reservations: Option<portkeep::Error>,
     pub sockets: Vec<Socket>,
+    /// Why the sockets cannot be known, for a port that is reserved: that much can be told.
+    pub no_sockets: Option<anyhow::Error>,
     pub processes: Processes,
     /// Whether there can be sockets that the kernel does not show.
     pub may_miss_sockets: bool,
@@ -62,11 +64,17 @@ impl PortState {
             Err(error) if is_out_of_reach(error.kind()) => (None, Some(error)),
             Err(error) => return Err(error.into()),
         };
-        let sockets = sockets::bound_to(protocol, port)?;
+        let (sockets, no_sockets) = match sockets::bound_to(protocol, port) {
+            Ok(sockets) => (sockets, None),
+            Err(error) if reservation.is_some() => (Vec::new(), Some(error)),
+            Err(error) => return Err(error),
+        };
         let inodes: HashSet<u32> = sockets.iter().filter_map(|socket| socket.inode).collect();
         let processes = Processes::with_sockets(&inodes)?;
-        let may_miss_sockets =
-            protocol == Protocol::Tcp && sockets.is_empty() && !sockets::shows_inactive()?;
+        let may_miss_sockets = protocol == Protocol::Tcp
+            && sockets.is_empty()
+            && no_sockets.is_none()
+            && !sockets::shows_inactive()?;
         let settings = Settings::read()?;
         Ok(Self {
             protocol,
@@ -74,6 +82,7 @@ impl PortState {
             reservation,
             no_reservations,
             sockets,
+            no_sockets,
             processes,
             may_miss_sockets,
             settings,

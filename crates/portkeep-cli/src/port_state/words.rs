@@ -1,6 +1,7 @@
 //! A port's state in words.
 
 use crate::clock::Moment;
+use crate::failure::Failure;
 use crate::port_state::{Caveat, PortState};
 use crate::printable::printable;
 use crate::sockets::{Process, Socket, State, command_line};
@@ -143,6 +144,13 @@ impl PortState {
             caveats.push(Caveat {
                 message: format!("reservations are not shown: {error}"),
                 hint: error.hint(),
+            });
+        }
+        if let Some(error) = &self.no_sockets {
+            let failure = Failure::from(error);
+            caveats.push(Caveat {
+                message: format!("sockets are not shown: {}", failure.message),
+                hint: failure.hints.into_iter().next(),
             });
         }
         if self.sockets.iter().any(|socket| self.is_hidden(socket)) {

@@ -1,0 +1,114 @@
+//! Commands that a test talks to while they run.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+/// A command in a process group of its own, which is killed in the end. Standard error is that of
+/// the test.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn().expect("start the command");
+        let input = child.stdin.take().expect("a pipe for standard input");
+        let output = child.stdout.take().expect("a pipe for standard output");
+        Self {
+            child,
+            input,
+            output: BufReader::new(output),
+        }
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// The next line of its output, or of what it has left running; empty at the end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output
+            .read_line(&mut line)
+            .expect("read from the command");
+        line.trim_end().to_owned()
+    }
+
+    /// The next line as a process id.
+    pub fn line_as_pid(&mut self) -> Pid {
+        let line = self.line();
+        Pid::from_raw(
+            line.parse()
+                .unwrap_or_else(|_| panic!("not a process id: {line:?}")),
+        )
+    }
+
+    /// The output up to its end: until everybody who has the pipe has closed it.
+    pub fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.output
+            .read_to_string(&mut rest)
+            .expect("read from the command");
+        rest
+    }
+
+    /// Lets a command that waits for a line of input go on.
+    pub fn go_on(&mut self) {
+        self.input.write_all(b"\n").expect("write to the command");
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("signal the command");
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("ask for the command's state")
+            .is_none()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("wait for the command")
+    }
+
+    /// Waits for its end and gives the exit status; panics if a signal ended it.
+    #[track_caller]
+    pub fn code(&mut self) -> i32 {
+        let status = self.wait();
+        status
+            .code()
+            .unwrap_or_else(|| panic!("ended by signal {:?}", status.signal()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for what another process does.
+#[track_caller]
+pub fn eventually(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not happen in 30 seconds");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

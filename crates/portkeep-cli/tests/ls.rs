@@ -1,0 +1,318 @@
+//! `portkeep ls`: the reservations as a table and as JSON.
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use jiff::Timestamp;
+use portkeep_tests::proc::Child;
+use portkeep_tests::{Channel, Protocol, Sandbox, assert_ok, enable, proc, raw, sock, trials};
+use serde_json::json;
+
+use common::json::{RESERVATION, document, elements, members};
+use common::kernel_part::{acquire, the_reservation};
+use common::{
+    EVERYBODY, PORTKEEP, Running, USER, cells, done, hint, misused, outcome, portkeep,
+    portkeep_as_user, refused, user_name,
+};
+
+trials! {
+    root:
+        the_table_has_a_line_for_each_reservation,
+        an_empty_table_has_its_header,
+        the_document_tells_everything,
+        the_document_without_reservations,
+        an_ordinary_user_sees_the_same,
+        since_is_when_it_was_acquired,
+        who_may_bind_is_told,
+        other_namespaces_are_hidden_unless_asked_for,
+        control_codes_in_names_do_not_reach_the_terminal,
+        a_reader_that_leaves_is_no_error,
+        what_has_ended_is_gone,
+        without_the_kernel_part_it_is_refused,
+        a_bpf_file_system_elsewhere_is_told;
+    plain:
+        wrong_usage;
+}
+
+fn hold(mut command: Command, options: &[&str], lines: usize) -> Running {
+    let mut running = Running::start({
+        command.args(options);
+        command
+    });
+    for _ in 0..lines {
+        assert_ne!(running.line(), "");
+    }
+    running
+}
+
+/// The cells of the table's lines, with the time, which is local, taken out.
+fn table(words: &[&str]) -> Vec<Vec<String>> {
+    let text = done(&mut portkeep(words));
+    assert!(text.lines().all(|line| line.trim_end() == line), "{text:?}");
+    text.lines()
+        .map(|line| cells(line).into_iter().map(str::to_owned).collect())
+        .collect()
+}
+
+const HEADER: [&str; 7] = [
+    "PROTO", "PORTS", "OWNER", "COMMAND", "USER", "SINCE", "MAY-BIND",
+];
+
+fn the_table_has_a_line_for_each_reservation(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let user = hold(portkeep_as_user(["hold"]), &["--udp", "30000-30000"], 1);
+    let root = hold(
+        portkeep(["hold"]),
+        &["--tcp", "20010-20011", "--both", "20000-20003"],
+        3,
+    );
+    let lines = table(&["ls"]);
+    assert_eq!(lines[0], HEADER);
+    let (root, user) = (root.pid().to_string(), user.pid().to_string());
+    let nobody = user_name(USER);
+    for (line, (protocol, ports, owner, name)) in lines[1..].iter().zip([
+        ("tcp", "20000-20003", &root, "root"),
+        ("tcp", "20010-20011", &root, "root"),
+        ("udp", "20000-20003", &root, "root"),
+        ("udp", "30000", &user, &nobody),
+    ]) {
+        assert_eq!(line[..5], [protocol, ports, owner, "portkeep", name]);
+        assert_eq!(line[6..], ["associated"]);
+        let time = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", &line[5]);
+        assert!(time.is_ok(), "{line:?}");
+    }
+    assert_eq!(lines.len(), 5);
+}
+
+fn an_empty_table_has_its_header(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    assert_eq!(table(&["ls"]), [HEADER]);
+}
+
+fn the_document_tells_everything(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let holder = hold(portkeep_as_user(["hold"]), &["--tcp", "20000-20003"], 1);
+    let document = document(&mut portkeep(["ls", "--json"]));
+    assert_eq!(members(&document), ["reservations", "schema"]);
+    let [reservation] = elements(&document["reservations"]) else {
+        panic!("{document}")
+    };
+    assert_eq!(members(reservation), RESERVATION);
+    let entry = the_reservation(sandbox);
+    let expected = json!({
+        "protocol": "tcp", "start": 20000, "end": 20003,
+        "pid": holder.pid().as_raw(), "command": "portkeep", "uid": USER,
+        "user": user_name(USER), "since": reservation["since"], "may_bind": "associated",
+        "token": entry.token, "socket_cookie": entry.socket, "netns_cookie": entry.netns,
+    });
+    assert_eq!(*reservation, expected);
+}
+
+fn the_document_without_reservations(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    for words in [&["ls", "--json"][..], &["ls", "--json", "--all-namespaces"]] {
+        let expected = json!({ "schema": 1, "reservations": [] });
+        assert_eq!(document(&mut portkeep(words)), expected);
+    }
+}
+
+fn an_ordinary_user_sees_the_same(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _holder = hold(portkeep(["hold"]), &["--both", "20000-20003"], 2);
+    for words in [&["ls"][..], &["ls", "--all-namespaces"]] {
+        assert_eq!(
+            done(&mut portkeep_as_user(words)),
+            done(&mut portkeep(words))
+        );
+    }
+    let document = document(&mut portkeep_as_user(["ls", "--json"]));
+    assert_eq!(elements(&document["reservations"]).len(), 2, "{document}");
+}
+
+fn since_is_when_it_was_acquired(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let before = Timestamp::now();
+    let _held = acquire(Protocol::Tcp, 20000..=20003);
+    let after = Timestamp::now();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let document = document(&mut portkeep(["ls", "--json"]));
+    let since = document["reservations"][0]["since"]
+        .as_str()
+        .expect("a time");
+    let since: Timestamp = since.parse().expect("a time as RFC 3339 has it");
+    // In whole seconds, and put together from two clocks.
+    assert!(
+        since.as_second() >= before.as_second() - 1,
+        "{since} {before}"
+    );
+    assert!(since.as_second() <= after.as_second(), "{since} {after}");
+}
+
+fn who_may_bind_is_told(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let sockets = [sock::tcp4(), sock::tcp4(), sock::tcp4()];
+    assert_ok!(raw::acquire4(&sockets[0], 20000, 1));
+    assert_ok!(raw::acquire16(&sockets[1], 20001, 1, raw::PROCESS, 0));
+    assert_ok!(raw::acquire16(
+        &sockets[2],
+        20002,
+        1,
+        raw::PROCESS | raw::TREE,
+        0
+    ));
+    let expected = ["associated", "process", "tree"];
+    let lines = table(&["ls"]);
+    let shown: Vec<_> = lines[1..].iter().map(|line| line[6].as_str()).collect();
+    assert_eq!(shown, expected);
+    let document = document(&mut portkeep(["ls", "--json"]));
+    let list = elements(&document["reservations"]);
+    let shown: Vec<_> = list
+        .iter()
+        .filter_map(|entry| entry["may_bind"].as_str())
+        .collect();
+    assert_eq!(shown, expected);
+    // `run` lets the command's whole family bind.
+    drop(sockets);
+    let own = done(&mut portkeep(["run", "--tcp", "1", "--", PORTKEEP, "ls"]));
+    assert_eq!(
+        own.lines().nth(1).map(|line| cells(line)[6]),
+        Some("tree"),
+        "{own}"
+    );
+}
+
+/// A process in a network namespace of its own that holds ports of the same numbers.
+fn elsewhere() -> (Child, u64) {
+    let (own, others) = Channel::pair();
+    let child = proc::fork_child(|| {
+        proc::new_netns();
+        let held = acquire(Protocol::Tcp, 20000..=20003);
+        others.send(sock::netns_cookie(&held));
+        loop {
+            nix::unistd::pause();
+        }
+    });
+    let cookie = own.recv();
+    (child, cookie)
+}
+
+fn other_namespaces_are_hidden_unless_asked_for(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let (there, cookie) = elsewhere();
+    let own_cookie = sock::netns_cookie(sock::udp4());
+    assert_ne!(cookie, own_cookie);
+    assert_eq!(table(&["ls"]), [HEADER]);
+    let here = hold(portkeep(["hold"]), &["--tcp", "20000-20003"], 1);
+
+    let lines = table(&["ls"]);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[1][2], here.pid().to_string());
+
+    let lines = table(&["ls", "--all-namespaces"]);
+    assert_eq!(lines[0][..7], HEADER);
+    assert_eq!(lines[0][7..], ["NETNS"]);
+    let mut shown: Vec<_> = lines[1..]
+        .iter()
+        .map(|line| (&*line[2], &*line[7]))
+        .collect();
+    shown.sort_unstable();
+    let (here, there) = (here.pid().to_string(), there.pid().to_string());
+    let (own_cookie, cookie) = (own_cookie.to_string(), cookie.to_string());
+    let mut expected = [(&*here, &*own_cookie), (&*there, &*cookie)];
+    expected.sort_unstable();
+    assert_eq!(shown, expected);
+
+    let count = |words: &[&str]| {
+        let document = document(&mut portkeep(words));
+        elements(&document["reservations"]).len()
+    };
+    assert_eq!(count(&["ls", "--json"]), 1);
+    assert_eq!(count(&["ls", "--json", "--all-namespaces"]), 2);
+}
+
+fn control_codes_in_names_do_not_reach_the_terminal(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let (own, others) = Channel::pair();
+    let _holder = proc::fork_child(|| {
+        nix::sys::prctl::set_name(c"a\x1b[2J b\nc  d").expect("PR_SET_NAME");
+        let _held = acquire(Protocol::Tcp, 20000..=20000);
+        others.send(0);
+        loop {
+            nix::unistd::pause();
+        }
+    });
+    assert_eq!(own.recv(), 0);
+    let lines = table(&["ls"]);
+    assert_eq!(lines[1][3], "a_[2J_b_c__d");
+    let document = document(&mut portkeep(["ls", "--json"]));
+    assert_eq!(document["reservations"][0]["command"], "a_[2J_b_c__d");
+}
+
+fn a_reader_that_leaves_is_no_error(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    // More than a pipe holds, so that a write fails however fast the reader is.
+    let sockets: Vec<_> = (0..2000)
+        .map(|index| acquire(Protocol::Tcp, 20000 + index..=20000 + index))
+        .collect();
+    for words in ["ls", "ls --json"] {
+        let script = format!("{{ \"$0\" {words}; echo $? >&2; }} | head -1");
+        let outcome = outcome(Command::new("sh").args(["-c", &script, PORTKEEP]));
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
+        assert_eq!(outcome.stderr, "0\n");
+    }
+    drop(sockets);
+    let (reader, writer) = std::io::pipe().expect("make a pipe");
+    drop(reader);
+    let mut command = portkeep(["ls"]);
+    let child = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start the command");
+    let output = child.wait_with_output().expect("wait for the command");
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), &b""[..])
+    );
+}
+
+fn what_has_ended_is_gone(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let held = acquire(Protocol::Udp, 20000..=20003);
+    assert_eq!(table(&["ls"]).len(), 2);
+    drop(held);
+    assert_eq!(table(&["ls"]), [HEADER]);
+}
+
+fn without_the_kernel_part_it_is_refused(_sandbox: &Sandbox) {
+    for command in EVERYBODY {
+        for words in [&["ls"][..], &["ls", "--json"], &["ls", "--all-namespaces"]] {
+            assert_eq!(refused(&mut command(words)), "Portkeep is not enabled here");
+            let hint = hint(&mut command(words));
+            assert!(hint.starts_with("run `portkeep enable` as root"), "{hint}");
+        }
+    }
+}
+
+fn a_bpf_file_system_elsewhere_is_told(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let nowhere = sandbox.state_dir().to_str().expect("a path in UTF-8");
+    let words = ["ls", "--bpffs", nowhere];
+    let reason = refused(&mut portkeep(words));
+    assert!(
+        reason.starts_with(&format!("{nowhere}/portkeep/reservations cannot be read")),
+        "{reason}"
+    );
+    assert!(hint(&mut portkeep(words)).contains("PORTKEEP_BPFFS"));
+    let bpffs = sandbox.bpffs().to_str().expect("a path in UTF-8");
+    let mut command = portkeep(["ls", "--bpffs", bpffs]);
+    command.env("PORTKEEP_BPFFS", "/nonexistent");
+    done(&mut command);
+}
+
+fn wrong_usage() {
+    misused(&["ls", "tcp"]);
+    misused(&["ls", "--tcp", "1"]);
+    misused(&["ls", "--json=yes"]);
+}

@@ -1,0 +1,172 @@
+//! When the ports cannot be had the command does not run, and the reason is told.
+
+use portkeep_tests::{Protocol, Sandbox, assert_ok, enable, sock};
+
+use crate::common::kernel_part::{
+    acquire, assert_free, assert_nothing_reserved, reserved, set_ipv4,
+};
+use crate::common::{Running, USER, done, hint, misused, portkeep, portkeep_as_user, refused};
+use crate::run_shell;
+
+/// [`refused`] leaves no doubt about it: nothing may be on standard output.
+const NEVER: &str = "echo it ran";
+
+pub fn a_reserved_port(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let mut holder = Running::start(portkeep_as_user(["hold", "--tcp", "20001-20002"]));
+    assert_eq!(holder.line(), "20001-20002/tcp");
+    let before = reserved(sandbox);
+    let owner = format!("process {} (portkeep), user {USER}", holder.pid());
+    for option in ["--tcp", "--both"] {
+        let reason = refused(&mut run_shell(&[option, "20000-20001"], NEVER));
+        assert_eq!(reason, format!("port 20001/tcp is reserved by {owner}"));
+        let hint = hint(&mut run_shell(&[option, "20000-20001"], NEVER));
+        assert!(hint.contains("`portkeep why 20001/tcp`"), "{hint}");
+    }
+    assert_eq!(reserved(sandbox), before);
+    assert_free(Protocol::Udp, 20000..=20002);
+    done(&mut run_shell(&["--udp", "20000-20002"], "true"));
+}
+
+pub fn a_bound_port(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    for (option, name, socket) in [
+        ("--tcp", "tcp", sock::tcp4()),
+        ("--udp", "udp", sock::udp6()),
+    ] {
+        assert_ok!(sock::bind_any(&socket, 20001));
+        for option in [option, "--both"] {
+            let reason = refused(&mut run_shell(&[option, "20000-20003"], NEVER));
+            assert_eq!(
+                reason,
+                format!("port 20001/{name} is in use by a socket of user 0")
+            );
+            let hint = hint(&mut run_shell(&[option, "20000-20003"], NEVER));
+            assert!(
+                hint.contains(&format!("`portkeep why 20001/{name}`")),
+                "{hint}"
+            );
+        }
+        assert_nothing_reserved(sandbox);
+    }
+    assert_free(Protocol::Udp, 20000..=20003);
+}
+
+pub fn all_or_nothing(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _taken = acquire(Protocol::Udp, 30000..=30000);
+    let before = reserved(sandbox);
+    let pid = std::process::id();
+    for ports in [
+        &["--tcp", "20000-20003", "--udp", "30000-30000"][..],
+        &["--udp", "29999-30000", "--tcp", "5"],
+        &["--both", "29990-30010"],
+        &[
+            "--tcp",
+            "3",
+            "--both",
+            "25000-25003",
+            "--udp",
+            "4",
+            "--udp",
+            "30000-30001",
+        ],
+    ] {
+        let reason = refused(&mut run_shell(ports, NEVER));
+        let owner = format!("port 30000/udp is reserved by process {pid} (");
+        assert!(reason.starts_with(&owner), "{ports:?}: {reason}");
+        assert!(reason.ends_with("), user 0"), "{ports:?}: {reason}");
+        assert_eq!(reserved(sandbox), before, "{ports:?}");
+    }
+    assert_free(Protocol::Tcp, 20000..=20003);
+    assert_free(Protocol::Tcp, 29990..=30010);
+}
+
+/// The second option finds the first one's ports taken.
+pub fn overlapping_options(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    for ports in [
+        ["--tcp", "20000-20003", "--tcp", "20003-20004"],
+        ["--tcp", "20003-20003", "--both", "20003-20003"],
+    ] {
+        let reason = refused(&mut run_shell(&ports, NEVER));
+        assert!(
+            reason.starts_with("port 20003/tcp is reserved by process "),
+            "{reason}"
+        );
+        assert_nothing_reserved(sandbox);
+    }
+    let ports = ["--tcp", "20000-20003", "--udp", "20003-20004"];
+    done(&mut run_shell(&ports, "true"));
+}
+
+pub fn automatic_ports(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    set_ipv4("ip_local_port_range", "32768 60999");
+    let ports = ["--udp", "40000-40001"];
+    let reason = refused(&mut run_shell(&ports, NEVER));
+    assert_eq!(
+        reason,
+        "port 40000/udp is an automatic port, which any connect() may take"
+    );
+    let hint = hint(&mut run_shell(&ports, NEVER));
+    assert!(hint.contains("net.ipv4.ip_local_reserved_ports"), "{hint}");
+    assert_nothing_reserved(sandbox);
+    set_ipv4("ip_local_reserved_ports", "40000-40001");
+    done(&mut run_shell(&ports, "true"));
+}
+
+pub fn privileged_ports_to_an_ordinary_user(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let words = ["run", "--tcp", "80-80", "--", "echo", "it ran"];
+    assert_eq!(
+        refused(&mut portkeep_as_user(words)),
+        "port 80/tcp is privileged"
+    );
+    let hint = hint(&mut portkeep_as_user(words));
+    assert!(hint.contains("CAP_NET_BIND_SERVICE"), "{hint}");
+    assert_nothing_reserved(sandbox);
+    assert_eq!(done(&mut portkeep(words)), "it ran\n");
+    set_ipv4("ip_unprivileged_port_start", "80");
+    assert_eq!(done(&mut portkeep_as_user(words)), "it ran\n");
+}
+
+pub fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let reason = refused(&mut run_shell(&["--tcp", "8080"], NEVER));
+    assert!(
+        reason.starts_with("no block of 8080 ports could be had"),
+        "{reason}"
+    );
+    let hint = hint(&mut run_shell(&["--tcp", "8080"], NEVER));
+    assert_eq!(hint, "for port 8080 itself write 8080-8080");
+    assert_nothing_reserved(sandbox);
+}
+
+pub fn without_the_kernel_part(_sandbox: &Sandbox) {
+    for ports in [["--tcp", "1"], ["--both", "20000-20001"]] {
+        assert_eq!(
+            refused(&mut run_shell(&ports, NEVER)),
+            "Portkeep is not enabled here"
+        );
+        let hint = hint(&mut run_shell(&ports, NEVER));
+        assert!(hint.starts_with("run `portkeep enable` as root"), "{hint}");
+    }
+}
+
+pub fn wrong_usage() {
+    misused(&["run"]);
+    misused(&["run", "--"]);
+    misused(&["run", "--tcp", "1"]);
+    misused(&["run", "true"]);
+    misused(&["run", "--tcp", "1", "true"]);
+    misused(&["run", "--tcp", "--", "true"]);
+    misused(&["run", "--sctp", "1", "--", "true"]);
+    for ports in [
+        "", "0", "-", "0-5", "5-", "9-8", "65536", "1-65536", "x", "1,2", "80/tcp",
+    ] {
+        for option in ["--tcp", "--udp", "--both"] {
+            misused(&["run", &format!("{option}={ports}"), "--", "true"]);
+        }
+    }
+}

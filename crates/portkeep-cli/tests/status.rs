@@ -1,0 +1,239 @@
+//! `portkeep status`: to root all of it, to others what everybody may see.
+
+mod common;
+
+use std::fs;
+
+use portkeep_tests::{Protocol, Sandbox, assert_errno, proc, trials};
+use serde_json::{Value, json};
+
+use common::json::{document, members};
+use common::kernel_part::{acquire, control_call};
+use common::{EVERYBODY, Running, cells, done, misused, outcome, portkeep, portkeep_as_user};
+
+trials! {
+    root:
+        not_enabled,
+        enabled_to_root,
+        enabled_to_an_ordinary_user,
+        control_cgroups_are_listed,
+        outside_the_control_cgroups,
+        what_is_reserved_is_counted_over_all_namespaces,
+        a_mount_of_our_own_is_told,
+        an_upgrade_is_seen;
+    plain:
+        wrong_usage;
+}
+
+/// The text form as pairs.
+fn rows(text: &str) -> Vec<(&str, &str)> {
+    let row = |line| match cells(line)[..] {
+        [what, value] => (what, value),
+        _ => panic!("not two columns: {line:?}"),
+    };
+    text.lines().map(row).collect()
+}
+
+fn not_enabled(_sandbox: &Sandbox) {
+    for command in EVERYBODY {
+        assert_eq!(rows(&done(&mut command(&["status"]))), [("enabled", "no")]);
+        let status = document(&mut command(&["status", "--json"]));
+        let expected = json!({
+            "schema": 1, "enabled": false, "abi_version": null, "reserved": null,
+            "kernel_part": null,
+        });
+        assert_eq!(status, expected);
+    }
+}
+
+const NOTHING: &str = "0 ports in 0 reservations, 0 network namespaces";
+
+fn enabled_to_root(sandbox: &Sandbox) {
+    done(&mut portkeep(["enable", "--pool", "20000-20009"]));
+    let text = done(&mut portkeep(["status"]));
+    let rows = rows(&text);
+    let cgroup = sandbox.cgroup().to_str().expect("a path in UTF-8");
+    let pinned = sandbox.bpffs().join("portkeep");
+    let expected = [
+        ("enabled", "yes"),
+        ("control calls here", "yes, ABI version 1"),
+        ("reserved", NOTHING),
+        ("attached to", cgroup),
+        ("control cgroup", cgroup),
+        ("pinned in", pinned.to_str().expect("a path in UTF-8")),
+        ("pool", "20000-20009"),
+        ("quota", "4096 ports for an unprivileged user"),
+    ];
+    let (memory, others) = rows.split_last().expect("rows");
+    assert_eq!(others, expected);
+    assert_eq!(memory.0, "kernel memory");
+    let kilobytes = memory
+        .1
+        .strip_suffix(" KB")
+        .and_then(|number| number.parse().ok());
+    assert!(
+        kilobytes.is_some_and(|number: u64| number > 0),
+        "{memory:?}"
+    );
+
+    let mut status = document(&mut portkeep(["status", "--json"]));
+    let memory = status["kernel_part"]["memory_bytes"].take();
+    assert!(memory.as_u64().is_some_and(|bytes| bytes > 0), "{memory}");
+    let expected = json!({
+        "schema": 1,
+        "enabled": true,
+        "abi_version": 1,
+        "reserved": { "reservations": 0, "ports": 0, "network_namespaces": 0 },
+        "kernel_part": {
+            "cgroup": cgroup,
+            "control_cgroups": [cgroup],
+            "pinned_in": pinned,
+            "mounted_bpffs": false,
+            "pool": { "start": 20000, "end": 20009 },
+            "quota": 4096,
+            "memory_bytes": null,
+        },
+    });
+    assert_eq!(status, expected);
+}
+
+fn enabled_to_an_ordinary_user(_sandbox: &Sandbox) {
+    done(&mut portkeep(["enable"]));
+    let _held = acquire(Protocol::Udp, 20000..=20003);
+    let text = done(&mut portkeep_as_user(["status"]));
+    let expected = [
+        ("enabled", "yes"),
+        ("control calls here", "yes, ABI version 1"),
+        (
+            "reserved",
+            "4 ports in 1 reservations, 1 network namespaces",
+        ),
+        ("kernel part", "root sees more"),
+    ];
+    assert_eq!(rows(&text), expected);
+    let status = document(&mut portkeep_as_user(["status", "--json"]));
+    let expected = json!({
+        "schema": 1,
+        "enabled": true,
+        "abi_version": 1,
+        "reserved": { "reservations": 1, "ports": 4, "network_namespaces": 1 },
+        "kernel_part": null,
+    });
+    assert_eq!(status, expected);
+}
+
+fn control_cgroups_are_listed(sandbox: &Sandbox) {
+    let mut paths = ["one", "two"].map(|name| {
+        let path = sandbox.cgroup().join(name);
+        fs::create_dir(&path).expect("make a cgroup");
+        path.into_os_string()
+            .into_string()
+            .expect("a path in UTF-8")
+    });
+    done(&mut portkeep([
+        "enable",
+        "--control",
+        &paths[0],
+        "--control",
+        &paths[1],
+    ]));
+    let status = document(&mut portkeep(["status", "--json"]));
+    let listed = status["kernel_part"]["control_cgroups"]
+        .as_array()
+        .expect("an array");
+    let mut listed: Vec<_> = listed.iter().filter_map(Value::as_str).collect();
+    listed.sort_unstable();
+    paths.sort();
+    assert_eq!(listed, paths);
+    let text = done(&mut portkeep(["status"]));
+    for path in &paths {
+        assert!(rows(&text).contains(&("control cgroup", path)), "{text}");
+    }
+    // One that is gone is not listed, and not in the way.
+    fs::remove_dir(&paths[0]).expect("remove a cgroup");
+    let status = document(&mut portkeep(["status", "--json"]));
+    assert_eq!(status["kernel_part"]["control_cgroups"], json!([paths[1]]));
+}
+
+/// This process is in none of the control cgroups, which changes what it can do and nothing else.
+fn outside_the_control_cgroups(sandbox: &Sandbox) {
+    let control = sandbox.cgroup().join("control");
+    fs::create_dir(&control).expect("make a cgroup");
+    let control = control.to_str().expect("a path in UTF-8");
+    done(&mut portkeep(["enable", "--control", control]));
+    assert_errno!(control_call(), ENOPROTOOPT);
+    for command in EVERYBODY {
+        let status = document(&mut command(&["status", "--json"]));
+        assert_eq!(
+            (&status["enabled"], &status["abi_version"]),
+            (&json!(true), &Value::Null)
+        );
+        let text = done(&mut command(&["status"]));
+        let row = (
+            "control calls here",
+            "no, this process is in no control cgroup",
+        );
+        assert!(rows(&text).contains(&row), "{text}");
+    }
+}
+
+fn what_is_reserved_is_counted_over_all_namespaces(_sandbox: &Sandbox) {
+    done(&mut portkeep(["enable"]));
+    let mut here = Running::start(portkeep(["hold", "--tcp", "3", "--both", "2"]));
+    here.line();
+    let (own, others) = portkeep_tests::Channel::pair();
+    let _elsewhere = proc::fork_child(|| {
+        proc::new_netns();
+        let _held = acquire(Protocol::Udp, 20000..=20009);
+        others.send(0);
+        loop {
+            nix::unistd::pause();
+        }
+    });
+    assert_eq!(own.recv(), 0);
+    let status = document(&mut portkeep(["status", "--json"]));
+    let expected = json!({ "reservations": 4, "ports": 17, "network_namespaces": 2 });
+    assert_eq!(status["reserved"], expected);
+}
+
+fn a_mount_of_our_own_is_told(sandbox: &Sandbox) {
+    let directory = sandbox.state_dir().join("bpf");
+    fs::create_dir(&directory).expect("make a directory");
+    let directory = directory.to_str().expect("a path in UTF-8");
+    done(&mut portkeep(["enable", "--bpffs", directory]));
+    let status = document(&mut portkeep(["status", "--json", "--bpffs", directory]));
+    assert_eq!(status["kernel_part"]["mounted_bpffs"], true);
+    assert_eq!(
+        members(&status["kernel_part"]),
+        [
+            "cgroup",
+            "control_cgroups",
+            "memory_bytes",
+            "mounted_bpffs",
+            "pinned_in",
+            "pool",
+            "quota"
+        ]
+    );
+}
+
+fn an_upgrade_is_seen(_sandbox: &Sandbox) {
+    done(&mut portkeep(["enable", "--pool", "20000-20009"]));
+    done(&mut portkeep(["enable", "--pool", "21000-21001"]));
+    let status = document(&mut portkeep(["status", "--json"]));
+    assert_eq!(
+        status["kernel_part"]["pool"],
+        json!({ "start": 21000, "end": 21001 })
+    );
+    let outcome = outcome(&mut portkeep(["disable"]));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(
+        document(&mut portkeep(["status", "--json"]))["enabled"],
+        false
+    );
+}
+
+fn wrong_usage() {
+    misused(&["status", "all"]);
+    misused(&["status", "--yaml"]);
+}

@@ -1,0 +1,56 @@
+//! `portkeep why`: who reserves a port, who is bound to it, and what the settings say.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod documents;
+mod reserved;
+mod settings;
+mod sockets;
+mod strangers;
+
+use portkeep_tests::trials;
+use serde_json::Value;
+
+use common::portkeep;
+
+trials! {
+    root:
+        reserved::by_a_holder,
+        reserved::a_single_port,
+        reserved::by_a_run_that_has_bound_it,
+        reserved::by_another_user,
+        reserved::by_a_process_that_is_gone,
+        reserved::in_another_namespace_is_free_here,
+        reserved::no_control_code_reaches_the_terminal,
+        settings::free,
+        settings::automatic,
+        settings::protected,
+        settings::privileged,
+        settings::several_at_once,
+        strangers::an_ordinary_user_learns_who_reserves,
+        strangers::processes_of_others_are_hidden,
+        strangers::the_own_processes_are_shown,
+        strangers::without_the_kernel_part_it_says_so,
+        documents::of_a_free_port,
+        documents::of_a_reserved_and_bound_port;
+    plain:
+        sockets::listener_and_connection,
+        sockets::ipv6_listener,
+        sockets::bound_tcp_socket_that_does_not_listen,
+        sockets::udp_sockets,
+        sockets::what_the_process_left_in_time_wait,
+        sockets::wrong_usage;
+}
+
+/// The document about a port, to root.
+#[track_caller]
+fn why(port: &str) -> Value {
+    common::json::document(&mut portkeep(["why", port, "--json"]))
+}
+
+/// The words about a port, to root.
+#[track_caller]
+fn words(port: &str) -> String {
+    common::done(&mut portkeep(["why", port]))
+}
