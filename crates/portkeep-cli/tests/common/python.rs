@@ -28,7 +28,8 @@ def attempts():
         for protocol in KINDS for port in own(protocol))
 
 def say(*words):
-    print(*words, flush=True)
+    # Unlike print, it may be called by a signal handler.
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 def wait():
     sys.stdin.readline()

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 
 /// A command in a process group of its own, which is killed in the end. Standard error is that of
@@ -24,6 +24,8 @@ impl Running {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0);
+        // SAFETY: the closure makes system calls only and installs no handler.
+        unsafe { command.pre_exec(default_signals) };
         let mut child = command.spawn().expect("start the command");
         let input = child.stdin.take().expect("a pipe for standard input");
         let output = child.stdout.take().expect("a pipe for standard output");
@@ -101,6 +103,20 @@ impl Drop for Running {
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
     }
+}
+
+/// Whoever started the tests, nohup(1) or a shell in the background, may have had them ignored.
+fn default_signals() -> std::io::Result<()> {
+    for number in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+    ] {
+        // SAFETY: installs no handler.
+        unsafe { signal(number, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 /// Waits for what another process does.

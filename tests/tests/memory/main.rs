@@ -1,0 +1,13 @@
+//! Kernel memory: what is given back, and what a full map does.
+
+mod maps;
+
+use portkeep_tests::trials;
+
+trials! {
+    root:
+        maps::reservations_give_their_memory_back,
+        maps::namespaces_that_end_give_their_memory_back,
+        maps::a_namespace_that_lives_keeps_its_ports,
+        maps::the_list_is_complete_however_long;
+}
