@@ -94,6 +94,9 @@ static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 
 		return 0;
 	port_space_of(&space, sk, netns, token_protocol(token));
 	*port = choose_port(&space, sk, reservation);
+	/* Ended meanwhile, the record may hold another reservation with other ports. */
+	if (reservation->token != token)
+		return -EADDRNOTAVAIL;
 	if (!*port) {
 		struct portkeep_conflict conflict =
 			make_conflict(PORTKEEP_CONFLICT_IN_USE, space.protocol, 0);
@@ -137,6 +140,19 @@ static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 }
 
 /*
+ * A full barrier, which every atomic operation that fetches is. One side puts its
+ * socket into the table and looks for a mark, the other marks and looks for a
+ * socket (take.h): a load that overtook the store before it could let both pass.
+ */
+static __always_inline void order_stores_before_loads(void)
+{
+	__u32 nothing = 0;
+
+	__sync_fetch_and_add(&nothing, 1);
+	barrier_var(nothing);
+}
+
+/*
  * The second look, when the kernel has put the socket into its tables: refuses a
  * bind that passed the first one before the port was marked.
  */
@@ -147,6 +163,7 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 	struct reservation *reservation;
 	__u64 netns;
 
+	order_stores_before_loads();
 	if (!may_be_reserved(port) || !is_tcp_or_udp(sk->family, sk->type, sk->protocol))
 		return 0;
 	netns = bpf_get_netns_cookie(sk);

@@ -42,9 +42,8 @@ struct settings {
 	__u16 pool_start; /* where wildcard requests are served from, inclusive */
 	__u16 pool_end;
 	__u32 quota; /* ports an unprivileged user may hold */
-	/* What the installer did to the BPF file system, to undo it. */
-	__u32 mounted_bpffs;
-	__u32 opened_bpffs;
+	__u32 added_mode; /* bits that the installer gave the BPF file system's root */
+	__u32 reserved;
 };
 
 struct {

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     MissingFeature,
     /// What is installed has another ABI or layout than this crate.
     ForeignVersion,
+    /// An installation or a removal was interrupted half way.
+    Interrupted,
     /// A path or a setting does not make sense.
     InvalidInput,
     /// The installed programs did not see what they must see.

@@ -7,6 +7,7 @@ use libbpf_rs::btf::{Btf, types::Func};
 use libbpf_rs::{MapType, ProgramType, libbpf_sys};
 
 use crate::error::{Error, ErrorKind};
+use crate::sys;
 
 /// One thing that the kernel part needs.
 struct Feature {
@@ -87,6 +88,17 @@ const FEATURES: &[Feature] = &[
         present: || helper(ProgramType::CgroupSockAddr, libbpf_sys::BPF_FUNC_set_retval),
     },
 ];
+
+/// Fails for a caller who may not load BPF programs; without that no feature can be tried out.
+pub fn require_privilege() -> Result<(), Error> {
+    match sys::require_bpf_privilege() {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
+            Err(Error::system("loading BPF programs", error))
+        }
+        // What else can be wrong, the features tell better.
+        _ => Ok(()),
+    }
+}
 
 /// Fails, naming the first feature that the kernel lacks.
 pub fn require_all() -> Result<(), Error> {

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use libbpf_rs::MapHandle;
 
-use crate::error::Error;
+use crate::bpffs::Bpffs;
+use crate::error::{Error, ErrorKind};
 use crate::layout::{Layout, Location};
 use crate::object::PINNED_MAPS;
 use crate::settings::Settings;
-use crate::{cgroup, links};
+use crate::{cgroup, features, links};
 
 /// What [`inspect`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Status {
     pub control: Vec<PathBuf>,
     /// Where things are pinned.
     pub layout: Layout,
-    /// Whether [`install`](crate::install) mounted the BPF file system.
+    /// Whether the BPF file system is one that [`install`](crate::install) mounted.
     pub mounted_bpffs: bool,
     /// The first and the last port that wildcard requests are served from.
     pub pool: (u16, u16),
@@ -50,24 +51,28 @@ pub struct MapMemory {
 ///
 /// Without privilege, for the maps are root's, and when another version is installed.
 pub fn inspect(location: &Location) -> Result<Option<Status>, Error> {
-    let bpffs = location.find_bpffs()?;
+    let bpffs = Bpffs::find(location)?;
     let layout = bpffs.layout();
     match fs::metadata(layout.root()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| Error::path("looking at", layout.root(), error))?,
     };
+    features::require_privilege()?;
+    if !layout.map("settings").exists() || !links::is_attached(&layout) {
+        return Err(interrupted());
+    }
     let settings = Settings::read(&layout.map("settings"))?;
     settings.require_own_version()?;
     let top = location.find_cgroup()?;
     let find = |id| cgroup::find(&top, id);
     Ok(Some(Status {
         abi_version: settings.abi_version,
-        cgroup: links::cgroup_of(&layout.links().join("bind4")).and_then(find),
+        cgroup: links::attached_to(&layout).and_then(find),
         control: links::control_cgroups(&layout)?
             .into_iter()
             .filter_map(find)
             .collect(),
-        mounted_bpffs: settings.mounted_bpffs,
+        mounted_bpffs: bpffs.is_ours(),
         pool: settings.pool,
         quota: settings.quota,
         memory: PINNED_MAPS
@@ -81,6 +86,14 @@ pub fn inspect(location: &Location) -> Result<Option<Status>, Error> {
             .collect::<Result<_, Error>>()?,
         layout,
     }))
+}
+
+fn interrupted() -> Error {
+    Error::new(
+        ErrorKind::Interrupted,
+        "an installation or a removal of the kernel part was interrupted",
+    )
+    .with_hint("`portkeep enable` completes it, `portkeep disable` clears it away")
 }
 
 fn memory_of(layout: &Layout, name: &str) -> Result<u64, Error> {

@@ -1,16 +1,16 @@
 //! Installing, and upgrading in place.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::mem::MaybeUninit;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::Cgroup;
+use crate::bpffs::Bpffs;
+use crate::cgroup::{self, Cgroup};
 use crate::error::{Error, ErrorKind};
-use crate::layout::{Bpffs, Layout, Location};
-use crate::lock::InstallLock;
+use crate::layout::{Layout, Location};
+use crate::lock::{InstallLock, make_directory};
 use crate::settings::Settings;
-use crate::{features, links, object, proof, remove, sys};
+use crate::{features, links, mounts, object, proof, remove};
 
 /// The ports that wildcard requests are served from: above Linux's default automatic range.
 const DEFAULT_POOL: (u16, u16) = (61000, 65535);
@@ -52,8 +52,8 @@ pub struct Installed {
 
 /// Installs the kernel part, or upgrades the one that is there.
 ///
-/// Before anything is changed, the programs prove on this kernel that they see every kind of bound
-/// socket (see `proof.rs`): in a cgroup and a network namespace of their own.
+/// Before any program takes effect, a copy of them proves on this kernel that they see every kind
+/// of bound socket (see `proof.rs`): in a cgroup and a network namespace of their own.
 ///
 /// # Errors
 ///
@@ -61,27 +61,31 @@ pub struct Installed {
 /// or the new ones attached at each hook, with every reservation in force.
 pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
     require_pool(options.pool)?;
+    features::require_privilege()?;
+    features::require_all()?;
     let cgroup_path = options.location.find_cgroup()?;
     let cgroup = Cgroup::open(&cgroup_path)?;
     let control = open_control(options, &cgroup_path)?;
-    features::require_all().map_err(privilege_first)?;
-    proof::prove(&cgroup_path)?;
-
-    let bpffs = options.location.find_bpffs()?;
-    if !bpffs.mounted {
-        sys::mount_bpffs(&bpffs.path)
-            .map_err(|error| Error::path("mounting a BPF file system at", &bpffs.path, error))?;
+    let (bpffs, lock) = loop {
+        let bpffs = Bpffs::find_or_mount(&options.location)?;
+        if let Some(lock) = InstallLock::take(&bpffs.layout())? {
+            break (bpffs, lock);
+        }
+    };
+    let layout = bpffs.layout();
+    let before = find_previous(&layout, &cgroup_path, &cgroup)?;
+    let upgraded = before.is_some();
+    let result = proof::prove(&cgroup_path)
+        .and_then(|()| make_everything(options.pool, before, &bpffs, &cgroup, &control));
+    if result.is_err() && !upgraded {
+        let _ = remove::remove_everything(&bpffs);
     }
-    let result = install_into(options, &bpffs, &cgroup, &control);
-    if result.is_err() && !bpffs.mounted {
-        let _ = sys::unmount(&bpffs.path);
-    }
-    let upgraded = result?;
-    Ok(Installed {
+    drop(lock);
+    result.map(|()| Installed {
         upgraded,
-        mounted_bpffs: !bpffs.mounted,
+        mounted_bpffs: bpffs.newly_mounted,
         cgroup: cgroup_path,
-        layout: bpffs.layout(),
+        layout,
     })
 }
 
@@ -124,78 +128,68 @@ fn open_control(options: &InstallOptions, cgroup: &Path) -> Result<Vec<Cgroup>, 
         .collect()
 }
 
-/// Without privilege no feature can be tried out: say that rather than that it is missing.
-fn privilege_first(error: Error) -> Error {
-    if sys::is_root() {
-        return error;
+/// The settings of a working installation, which is upgraded. What an interrupted one or an
+/// interrupted removal left behind is cleared away: while the release hook or the settings were
+/// missing, reservations may have lost their sockets.
+fn find_previous(
+    layout: &Layout,
+    cgroup_path: &Path,
+    cgroup: &Cgroup,
+) -> Result<Option<Settings>, Error> {
+    let settings = layout.map("settings");
+    if !settings.exists() || !links::is_attached(layout) {
+        remove::clear(layout)?;
+        return Ok(None);
     }
-    Error::system(
-        "installing the kernel part",
-        std::io::Error::from_raw_os_error(libc::EPERM),
-    )
+    let settings = Settings::read(&settings)?;
+    settings.require_own_version()?;
+    require_same_sockets(layout, cgroup_path, cgroup)?;
+    Ok(Some(settings))
 }
 
-/// Whether something was there before.
-fn install_into(
-    options: &InstallOptions,
-    bpffs: &Bpffs,
-    cgroup: &Cgroup,
-    control: &[Cgroup],
-) -> Result<bool, Error> {
-    let _lock = InstallLock::take(&bpffs.path)?;
-    let layout = bpffs.layout();
-    let settings_map = layout.map("settings");
-    let mut settings = Settings::new(options.pool, !bpffs.mounted);
-    let upgraded = settings_map.exists();
-    if upgraded {
-        let before = Settings::read(&settings_map)?;
-        before.require_own_version()?;
-        settings.mounted_bpffs |= before.mounted_bpffs;
-        settings.opened_bpffs |= before.opened_bpffs;
+/// Reservations end through the release hook of their sockets' cgroup, so every socket that the
+/// old attachment covers has to be covered by the new one.
+fn require_same_sockets(layout: &Layout, path: &Path, cgroup: &Cgroup) -> Result<(), Error> {
+    let Some(old) = links::attached_to(layout) else {
+        return Ok(());
+    };
+    if old == cgroup.id || cgroup::find(path, old).is_some() {
+        return Ok(());
     }
-    let result = make_everything(&mut settings, bpffs, &layout, cgroup, control);
-    if result.is_err() && !upgraded {
-        let _ = remove::remove_pins(&layout);
-    }
-    result.map(|()| upgraded)
+    let top = mounts::first_of_type("cgroup2").ok().flatten();
+    let Some(old) = top.and_then(|top| cgroup::find(&top, old)) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!(
+            "Portkeep is attached to {} already, which is not in {}",
+            old.display(),
+            path.display()
+        ),
+    )
+    .with_hint("`portkeep disable` ends every reservation there; then enable at the other cgroup"))
 }
 
 fn make_everything(
-    settings: &mut Settings,
+    pool: (u16, u16),
+    before: Option<Settings>,
     bpffs: &Bpffs,
-    layout: &Layout,
     cgroup: &Cgroup,
     control: &[Cgroup],
 ) -> Result<(), Error> {
-    settings.opened_bpffs |= open_for_all(&bpffs.path)?;
-    make_directory(layout.root(), 0o755)?;
-    make_directory(&layout.maps(), 0o700)?;
+    let layout = bpffs.layout();
     make_directory(&layout.links(), 0o700)?;
     let mut storage = MaybeUninit::uninit();
-    let skeleton = object::load(&mut storage, Some(layout))?;
-    settings.write(&skeleton.maps.settings)?;
-    links::put_all(&skeleton, layout, cgroup, control)
-}
-
-fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        result => result.map_err(|error| Error::path("making", path, error))?,
+    let skeleton = object::load(&mut storage, Some(&layout))?;
+    // Written down before it is done: whoever removes an interrupted installation knows.
+    let missing = bpffs.missing_mode()?;
+    let added_mode = before.map_or(0, |before| before.added_mode) | missing;
+    Settings {
+        added_mode,
+        ..Settings::new(pool)
     }
-    // The umask may have taken bits away.
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(|error| Error::path("setting the mode of", path, error))
-}
-
-/// The list is for everybody, but systemd mounts the BPF file system with mode 0700. Lets others
-/// pass through its root, without a look at what is in it; what is pinned keeps its own modes.
-fn open_for_all(bpffs: &Path) -> Result<bool, Error> {
-    let failed = |error| Error::path("letting everybody pass", bpffs, error);
-    let mode = fs::metadata(bpffs).map_err(failed)?.permissions().mode();
-    if mode & 0o001 != 0 {
-        return Ok(false);
-    }
-    fs::set_permissions(bpffs, fs::Permissions::from_mode(mode & 0o7777 | 0o011))
-        .map_err(failed)?;
-    Ok(true)
+    .write(&skeleton.maps.settings)?;
+    bpffs.add_mode(missing)?;
+    links::put_all(&skeleton, &layout, cgroup, control)
 }

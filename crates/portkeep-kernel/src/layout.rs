@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 use crate::{mounts, sys};
 
-/// Where `bpffs(5)` mounts belong by convention.
-const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
-
 /// Where the caller wants the kernel part; what is left out is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
@@ -34,22 +31,6 @@ impl Location {
         require_cgroup2(&cgroup)?;
         Ok(cgroup)
     }
-
-    /// The BPF file system, mounted or not.
-    pub(crate) fn find_bpffs(&self) -> Result<Bpffs, Error> {
-        let path = match &self.bpffs {
-            Some(path) => path.clone(),
-            None => mounts::first_of_type("bpf")
-                .map_err(|error| Error::system("reading /proc/self/mounts", error))?
-                .unwrap_or_else(|| DEFAULT_BPFFS.into()),
-        };
-        let magic = sys::file_system_magic(&path)
-            .map_err(|error| Error::path("looking at", &path, error))?;
-        Ok(Bpffs {
-            mounted: magic == sys::BPF_FS_MAGIC,
-            path,
-        })
-    }
 }
 
 /// Fails unless `path` is a directory of a cgroup2 file system.
@@ -66,21 +47,6 @@ pub(crate) fn require_cgroup2(path: &Path) -> Result<(), Error> {
     .with_hint("name a directory below the cgroup2 mount; /proc/self/mounts shows it"))
 }
 
-/// A place for a BPF file system.
-#[derive(Debug)]
-pub(crate) struct Bpffs {
-    pub path: PathBuf,
-    pub mounted: bool,
-}
-
-impl Bpffs {
-    pub fn layout(&self) -> Layout {
-        Layout {
-            root: self.path.join("portkeep"),
-        }
-    }
-}
-
 /// The paths of an installed kernel part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -88,6 +54,12 @@ pub struct Layout {
 }
 
 impl Layout {
+    pub(crate) fn below(bpffs: &Path) -> Layout {
+        Layout {
+            root: bpffs.join("portkeep"),
+        }
+    }
+
     /// The directory that holds all the others.
     pub fn root(&self) -> &Path {
         &self.root

@@ -30,6 +30,7 @@
 //! Afterwards nobody needs a privilege to reserve ports.
 
 mod abi_check;
+mod bpffs;
 mod cgroup;
 mod error;
 mod features;

@@ -19,11 +19,25 @@ use crate::layout::Layout;
 use crate::skeleton::PortkeepSkel;
 
 /// The cgroup that a pinned link is attached to.
-pub fn cgroup_of(path: &Path) -> Option<u64> {
+fn cgroup_of(path: &Path) -> Option<u64> {
     match Link::open(path).ok()?.info().ok()?.info {
-        LinkTypeInfo::Cgroup(info) => Some(info.cgroup_id),
+        LinkTypeInfo::Cgroup(info) => Some(info.cgroup_id).filter(|&id| id != 0),
         _ => None,
     }
+}
+
+/// The hook that ends reservations: while it is attached, what is in the maps is true.
+const RELEASE: &str = "sock_release";
+
+/// Whether an installation works. A link may be pinned and attached to nothing: an interrupted
+/// removal detaches it first, and the kernel does when its cgroup and all sockets of it have gone.
+pub fn is_attached(layout: &Layout) -> bool {
+    attached_to(layout).is_some()
+}
+
+/// The cgroup that an installation is attached to.
+pub fn attached_to(layout: &Layout) -> Option<u64> {
+    cgroup_of(&layout.links().join(RELEASE))
 }
 
 /// Makes `path` a link of the program to the cgroup: an existing one gets the program, unless it
@@ -70,7 +84,7 @@ pub fn put_all(
     let programs = &skeleton.progs;
     let links = layout.links();
     for (program, name) in [
-        (&programs.portkeep_sock_release, "sock_release"),
+        (&programs.portkeep_sock_release, RELEASE),
         (&programs.portkeep_post_bind4, "post_bind4"),
         (&programs.portkeep_post_bind6, "post_bind6"),
         (&programs.portkeep_bind4, "bind4"),

@@ -3,12 +3,25 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// The first mount of a file system type, or none.
 pub fn first_of_type(wanted: &str) -> io::Result<Option<PathBuf>> {
     Ok(find(&fs::read("/proc/self/mounts")?, wanted.as_bytes()))
+}
+
+/// The source of the topmost mount at `target`, which is without symbolic links.
+pub fn source_of(target: &Path) -> io::Result<Option<OsString>> {
+    let mounts = fs::read("/proc/self/mounts")?;
+    Ok(mounts
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| {
+            let mut fields = line.split(|&byte| byte == b' ').map(unescape);
+            let (source, at) = (fields.next()?, fields.next()?);
+            (at == target.as_os_str().as_bytes()).then(|| OsString::from_vec(source))
+        })
+        .next_back())
 }
 
 fn find(mounts: &[u8], wanted: &[u8]) -> Option<PathBuf> {

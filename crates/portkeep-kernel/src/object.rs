@@ -98,8 +98,8 @@ fn refused(error: libbpf_rs::Error) -> Error {
     if log.contains("couldn't reuse pinned map") {
         return settings::foreign();
     }
-    // The kernel's verifier refuses programs with EACCES, too; root lacks no privilege.
-    if !sys::is_root() {
+    // The kernel's verifier refuses programs with EACCES, too.
+    if sys::require_bpf_privilege().is_err() {
         return Error::bpf("loading the BPF programs", error);
     }
     Error::new(

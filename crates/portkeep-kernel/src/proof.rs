@@ -22,18 +22,24 @@ mod child;
 
 use child::Outcome;
 
+/// What the names of the proof's cgroups begin with.
+const PREFIX: &str = "portkeep-proof-";
+
 /// A cgroup that goes away again.
 struct TemporaryCgroup(PathBuf);
 
 impl TemporaryCgroup {
     fn create(below: &Path) -> Result<TemporaryCgroup, Error> {
-        let path = below.join(format!("portkeep-proof-{}", std::process::id()));
-        match fs::create_dir(&path) {
-            // Left by a killed installer that had the same process id.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result.map_err(|error| Error::path("making the cgroup", &path, error))?,
+        // Process ids are unique in their namespace only; another installer may have the same.
+        for number in 0.. {
+            let path = below.join(format!("{PREFIX}{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(TemporaryCgroup(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(Error::path("making the cgroup", &path, error)),
+            }
         }
-        Ok(TemporaryCgroup(path))
+        unreachable!("the numbers do not end")
     }
 }
 
@@ -43,12 +49,30 @@ impl Drop for TemporaryCgroup {
     }
 }
 
+/// Removes what killed installers left. The caller holds the lock, and a cgroup in use has a
+/// process, so it stays.
+pub fn sweep(cgroup: &Path) {
+    let Ok(entries) = fs::read_dir(cgroup) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PREFIX.as_bytes())
+        {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
 /// Runs the proof below the cgroup.
 pub fn prove(cgroup: &Path) -> Result<(), Error> {
+    sweep(cgroup);
     let temporary = TemporaryCgroup::create(cgroup)?;
     let mut storage = MaybeUninit::uninit();
     let skeleton = object::load(&mut storage, None)?;
-    crate::settings::Settings::new((61000, 65535), false).write(&skeleton.maps.settings)?;
+    crate::settings::Settings::new((61000, 65535)).write(&skeleton.maps.settings)?;
     let _links = attach(&skeleton, &Cgroup::open(&temporary.0)?)?;
     let outcome = run_child(&temporary.0.join("cgroup.procs"))
         .map_err(|error| Error::system("running the proof of the kernel part", error))?;

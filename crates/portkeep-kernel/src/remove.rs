@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::bpffs::Bpffs;
 use crate::error::Error;
+use crate::features;
 use crate::layout::{Layout, Location};
+use crate::links;
 use crate::lock::InstallLock;
+use crate::proof;
 use crate::settings::Settings;
-use crate::{links, sys};
 
 /// Removes every program, map, pin and mount that [`install`](crate::install) made; with them all
 /// reservations end. Sockets that are bound stay bound. `false`: nothing was installed.
@@ -20,64 +22,74 @@ use crate::{links, sys};
 ///
 /// Without privilege, or if the BPF file system cannot be changed.
 pub fn remove(location: &Location) -> Result<bool, Error> {
-    let bpffs = location.find_bpffs()?;
-    let layout = bpffs.layout();
+    let bpffs = Bpffs::find(location)?;
     if !bpffs.mounted {
         return Ok(false);
     }
-    let lock = InstallLock::take(&bpffs.path)?;
-    match fs::read_dir(layout.root()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        result => result.map_err(|error| Error::path("reading", layout.root(), error))?,
-    };
-    // Of another version's settings nothing can be said: its mount stays.
-    let settings = Settings::read(&layout.map("settings")).ok();
-    remove_pins(&layout)?;
-    drop(lock);
-    if let Some(settings) = settings {
-        give_back(&bpffs.path, &settings)?;
-    }
-    Ok(true)
-}
-
-/// The BPF file system as it was found.
-fn give_back(bpffs: &Path, settings: &Settings) -> Result<(), Error> {
-    if settings.opened_bpffs {
-        let failed = |error| Error::path("restoring the mode of", bpffs, error);
-        let mode = fs::metadata(bpffs).map_err(failed)?.permissions().mode();
-        fs::set_permissions(bpffs, fs::Permissions::from_mode(mode & 0o7766)).map_err(failed)?;
-    }
-    if settings.mounted_bpffs && is_empty(bpffs) {
-        sys::unmount(bpffs).map_err(|error| Error::path("unmounting", bpffs, error))?;
-    }
-    Ok(())
-}
-
-/// What the kernel itself puts into every BPF file system (`CONFIG_BPF_PRELOAD`).
-const PRELOADED: [&str; 2] = ["maps.debug", "progs.debug"];
-
-/// Others may have pinned things in the mount since; then it is theirs, too.
-fn is_empty(directory: &Path) -> bool {
-    fs::read_dir(directory).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .all(|entry| PRELOADED.iter().any(|name| entry.file_name() == *name))
-    })
-}
-
-/// Detaches before it takes the maps away. The control calls go first: nothing is acquired any
-/// more while the rest goes.
-pub(crate) fn remove_pins(layout: &Layout) -> Result<(), Error> {
-    let links = layout.links();
-    if let Ok(entries) = fs::read_dir(&links) {
-        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort_by_key(|path| !path.to_string_lossy().contains("sockopt-"));
-        for path in paths {
-            links::take_away(&path)?;
+    let layout = bpffs.layout();
+    loop {
+        if !layout.root().exists() {
+            return bpffs.unmount_if_ours();
         }
+        features::require_privilege()?;
+        let Some(_lock) = InstallLock::take(&layout)? else {
+            continue;
+        };
+        remove_everything(&bpffs)?;
+        if let Ok(cgroup) = location.find_cgroup() {
+            proof::sweep(&cgroup);
+        }
+        return Ok(true);
     }
-    match fs::remove_dir_all(layout.root()) {
+}
+
+/// With the lock held: the BPF file system as it was found.
+pub(crate) fn remove_everything(bpffs: &Bpffs) -> Result<(), Error> {
+    let layout = bpffs.layout();
+    // Of another version's settings nothing can be said.
+    let added_mode = Settings::read(&layout.map("settings")).map_or(0, |was| was.added_mode);
+    clear_links(&layout)?;
+    // The mode before its note.
+    if added_mode != 0 {
+        bpffs.remove_mode(added_mode)?;
+    }
+    clear(&layout)?;
+    for directory in [layout.links(), layout.maps(), layout.root().to_owned()] {
+        remove_if_there(&directory, |path| fs::remove_dir(path))?;
+    }
+    bpffs.unmount_if_ours().map(drop)
+}
+
+/// Detaches and unpins everything; the directories stay, and with them the lock.
+pub(crate) fn clear(layout: &Layout) -> Result<(), Error> {
+    clear_links(layout)?;
+    for map in files_in(&layout.maps())? {
+        remove_if_there(&map, |path| fs::remove_file(path))?;
+    }
+    remove_if_there(&layout.reservations(), |path| fs::remove_file(path))
+}
+
+/// The control calls go first: nothing is acquired any more while the rest goes.
+fn clear_links(layout: &Layout) -> Result<(), Error> {
+    let mut links = files_in(&layout.links())?;
+    links.sort_by_key(|link| !link.to_string_lossy().contains("sockopt-"));
+    links.iter().try_for_each(|link| links::take_away(link))
+}
+
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => Ok(entries
+            .map_err(|error| Error::path("reading", directory, error))?
+            .flatten()
+            .map(|entry| entry.path())
+            .collect()),
+    }
+}
+
+fn remove_if_there(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
+    match remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(|error| Error::path("removing", layout.root(), error)),
+        result => result.map_err(|error| Error::path("removing", path, error)),
     }
 }

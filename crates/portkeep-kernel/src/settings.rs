@@ -20,21 +20,20 @@ pub struct Settings {
     pub layout_version: u32,
     pub pool: (u16, u16),
     pub quota: u32,
-    pub mounted_bpffs: bool,
-    pub opened_bpffs: bool,
+    /// Bits that the BPF file system's root got from the installer.
+    pub added_mode: u32,
 }
 
 const SIZE: usize = size_of::<types::settings>();
 
 impl Settings {
-    pub fn new(pool: (u16, u16), mounted_bpffs: bool) -> Settings {
+    pub fn new(pool: (u16, u16)) -> Settings {
         Settings {
             abi_version: portkeep::abi::PORTKEEP_ABI_VERSION,
             layout_version: LAYOUT_VERSION,
             pool,
             quota: DEFAULT_QUOTA,
-            mounted_bpffs,
-            opened_bpffs: false,
+            added_mode: 0,
         }
     }
 
@@ -57,12 +56,8 @@ impl Settings {
         put(offset_of!(layout, pool_end), &self.pool.1.to_ne_bytes());
         put(offset_of!(layout, quota), &self.quota.to_ne_bytes());
         put(
-            offset_of!(layout, mounted_bpffs),
-            &u32::from(self.mounted_bpffs).to_ne_bytes(),
-        );
-        put(
-            offset_of!(layout, opened_bpffs),
-            &u32::from(self.opened_bpffs).to_ne_bytes(),
+            offset_of!(layout, added_mode),
+            &self.added_mode.to_ne_bytes(),
         );
         bytes
     }
@@ -81,8 +76,7 @@ impl Settings {
                 short(offset_of!(layout, pool_end)),
             ),
             quota: long(offset_of!(layout, quota)),
-            mounted_bpffs: long(offset_of!(layout, mounted_bpffs)) != 0,
-            opened_bpffs: long(offset_of!(layout, opened_bpffs)) != 0,
+            added_mode: long(offset_of!(layout, added_mode)),
         })
     }
 
@@ -105,7 +99,7 @@ impl Settings {
     /// Fails if this crate must not touch an installation with these settings. All zero is an
     /// installation that was interrupted before it wrote them.
     pub fn require_own_version(&self) -> Result<(), Error> {
-        let own = Settings::new(self.pool, self.mounted_bpffs);
+        let own = Settings::new(self.pool);
         let interrupted = (self.abi_version, self.layout_version) == (0, 0);
         if interrupted
             || (self.abi_version, self.layout_version) == (own.abi_version, own.layout_version)
@@ -141,14 +135,17 @@ mod tests {
 
     #[test]
     fn settings_survive_the_map() {
-        let settings = Settings::new((61000, 65535), true);
+        let settings = Settings {
+            added_mode: 0o011,
+            ..Settings::new((61000, 65535))
+        };
         assert_eq!(Settings::from_bytes(&settings.to_bytes()), Some(settings));
         assert_eq!(Settings::from_bytes(&[0; 3]), None);
     }
 
     #[test]
     fn another_version_is_refused() {
-        let mut settings = Settings::new((61000, 65535), false);
+        let mut settings = Settings::new((61000, 65535));
         settings.require_own_version().expect("the own version");
         settings.abi_version = 2;
         let error = settings.require_own_version().expect_err("a foreign ABI");

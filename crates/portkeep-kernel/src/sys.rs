@@ -4,9 +4,11 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use libbpf_rs::libbpf_sys;
 
 /// The magic number of a BPF file system (`linux/magic.h`).
 pub const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -38,42 +40,80 @@ pub fn file_system_magic(path: &Path) -> io::Result<i64> {
     Ok(magic as u32 as i64)
 }
 
-/// Mounts a BPF file system at `path` (`mount(2)`).
+/// What stands as the source of a mount that [`mount_bpffs`] made.
+pub const MOUNT_SOURCE: &str = "portkeep";
+
+/// Mounts a BPF file system at `path` (`mount(2)`). Others may pass through its root, not look.
 pub fn mount_bpffs(path: &Path) -> io::Result<()> {
     let path = c_path(path)?;
     // SAFETY: all pointers are C strings that outlive the call.
     check(unsafe {
         libc::mount(
-            c"bpf".as_ptr(),
+            c"portkeep".as_ptr(),
             path.as_ptr(),
             c"bpf".as_ptr(),
             libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
-            c"mode=0755".as_ptr().cast(),
+            c"mode=0711".as_ptr().cast(),
         )
     })
     .map(drop)
 }
 
-/// Takes the mount at `path` away (`umount2(2)`).
+/// Takes the mount at `path` away (`umount2(2)`), out of sight at once even if files in it are
+/// open, as the lock of the caller is.
 pub fn unmount(path: &Path) -> io::Result<()> {
     let path = c_path(path)?;
     // SAFETY: `path` is a C string.
-    check(unsafe { libc::umount2(path.as_ptr(), libc::UMOUNT_NOFOLLOW) }).map(drop)
+    check(unsafe { libc::umount2(path.as_ptr(), libc::UMOUNT_NOFOLLOW | libc::MNT_DETACH) })
+        .map(drop)
 }
 
 /// Waits for the exclusive lock on an open file (`flock(2)`); closing it gives the lock back.
 pub fn lock(file: &File) -> io::Result<()> {
     loop {
-        // SAFETY: the descriptor is open for the time of the call.
-        match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }) {
+        match flock(file, libc::LOCK_EX) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            result => return result.map(drop),
+            result => return result,
         }
     }
 }
 
-/// Whether the effective user is root (`geteuid(2)`).
-pub fn is_root() -> bool {
-    // SAFETY: no preconditions; it cannot fail.
-    unsafe { libc::geteuid() == 0 }
+/// Tries for the exclusive lock, without waiting.
+pub fn try_lock(file: &File) -> io::Result<()> {
+    flock(file, libc::LOCK_EX | libc::LOCK_NB)
+}
+
+fn flock(file: &File, operation: libc::c_int) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the time of the call.
+    check(unsafe { libc::flock(file.as_raw_fd(), operation) }).map(drop)
+}
+
+/// Loads a program that does nothing, of a kind that only the privileged may load. Being root is
+/// neither enough, without capabilities or in a user namespace, nor necessary.
+pub fn require_bpf_privilege() -> io::Result<()> {
+    // r0 = 1; exit
+    const PROCEED: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+    let mut options = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
+        expected_attach_type: libbpf_sys::BPF_CGROUP_INET4_BIND,
+        ..Default::default()
+    };
+    // SAFETY: the strings end in 0; the instructions are as many as said and laid out as the
+    // kernel wants them; the options are of the size they state.
+    let descriptor = unsafe {
+        libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+            c"portkeep_probe".as_ptr(),
+            c"GPL".as_ptr(),
+            PROCEED.as_ptr().cast(),
+            PROCEED.len() as _,
+            &mut options,
+        )
+    };
+    if descriptor < 0 {
+        return Err(io::Error::from_raw_os_error(-descriptor));
+    }
+    // SAFETY: the call succeeded, so the descriptor is open and nobody else's.
+    drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    Ok(())
 }

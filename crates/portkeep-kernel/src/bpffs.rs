@@ -1,0 +1,133 @@
+//! The BPF file system: finding it, mounting it, letting everybody pass, and taking all that back.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::layout::{Layout, Location};
+use crate::{mounts, sys};
+
+/// Where it belongs by convention.
+const DEFAULT: &str = "/sys/fs/bpf";
+
+/// A place for a BPF file system.
+#[derive(Debug)]
+pub struct Bpffs {
+    pub path: PathBuf,
+    pub mounted: bool,
+    /// By this process, just now.
+    pub newly_mounted: bool,
+}
+
+impl Bpffs {
+    /// At the location, mounted or not.
+    pub fn find(location: &Location) -> Result<Bpffs, Error> {
+        let path = match &location.bpffs {
+            Some(path) => path.clone(),
+            None => mounts::first_of_type("bpf")
+                .map_err(|error| Error::system("reading /proc/self/mounts", error))?
+                .unwrap_or_else(|| DEFAULT.into()),
+        };
+        let mounted = is_mounted(&path)?;
+        Ok(Bpffs {
+            path,
+            mounted,
+            newly_mounted: false,
+        })
+    }
+
+    /// At the location, mounted if it was not.
+    pub fn find_or_mount(location: &Location) -> Result<Bpffs, Error> {
+        let mut bpffs = Bpffs::find(location)?;
+        if !bpffs.mounted {
+            let _turn = wait_for_turn(&bpffs.path);
+            if !is_mounted(&bpffs.path)? {
+                sys::mount_bpffs(&bpffs.path).map_err(|error| {
+                    Error::path("mounting a BPF file system at", &bpffs.path, error)
+                })?;
+                bpffs.newly_mounted = true;
+            }
+            bpffs.mounted = true;
+        }
+        Ok(bpffs)
+    }
+
+    pub fn layout(&self) -> Layout {
+        Layout::below(&self.path)
+    }
+
+    /// Whether Portkeep mounted it: the mount itself says so.
+    pub fn is_ours(&self) -> bool {
+        let source = fs::canonicalize(&self.path).and_then(|path| mounts::source_of(&path));
+        matches!(source, Ok(Some(source)) if source == sys::MOUNT_SOURCE)
+    }
+
+    /// Unmounts it, if Portkeep mounted it and nobody has pinned anything else in it.
+    pub fn unmount_if_ours(&self) -> Result<bool, Error> {
+        if !self.is_ours() || !is_empty(&self.path) {
+            return Ok(false);
+        }
+        sys::unmount(&self.path)
+            .map(|()| true)
+            .map_err(|error| Error::path("unmounting", &self.path, error))
+    }
+
+    /// The mode bits that its root lacks for others to pass. The list is for everybody, but
+    /// systemd mounts the BPF file system with mode 0700. What is pinned keeps its own modes.
+    pub fn missing_mode(&self) -> Result<u32, Error> {
+        Ok(0o011 & !self.mode()?)
+    }
+
+    pub fn add_mode(&self, bits: u32) -> Result<(), Error> {
+        self.set_mode(self.mode()? | bits)
+    }
+
+    pub fn remove_mode(&self, bits: u32) -> Result<(), Error> {
+        self.set_mode(self.mode()? & !bits)
+    }
+
+    fn mode(&self) -> Result<u32, Error> {
+        let metadata = fs::metadata(&self.path)
+            .map_err(|error| Error::path("looking at", &self.path, error))?;
+        Ok(metadata.permissions().mode() & 0o7777)
+    }
+
+    fn set_mode(&self, mode: u32) -> Result<(), Error> {
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+            .map_err(|error| Error::path("setting the mode of", &self.path, error))
+    }
+}
+
+fn is_mounted(path: &Path) -> Result<bool, Error> {
+    let magic =
+        sys::file_system_magic(path).map_err(|error| Error::path("looking at", path, error))?;
+    Ok(magic == sys::BPF_FS_MAGIC)
+}
+
+/// Two installers must not both mount. Anybody may lock a directory that he can read, though, so
+/// this does not wait for ever: an installer gives its turn back in a moment.
+fn wait_for_turn(directory: &Path) -> io::Result<File> {
+    let directory = File::open(directory)?;
+    for _ in 0..100 {
+        if sys::try_lock(&directory).is_ok() {
+            break;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    Ok(directory)
+}
+
+/// What the kernel itself puts into every BPF file system (`CONFIG_BPF_PRELOAD`).
+const PRELOADED: [&str; 2] = ["maps.debug", "progs.debug"];
+
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|entries| {
+        entries
+            .flatten()
+            .all(|entry| PRELOADED.iter().any(|name| entry.file_name() == *name))
+    })
+}
