@@ -85,26 +85,27 @@ static __noinline __u32 choose_port(const struct port_space *space, const void *
 static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 *port)
 {
 	struct reservation *reservation = reservation_of(netns, token);
+	struct portkeep_conflict conflict = {};
 	struct port_space space;
+	int error = 0;
 
 	/* Also when the reservation has ended since: its ports are others' now. */
-	if (!reservation || (*port && !covers(reservation, *port)))
-		return -EADDRNOTAVAIL;
-	if (*port)
-		return 0;
-	port_space_of(&space, sk, netns, token_protocol(token));
-	*port = choose_port(&space, sk, reservation);
-	/* Ended meanwhile, the record may hold another reservation with other ports. */
-	if (reservation->token != token)
-		return -EADDRNOTAVAIL;
-	if (!*port) {
-		struct portkeep_conflict conflict =
-			make_conflict(PORTKEEP_CONFLICT_IN_USE, space.protocol, 0);
-
-		note_conflict(sk, &conflict);
-		return -EADDRINUSE;
+	if (!reservation || (*port && !covers(reservation, *port))) {
+		error = -EADDRNOTAVAIL;
+	} else if (!*port) {
+		port_space_of(&space, sk, netns, token_protocol(token));
+		*port = choose_port(&space, sk, reservation);
+		/* Ended meanwhile, the record may be another reservation's by now. */
+		if (reservation->token != token) {
+			error = -EADDRNOTAVAIL;
+		} else if (!*port) {
+			conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space.protocol, 0);
+			error = -EADDRINUSE;
+		}
 	}
-	return 0;
+	if (error)
+		note_conflict(sk, &conflict);
+	return error;
 }
 
 /* Whether any BPF program keeps something with the socket; without a helper call. */

@@ -63,7 +63,8 @@ static __always_inline int get_option(struct bpf_sockopt *ctx, struct bpf_sock *
 			conflict = state->conflict;
 		return answer(ctx, conflict);
 	default:
-		return NOT_OURS;
+		/* Left alone, the kernel would say EOPNOTSUPP on an IPv4 socket. */
+		return -ENOPROTOOPT;
 	}
 }
 

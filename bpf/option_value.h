@@ -5,10 +5,7 @@
 
 #include "maps.h"
 
-/*
- * Marks an option of ours that the other side does not have, or that is not
- * ours: the kernel answers it, with ENOPROTOOPT.
- */
+/* An option that cannot be set: left to the kernel, which says ENOPROTOOPT. */
 #define NOT_OURS 2
 
 /*

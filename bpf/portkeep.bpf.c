@@ -69,8 +69,6 @@ int portkeep_getsockopt(struct bpf_sockopt *ctx)
 		error = get_option(ctx, sk);
 	else
 		error = -EOPNOTSUPP;
-	if (error == NOT_OURS)
-		return PROCEED;
 	if (!error)
 		bpf_set_retval(0);
 	return verdict(error);

@@ -50,20 +50,19 @@ static __always_inline void note_acquired(struct socket_state *state,
 static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
 	struct acquisition acquisition = {};
-	struct socket_state *state;
+	struct socket_state *state = state_of(sk);
 	int error;
 
-	error = read_acquire(ctx, &acquisition.request) ?: check_acquire(&acquisition.request);
-	if (error)
-		return error;
-	state = state_of(sk);
 	if (!state)
 		return -ENOBUFS;
-	port_space_of(&acquisition.space, sk, netns, sk->protocol);
-	error = acquire_block(&acquisition, sk);
+	error = read_acquire(ctx, &acquisition.request) ?: check_acquire(&acquisition.request);
+	if (!error) {
+		port_space_of(&acquisition.space, sk, netns, sk->protocol);
+		error = acquire_block(&acquisition, sk);
+	}
 	if (!error)
 		note_acquired(state, &acquisition);
-	else if (acquisition.conflict.kind)
+	else
 		state->conflict = acquisition.conflict;
 	return error;
 }
@@ -112,10 +111,13 @@ static __noinline int change_owner(struct reservation *reservation, __u64 token,
 {
 	struct process process = current_process();
 	int error = -EINVAL;
+	char command[16];
 
+	copy_command(command);
 	bpf_spin_lock(&reservation->lock);
 	if (reservation->token == token) {
 		reservation->owner = process;
+		__builtin_memcpy(reservation->command, command, sizeof(command));
 		reservation->charged_uid = charged_uid;
 		error = 0;
 	}

@@ -128,7 +128,7 @@ fn an_ordinary_user_is_refused(sandbox: &Sandbox) {
     let _held = acquire(Protocol::Tcp, 20000..=20003);
     let entry = the_reservation(sandbox);
     let reason = refused(&mut portkeep_as_user(["disable"]));
-    assert!(reason.contains("Permission denied"), "{reason}");
+    assert!(reason.contains("Operation not permitted"), "{reason}");
     assert_eq!(the_reservation(sandbox), entry);
     assert_kept(Protocol::Tcp, 20000..=20003);
     assert_eq!(done(&mut portkeep(["disable"])), DISABLED);

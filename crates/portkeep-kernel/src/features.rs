@@ -93,7 +93,7 @@ const FEATURES: &[Feature] = &[
 pub fn require_privilege() -> Result<(), Error> {
     match sys::require_bpf_privilege() {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
-            Err(Error::system("loading BPF programs", error))
+            Err(Error::system("handling the kernel part", error))
         }
         // What else can be wrong, the features tell better.
         _ => Ok(()),

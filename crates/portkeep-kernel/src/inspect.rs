@@ -9,7 +9,7 @@ use libbpf_rs::MapHandle;
 use crate::bpffs::Bpffs;
 use crate::error::{Error, ErrorKind};
 use crate::layout::{Layout, Location};
-use crate::object::PINNED_MAPS;
+use crate::object::{self, PINNED_MAPS};
 use crate::settings::Settings;
 use crate::{cgroup, features, links};
 
@@ -51,6 +51,7 @@ pub struct MapMemory {
 ///
 /// Without privilege, for the maps are root's, and when another version is installed.
 pub fn inspect(location: &Location) -> Result<Option<Status>, Error> {
+    object::keep_log();
     let bpffs = Bpffs::find(location)?;
     let layout = bpffs.layout();
     match fs::metadata(layout.root()) {

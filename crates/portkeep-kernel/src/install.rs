@@ -60,6 +60,7 @@ pub struct Installed {
 /// Nothing is left behind by a failed first installation; a failed upgrade leaves the old programs
 /// or the new ones attached at each hook, with every reservation in force.
 pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
+    object::keep_log();
     require_pool(options.pool)?;
     features::require_privilege()?;
     features::require_all()?;

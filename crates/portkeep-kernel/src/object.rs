@@ -30,7 +30,8 @@ fn keep(_level: PrintLevel, message: String) {
     }
 }
 
-fn keep_log() {
+/// Keeps what libbpf says off standard error, from the first call into it on.
+pub fn keep_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));

@@ -10,6 +10,7 @@ use crate::features;
 use crate::layout::{Layout, Location};
 use crate::links;
 use crate::lock::InstallLock;
+use crate::object;
 use crate::proof;
 use crate::settings::Settings;
 
@@ -22,6 +23,7 @@ use crate::settings::Settings;
 ///
 /// Without privilege, or if the BPF file system cannot be changed.
 pub fn remove(location: &Location) -> Result<bool, Error> {
+    object::keep_log();
     let bpffs = Bpffs::find(location)?;
     if !bpffs.mounted {
         return Ok(false);
