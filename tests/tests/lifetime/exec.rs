@@ -60,7 +60,8 @@ pub(crate) fn of_a_child_keeps_an_inheritable_socket(sandbox: &Sandbox) {
         drop(socket);
         scene.assert_held();
         kill(with);
-        scene.assert_over();
+        // The kernel drops what execve(2) closes a moment after the new program has begun.
+        scene.assert_over_soon();
         kill(without);
     });
 }
