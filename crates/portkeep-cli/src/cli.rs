@@ -43,7 +43,7 @@ pub struct Locations {
         hide_env_values = true
     )]
     pub bpffs: Option<PathBuf>,
-    /// The directory of the persistent reservations
+    /// Kept for persistent reservations; this version stores nothing
     #[arg(
         long,
         global = true,
