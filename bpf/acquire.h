@@ -43,9 +43,12 @@ static __noinline int store_reservation(struct acquisition *acquisition, const v
 	copy_command(reservation.command);
 	reservation.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
 				       space->protocol, acquisition->start);
-	if (bpf_map_update_elem(&reservations, &key, &reservation, BPF_NOEXIST))
-		return -ENOBUFS;
+	/* As soon as the record is there, another thread may end the reservation. */
 	mark_first(space->netns, space->protocol, acquisition->start);
+	if (bpf_map_update_elem(&reservations, &key, &reservation, BPF_NOEXIST)) {
+		unmark_first(space->netns, space->protocol, acquisition->start);
+		return -ENOBUFS;
+	}
 	acquisition->token = reservation.token;
 	return 0;
 }

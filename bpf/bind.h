@@ -46,7 +46,7 @@ struct choice {
 	const struct port_space *space;
 	struct reservation *reservation;
 	__u32 port; /* 0: none is free */
-	bool time_wait_will_do;
+	enum usage worst; /* that will do */
 };
 
 /*
@@ -60,7 +60,7 @@ static long choose_next(__u32 index, struct choice *choice)
 	__u32 port = reservation->start + turn % (reservation->count ?: 1);
 	enum usage usage = (enum usage)port_use(choice->space, port);
 
-	if (usage == IN_USE || (usage == TIME_WAIT_ONLY && !choice->time_wait_will_do))
+	if (usage > choice->worst)
 		return 0;
 	choice->port = port;
 	return 1;
@@ -73,11 +73,15 @@ static __noinline __u32 choose_port(const struct port_space *space, const void *
 	struct choice choice = {
 		.space = space,
 		.reservation = reservation,
-		/* The kernel lets only SO_REUSEADDR bind over TIME_WAIT. */
-		.time_wait_will_do = BPF_CORE_READ_BITFIELD_PROBED(&sock->__sk_common, skc_reuse),
+		.worst = UNUSED,
 	};
 
 	bpf_loop(reservation->count, choose_next, &choice, 0);
+	/* The kernel may let SO_REUSEADDR bind over TIME_WAIT, and nobody else. */
+	if (!choice.port && BPF_CORE_READ_BITFIELD_PROBED(&sock->__sk_common, skc_reuse)) {
+		choice.worst = TIME_WAIT_ONLY;
+		bpf_loop(reservation->count, choose_next, &choice, 0);
+	}
 	return choice.port;
 }
 
@@ -141,16 +145,15 @@ static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 }
 
 /*
- * A full barrier, which every atomic operation that fetches is. One side puts its
- * socket into the table and looks for a mark, the other marks and looks for a
- * socket (take.h): a load that overtook the store before it could let both pass.
+ * A full barrier, as a compare and exchange is. One side puts its socket into the
+ * table and looks for a mark, the other marks and looks for a socket (take.h): a
+ * load that overtook the store before it could let both pass.
  */
 static __always_inline void order_stores_before_loads(void)
 {
-	__u32 nothing = 0;
+	__u64 nothing = 0;
 
-	__sync_fetch_and_add(&nothing, 1);
-	barrier_var(nothing);
+	__sync_val_compare_and_swap(&nothing, 0, 1);
 }
 
 /*

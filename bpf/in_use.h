@@ -14,12 +14,13 @@
 #include "port_space.h"
 
 /*
- * What a walk visits at most. The tables are sized so that a bucket holds a few
- * entries, and net.ipv4.tcp_max_tw_buckets bounds the sockets in TIME_WAIT; a
- * list that is longer all the same counts as in use.
+ * What a walk visits at most; a list that is longer counts as in use. The tables
+ * are sized so that a bucket holds a few entries, but a user can have a namespace
+ * with a small table of its own and many sockets: one call must not keep the CPU
+ * for long all the same. Sockets in TIME_WAIT on one port can be many.
  */
-#define BUCKET_ENTRIES (1 << 16)
-#define PORT_SOCKETS (1 << 20)
+#define BUCKET_ENTRIES 1024
+#define PORT_SOCKETS (1 << 16)
 
 #define WALK_TRIES 4
 
@@ -38,6 +39,7 @@ struct walk {
 	__u32 uid; /* of a socket that uses the port */
 	enum usage usage;
 	bool ended; /* the list, before the walk's bound */
+	bool confirming;
 };
 
 static __always_inline bool in_bucket(const struct port_space *space, struct net *net, __u32 port,
@@ -48,10 +50,10 @@ static __always_inline bool in_bucket(const struct port_space *space, struct net
 
 /* The sockets of one port in a TCP bucket: a list an address, each of sockets. */
 struct port_walk {
-	const struct walk *walk;
+	struct walk *walk;
 	__u64 address_node;
 	__u64 socket_node;
-	__u32 uid;
+	bool any; /* socket */
 	enum usage usage; /* IN_USE until the end of all lists is reached */
 };
 
@@ -62,7 +64,8 @@ static long visit_tcp_socket(__u32 index, struct port_walk *walk)
 
 	if (!walk->socket_node) {
 		if (!walk->address_node) {
-			walk->usage = TIME_WAIT_ONLY;
+			/* Without a socket it is being made or removed. */
+			walk->usage = walk->any ? TIME_WAIT_ONLY : ASTRAY;
 			return 1;
 		}
 		address = kernel_object(inet_bind2_bucket,
@@ -80,9 +83,10 @@ static long visit_tcp_socket(__u32 index, struct port_walk *walk)
 		walk->usage = ASTRAY;
 		return 1;
 	}
+	walk->any = true;
 	if (kernel_read(sock, __sk_common.skc_state) == TCP_TIME_WAIT)
 		return 0;
-	walk->uid = kernel_read(sock, sk_uid.val);
+	walk->walk->uid = kernel_read(sock, sk_uid.val);
 	return 1;
 }
 
@@ -100,7 +104,6 @@ static __noinline enum usage tcp_bucket_use(struct walk *walk, __u64 address)
 			      &old->owners.first);
 	}
 	bpf_loop(PORT_SOCKETS, visit_tcp_socket, &sockets, 0);
-	walk->uid = sockets.uid;
 	return sockets.usage;
 }
 
@@ -177,8 +180,20 @@ static __always_inline enum usage walk_bucket(struct walk *walk)
 			bpf_loop(BUCKET_ENTRIES, visit_tcp, walk, 0);
 		else
 			bpf_loop(BUCKET_ENTRIES, visit_udp, walk, 0);
-		if (walk->usage == IN_USE || (walk->usage != ASTRAY && walk->ended))
-			return walk->usage;
+		if (walk->usage == UNUSED && walk->ended)
+			return UNUSED;
+		if (walk->usage == IN_USE)
+			return IN_USE;
+		/*
+		 * A socket that connects moves to the list of another address, and is on none
+		 * for an instant: only twice TIME_WAIT is TIME_WAIT.
+		 */
+		if (walk->usage == TIME_WAIT_ONLY && walk->ended) {
+			if (walk->confirming)
+				return TIME_WAIT_ONLY;
+			walk->confirming = true;
+		}
+		walk->ended = false;
 		walk->node = bucket_head(walk->space, walk->bucket);
 	}
 	return IN_USE;

@@ -142,6 +142,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	kuid_t sk_uid;
+	unsigned char sk_kern_sock : 1;
 	void *sk_bpf_storage;
 };
 

@@ -71,11 +71,10 @@ struct {
 /* ---- port_chunks: two bitmaps a protocol and network namespace, in pieces ---- */
 
 /*
- * 123 words are the most for which a chunk, with the 72 bytes that the kernel
- * keeps beside a hash value of this key size, fills a 2 KiB slab object and not
- * more. Nine chunks, 18 KiB, cover the port space; most namespaces need one.
+ * 122 words are the most for which a chunk, with the 72 bytes that the kernel
+ * keeps beside a hash value of this key size, fits a 2 KiB slab object. Nine chunks, 18 KiB, cover the port space; most namespaces need one.
  */
-#define CHUNK_WORDS 123
+#define CHUNK_WORDS 122
 #define CHUNK_PORTS (CHUNK_WORDS * 64)
 
 struct port_chunk_key {
@@ -86,14 +85,16 @@ struct port_chunk_key {
 };
 
 struct port_chunk {
-	__u64 net; /* the namespace's struct net, to see when it has gone */
+	__u64 net; /* the namespace's struct net, to see when it has gone; 0: being made */
+	__u32 charged_uid; /* who made it */
+	__u32 unused;
 	__u64 reserved[CHUNK_WORDS]; /* a bit a port */
 	__u64 first[CHUNK_WORDS]; /* set at the first port of each reservation */
 };
 
 _Static_assert(sizeof(struct port_chunk_key) == 16, "port_chunk_key has padding");
-_Static_assert(48 + sizeof(struct port_chunk_key) + sizeof(struct port_chunk) + 8 == 2048,
-	       "a chunk fills its slab object");
+_Static_assert(48 + sizeof(struct port_chunk_key) + sizeof(struct port_chunk) + 8 <= 2048,
+	       "a chunk fits its slab object");
 
 /*
  * 8192 chunks: two protocols, one or two chunks each, in some 2000 to 4000
@@ -159,7 +160,7 @@ struct reservation {
 	__u64 token;
 	struct process owner;
 	__u64 since; /* CLOCK_BOOTTIME ns */
-	__u64 acquirer; /* address of the acquiring socket, which lives longer */
+	__u64 acquirer; /* address of the acquiring socket, which outlives the reservation */
 	__u64 socket_cookie; /* SO_COOKIE of that socket, 0 if it had none yet */
 	__u32 thread; /* that acquired */
 	__u32 charged_uid; /* whose quota it counts against */
@@ -183,14 +184,26 @@ struct {
 	__type(value, struct reservation);
 } reservations SEC(".maps");
 
-/* ---- charges: ports held by each user that the quota counts ---- */
+/* ---- charges: what each user holds that the quota counts ---- */
+
+struct holdings {
+	__u32 ports;
+	__u32 chunks;
+};
+
+/*
+ * A chunk stays until its namespace has gone, reservations or not. Anybody can
+ * make namespaces, so each user may have made this many chunks at a time: one in
+ * each of 512 namespaces, a sixteenth of the table.
+ */
+#define CHUNK_QUOTA 512
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
 	__type(key, __u32); /* user id in the initial user namespace */
-	__type(value, __u32);
+	__type(value, struct holdings);
 } charges SEC(".maps");
 
 /* ---- sockets: what one socket did, gone with it ---- */

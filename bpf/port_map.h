@@ -8,13 +8,14 @@
  * granted.
  *
  * A chunk is never deleted while its namespace lives: somebody may be about to
- * set a bit in it. Chunks of namespaces that have gone are dropped when the next
- * chunk is made.
+ * set a bit in it, and the memory of a deleted one is used again at once. Chunks
+ * of namespaces that have gone are dropped when the next chunk is made.
  */
 #ifndef PORTKEEP_PORT_MAP_H
 #define PORTKEEP_PORT_MAP_H
 
 #include "port_space.h"
+#include "quota.h"
 
 /*
  * The word of a chunk's bitmap, by its number in the port space. The verifier
@@ -44,8 +45,12 @@ static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct
 				   void *unused)
 {
 	struct net *net = kernel_object(net, chunk->net);
+	__u32 charged_uid = chunk->charged_uid;
 	int references = 1;
 
+	/* Somebody is just making it. */
+	if (!chunk->net)
+		return 0;
 	if (bpf_core_field_exists(net->ns.__ns_ref)) {
 		references = kernel_read(net, ns.__ns_ref.refs.counter);
 	} else {
@@ -55,33 +60,39 @@ static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct
 			bpf_core_read(&references, sizeof(references), &ns->count.refs.counter);
 	}
 	/* Memory of a namespace that has gone may hold another one by now. */
-	if (references <= 0 || kernel_read(net, net_cookie) != key->netns)
-		bpf_map_delete_elem(map, key);
+	if (references > 0 && kernel_read(net, net_cookie) == key->netns)
+		return 0;
+	if (!bpf_map_delete_elem(map, key))
+		uncharge_chunk(charged_uid);
 	return 0;
 }
 
-static __always_inline struct port_chunk *make_chunk(const struct port_space *space, __u32 word)
+static __noinline struct port_chunk *make_chunk(const struct port_space *space, __u32 word)
 {
-	struct port_chunk_key key = {};
+	struct port_chunk_key key = {
+		.netns = space->netns,
+		.protocol = space->protocol,
+		.index = word / CHUNK_WORDS,
+	};
+	__u32 zero = 0, uid = user_to_charge();
 	struct port_chunk *chunk;
-	__u32 zero = 0;
 	void *empty;
 
-	key.netns = space->netns;
-	key.protocol = space->protocol;
-	key.index = word / CHUNK_WORDS;
-	chunk = bpf_map_lookup_elem(&port_chunks, &key);
-	if (chunk)
-		return chunk;
 	bpf_for_each_map_elem(&port_chunks, drop_if_namespace_gone, NULL, 0);
 	empty = bpf_map_lookup_elem(&empty_chunk, &zero);
-	if (!empty)
+	if (!empty || charge_chunk(uid))
 		return NULL;
 	/* Another CPU may make it first; then its chunk is the chunk. */
-	bpf_map_update_elem(&port_chunks, &key, empty, BPF_NOEXIST);
+	if (bpf_map_update_elem(&port_chunks, &key, empty, BPF_NOEXIST)) {
+		uncharge_chunk(uid);
+		return bpf_map_lookup_elem(&port_chunks, &key);
+	}
 	chunk = bpf_map_lookup_elem(&port_chunks, &key);
-	if (chunk)
+	if (chunk) {
+		chunk->charged_uid = uid;
+		/* From now on it can be dropped. */
 		chunk->net = space->net;
+	}
 	return chunk;
 }
 

@@ -27,6 +27,14 @@ static __always_inline bool is_tcp_or_udp(__u32 family, __u32 type, __u32 protoc
 	       (protocol == IPPROTO_UDP && type == SOCK_DGRAM);
 }
 
+/* Made by the kernel, though a program may hold it, as the TCP socket behind an SMC one. */
+static __always_inline bool is_kernel_socket(const void *sk)
+{
+	struct sock *sock = kernel_object(sock, sk);
+
+	return BPF_CORE_READ_BITFIELD_PROBED(sock, sk_kern_sock);
+}
+
 static __always_inline struct net *net_of(const void *sk)
 {
 	struct sock *sock = kernel_object(sock, sk);

@@ -35,6 +35,18 @@ static __always_inline int verdict(int error)
 #define DEALT_WITH (-1)
 
 /*
+ * The kernel copies a page of a value at most. Before Linux 6.5 a longer one that
+ * is not ours would fail with EFAULT, unless its length is 0: nothing was changed.
+ */
+#define SMALLEST_PAGE 4096
+
+static __always_inline void leave_alone(struct bpf_sockopt *ctx)
+{
+	if (ctx->optlen > SMALLEST_PAGE)
+		ctx->optlen = 0;
+}
+
+/*
  * Portkeep may be installed at a cgroup and at one above it. The hooks then run
  * innermost first, and the innermost has dealt with the call already.
  */
@@ -44,7 +56,11 @@ int portkeep_setsockopt(struct bpf_sockopt *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	int error;
 
-	if (ctx->level != SOL_PORTKEEP || !sk || ctx->optlen < 0 || bpf_get_retval() < 0)
+	if (ctx->level != SOL_PORTKEEP) {
+		leave_alone(ctx);
+		return PROCEED;
+	}
+	if (!sk || ctx->optlen < 0 || bpf_get_retval() < 0)
 		return PROCEED;
 	if (is_tcp_or_udp(sk->family, sk->type, sk->protocol))
 		error = set_option(ctx, sk);
@@ -63,7 +79,11 @@ int portkeep_getsockopt(struct bpf_sockopt *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	int error;
 
-	if (ctx->level != SOL_PORTKEEP || !sk || !bpf_get_retval())
+	if (ctx->level != SOL_PORTKEEP) {
+		leave_alone(ctx);
+		return PROCEED;
+	}
+	if (!sk || !bpf_get_retval())
 		return PROCEED;
 	if (is_tcp_or_udp(sk->family, sk->type, sk->protocol))
 		error = get_option(ctx, sk);

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How many ports each unprivileged user holds. */
+/* How much each unprivileged user holds. */
 #ifndef PORTKEEP_QUOTA_H
 #define PORTKEEP_QUOTA_H
 
 #include "task.h"
 
-static long drop_if_nothing_held(void *map, __u32 *uid, __u32 *held, void *unused)
+static long drop_if_nothing_held(void *map, __u32 *uid, struct holdings *holdings, void *unused)
 {
-	if (!*held)
+	if (!holdings->ports && !holdings->chunks)
 		bpf_map_delete_elem(map, uid);
 	return 0;
 }
 
-static __always_inline __u32 *charge_of(__u32 uid)
+static __always_inline struct holdings *holdings_of(__u32 uid)
 {
-	__u32 none = 0, *held = bpf_map_lookup_elem(&charges, &uid);
+	struct holdings none = {}, *holdings = bpf_map_lookup_elem(&charges, &uid);
 
-	if (held)
-		return held;
+	if (holdings)
+		return holdings;
 	/*
-	 * Records of users who hold nothing are only swept when the table is full.
-	 * A charge that races with the sweep is lost, in the user's favour.
+	 * Records of users who hold nothing are only swept when the table is full. A
+	 * charge at the very same instant can be lost, or count against another user.
 	 */
 	if (bpf_map_update_elem(&charges, &uid, &none, BPF_NOEXIST) == -E2BIG) {
 		bpf_for_each_map_elem(&charges, drop_if_nothing_held, NULL, 0);
@@ -29,33 +29,65 @@ static __always_inline __u32 *charge_of(__u32 uid)
 	return bpf_map_lookup_elem(&charges, &uid);
 }
 
+static __always_inline int add_within(__u32 *held, __u32 amount, __u32 limit)
+{
+	if (__sync_fetch_and_add(held, amount) + amount <= limit)
+		return 0;
+	__sync_fetch_and_sub(held, amount);
+	return -EDQUOT;
+}
+
+static __always_inline void take_back(__u32 *held, __u32 amount)
+{
+	/* Only after a lost charge is less there than was charged. */
+	if (__sync_fetch_and_sub(held, amount) < amount)
+		*held = 0;
+}
+
 __verified_alone int charge(__u32 uid, __u32 ports)
 {
 	struct settings *settings = the_settings();
-	__u32 *held;
+	struct holdings *holdings;
 
 	if (uid == NOT_CHARGED)
 		return 0;
-	held = charge_of(uid);
-	if (!held || !settings)
+	holdings = holdings_of(uid);
+	if (!holdings || !settings)
 		return -ENOBUFS;
-	if (__sync_fetch_and_add(held, ports) + ports <= settings->quota)
-		return 0;
-	__sync_fetch_and_sub(held, ports);
-	return -EDQUOT;
+	return add_within(&holdings->ports, ports, settings->quota);
 }
 
 __verified_alone int uncharge(__u32 uid, __u32 ports)
 {
-	__u32 *held;
+	struct holdings *holdings;
 
 	if (uid == NOT_CHARGED)
 		return 0;
-	held = bpf_map_lookup_elem(&charges, &uid);
-	/* Only after a lost charge is there less than the ports. */
-	if (held && __sync_fetch_and_sub(held, ports) < ports)
-		*held = 0;
+	holdings = bpf_map_lookup_elem(&charges, &uid);
+	if (holdings)
+		take_back(&holdings->ports, ports);
 	return 0;
+}
+
+static __always_inline int charge_chunk(__u32 uid)
+{
+	struct holdings *holdings;
+
+	if (uid == NOT_CHARGED)
+		return 0;
+	holdings = holdings_of(uid);
+	return holdings ? add_within(&holdings->chunks, 1, CHUNK_QUOTA) : -ENOBUFS;
+}
+
+static __always_inline void uncharge_chunk(__u32 uid)
+{
+	struct holdings *holdings;
+
+	if (uid == NOT_CHARGED)
+		return;
+	holdings = bpf_map_lookup_elem(&charges, &uid);
+	if (holdings)
+		take_back(&holdings->chunks, 1);
 }
 
 /*

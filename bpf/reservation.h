@@ -2,17 +2,16 @@
 /*
  * The records: finding a reservation by token or by port, and ending it.
  *
- * The order that leaves no window. Making: mark the ports, look for sockets,
- * store the record, mark its first port. Ending: take the record's token, delete
- * the record, unmark its first port, unmark the ports. At every instant a port
- * that is reserved is marked, and a marked port without a record is refused to
- * everybody.
+ * The order that leaves no window. Making: look for sockets, mark the ports, look
+ * for sockets again, mark the first port, store the record. Ending: take the
+ * record's token, delete the record, unmark its first port, unmark the ports. So
+ * whoever sees a record sees its marks, and a marked port without a record, of a
+ * reservation that is just being made or ended, is refused to everybody.
  */
 #ifndef PORTKEEP_RESERVATION_H
 #define PORTKEEP_RESERVATION_H
 
 #include "port_map.h"
-#include "quota.h"
 
 /*
  * A token is a sequence number with the first port and the protocol below it:
@@ -63,8 +62,12 @@ static __always_inline struct reservation *reservation_with(__u64 netns, __u16 p
 	return reservation && covers(reservation, port) ? reservation : NULL;
 }
 
-/* Whoever takes the token away ends the reservation; the others get EINVAL. */
-__verified_alone int end_reservation(__u64 netns, __u64 token)
+/*
+ * Whoever takes the token away ends the reservation; the others get EINVAL. With
+ * an acquirer it must be that socket's: its record may have been replaced since
+ * the caller looked at it.
+ */
+__verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 {
 	struct reservation_key key = {
 		.netns = netns,
@@ -78,7 +81,7 @@ __verified_alone int end_reservation(__u64 netns, __u64 token)
 	if (!reservation)
 		return -EINVAL;
 	bpf_spin_lock(&reservation->lock);
-	ours = reservation->token == token;
+	ours = reservation->token == token && (!acquirer || reservation->acquirer == acquirer);
 	if (ours)
 		reservation->token = 0;
 	count = reservation->count;
@@ -124,7 +127,7 @@ static long visit_acquired(__u32 index, struct acquired_visit *visit)
 	if (!reservation || reservation->acquirer != visit->acquirer)
 		return 0;
 	if (visit->end)
-		end_reservation(visit->netns, reservation->token);
+		end_reservation(visit->netns, reservation->token, visit->acquirer);
 	else if (reservation->thread == visit->thread && reservation->token > visit->newest)
 		visit->newest = reservation->token;
 	return 0;

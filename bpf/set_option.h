@@ -50,9 +50,13 @@ static __always_inline void note_acquired(struct socket_state *state,
 static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
 	struct acquisition acquisition = {};
-	struct socket_state *state = state_of(sk);
+	struct socket_state *state;
 	int error;
 
+	/* No hook would tell of its end. */
+	if (is_kernel_socket(sk))
+		return -EOPNOTSUPP;
+	state = state_of(sk);
 	if (!state)
 		return -ENOBUFS;
 	error = read_acquire(ctx, &acquisition.request) ?: check_acquire(&acquisition.request);
@@ -80,7 +84,7 @@ static __always_inline int release(struct bpf_sockopt *ctx, __u64 netns)
 	if (!reservation)
 		return -EINVAL;
 	owner = reservation->owner;
-	return current_is(&owner) ? end_reservation(netns, token) : -EACCES;
+	return current_is(&owner) ? end_reservation(netns, token, 0) : -EACCES;
 }
 
 static __always_inline int associate(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)

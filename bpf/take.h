@@ -49,10 +49,19 @@ static long search_in_use(__u32 turn, struct in_use_search *search)
 	return 0;
 }
 
+static __always_inline bool find_in_use(struct in_use_search *search)
+{
+	bpf_loop((search->last - search->first) / PORTS_AT_ONCE + 1, search_in_use, search, 0);
+	return search->port;
+}
+
 /*
- * Marks first..last unless a port of it is reserved or in use. The sockets are
- * looked for after the marking: a bind that passed the first bind hook before it
- * is either seen here, or sees the mark in the second hook.
+ * Marks first..last unless a port of it is reserved or in use.
+ *
+ * The sockets are looked for after the marking: a bind that passed the first bind
+ * hook before it is either seen here, or sees the mark in the second hook. They
+ * are looked for before, too: or who asks again and again for a port in use, in
+ * vain, would keep it marked, and its owner from binding more sockets to it.
  */
 __verified_alone int take_block(const struct port_space *space, __u32 first, __u32 last,
 				struct portkeep_conflict *conflict)
@@ -63,16 +72,18 @@ __verified_alone int take_block(const struct port_space *space, __u32 first, __u
 
 	if (!space || !conflict)
 		return -EINVAL;
+	if (find_in_use(&search))
+		goto in_use;
 	error = mark_block(space, first, last, &taken);
 	if (error) {
 		if (taken)
 			describe_reserved(conflict, space->netns, space->protocol, taken);
 		return error;
 	}
-	bpf_loop((last - first) / PORTS_AT_ONCE + 1, search_in_use, &search, 0);
-	if (!search.port)
+	if (!find_in_use(&search))
 		return 0;
 	unmark_block(space->netns, space->protocol, first, last);
+in_use:
 	*conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space->protocol, search.port);
 	conflict->owner_uid = search.uid;
 	return -EADDRINUSE;

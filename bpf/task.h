@@ -5,6 +5,7 @@
 
 #include "maps.h"
 
+#define CAP_SETUID 7
 #define CAP_NET_BIND_SERVICE 10
 #define CAP_NET_ADMIN 12
 
@@ -118,7 +119,8 @@ __verified_alone bool capable_over(__u64 address, int capability)
  * The user whose quota an acquire counts against. In a user namespace that is
  * the user who made the outermost one: it may hold 65536 subordinate ids, and a
  * quota for each would be no quota. Where root made it, for a container say,
- * the ids inside were dealt out by root and count by themselves.
+ * the ids inside were dealt out by root and count by themselves. Whoever can
+ * become any user counts as root, with all who can.
  */
 __verified_alone __u32 accountable_user(void)
 {
@@ -126,6 +128,8 @@ __verified_alone __u32 accountable_user(void)
 	const struct cred *cred = task->cred;
 	struct user_namespace *ns = cred->user_ns;
 
+	if (capable(CAP_SETUID))
+		return 0;
 	for (int depth = 0; depth < USER_NAMESPACE_DEPTH; depth++) {
 		if (ns->level == 0)
 			break;

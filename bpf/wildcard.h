@@ -118,6 +118,16 @@ static long try_run(__u32 index, struct wildcard *wildcard)
 	return 0;
 }
 
+/* Many a machine has an automatic range that takes in the pool. */
+static __always_inline enum portkeep_conflict_kind why_no_run(const struct port_space *space,
+							      __u32 pool_start)
+{
+	__u64 unprotected = unprotected_ports(space, pool_start / 64);
+
+	return unprotected >> (pool_start % 64) & 1 ? PORTKEEP_CONFLICT_AUTOMATIC :
+						      PORTKEEP_CONFLICT_RESERVED;
+}
+
 /*
  * Any block of the pool. The search starts behind the last one that was found,
  * so that a block just released, with late packets still under way to it, is the
@@ -146,7 +156,7 @@ static __always_inline int take_wildcard(struct acquisition *acquisition)
 		counters->next_port = acquisition->start + acquisition->request.range.count;
 	else if (wildcard.error == -EADDRINUSE)
 		acquisition->conflict =
-			make_conflict(PORTKEEP_CONFLICT_RESERVED, space->protocol, 0);
+			make_conflict(why_no_run(space, wildcard.pool_start), space->protocol, 0);
 	return wildcard.error;
 }
 

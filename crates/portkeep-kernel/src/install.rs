@@ -74,7 +74,7 @@ pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
         }
     };
     let layout = bpffs.layout();
-    let before = find_previous(&layout, &cgroup_path, &cgroup)?;
+    let before = find_previous(&bpffs, &cgroup_path, &cgroup)?;
     let upgraded = before.is_some();
     let result = proof::prove(&cgroup_path)
         .and_then(|()| make_everything(options.pool, before, &bpffs, &cgroup, &control));
@@ -133,18 +133,19 @@ fn open_control(options: &InstallOptions, cgroup: &Path) -> Result<Vec<Cgroup>, 
 /// interrupted removal left behind is cleared away: while the release hook or the settings were
 /// missing, reservations may have lost their sockets.
 fn find_previous(
-    layout: &Layout,
+    bpffs: &Bpffs,
     cgroup_path: &Path,
     cgroup: &Cgroup,
 ) -> Result<Option<Settings>, Error> {
+    let layout = bpffs.layout();
     let settings = layout.map("settings");
-    if !settings.exists() || !links::is_attached(layout) {
-        remove::clear(layout)?;
+    if !settings.exists() || !links::is_attached(&layout) {
+        remove::clear(bpffs)?;
         return Ok(None);
     }
     let settings = Settings::read(&settings)?;
     settings.require_own_version()?;
-    require_same_sockets(layout, cgroup_path, cgroup)?;
+    require_same_sockets(&layout, cgroup_path, cgroup)?;
     Ok(Some(settings))
 }
 

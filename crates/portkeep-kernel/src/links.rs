@@ -56,10 +56,17 @@ fn put(program: &ProgramMut<'_>, cgroup: &Cgroup, path: &Path) -> Result<(), Err
     let mut link = program
         .attach_cgroup(cgroup.directory.as_raw_fd())
         .map_err(failed("attaching to the cgroup for"))?;
-    if path.exists() {
-        take_away(path)?;
+    if !path.exists() {
+        return link.pin(path).map_err(failed("pinning"));
     }
-    link.pin(path).map_err(failed("pinning"))
+    // Attached here before it is detached there, and one pin takes the place of the other.
+    let new = path.with_file_name(format!(
+        "{}-new",
+        path.file_name().unwrap_or_default().display()
+    ));
+    let _ = fs::remove_file(&new);
+    link.pin(&new).map_err(failed("pinning"))?;
+    fs::rename(&new, path).map_err(|error| Error::path("replacing", path, error))
 }
 
 /// Detaches and unpins. Detaching first makes it take effect now: the kernel frees a link that is

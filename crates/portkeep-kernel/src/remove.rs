@@ -47,24 +47,23 @@ pub fn remove(location: &Location) -> Result<bool, Error> {
 
 /// With the lock held: the BPF file system as it was found.
 pub(crate) fn remove_everything(bpffs: &Bpffs) -> Result<(), Error> {
+    clear(bpffs)?;
     let layout = bpffs.layout();
-    // Of another version's settings nothing can be said.
-    let added_mode = Settings::read(&layout.map("settings")).map_or(0, |was| was.added_mode);
-    clear_links(&layout)?;
-    // The mode before its note.
-    if added_mode != 0 {
-        bpffs.remove_mode(added_mode)?;
-    }
-    clear(&layout)?;
     for directory in [layout.links(), layout.maps(), layout.root().to_owned()] {
         remove_if_there(&directory, |path| fs::remove_dir(path))?;
     }
     bpffs.unmount_if_ours().map(drop)
 }
 
-/// Detaches and unpins everything; the directories stay, and with them the lock.
-pub(crate) fn clear(layout: &Layout) -> Result<(), Error> {
-    clear_links(layout)?;
+/// Undoes everything but the directories, with which the lock would go.
+pub(crate) fn clear(bpffs: &Bpffs) -> Result<(), Error> {
+    let layout = bpffs.layout();
+    clear_links(&layout)?;
+    // The mode before the note of it. Of another version's settings nothing can be said.
+    match Settings::read(&layout.map("settings")) {
+        Ok(settings) if settings.added_mode != 0 => bpffs.remove_mode(settings.added_mode)?,
+        _ => {}
+    }
     for map in files_in(&layout.maps())? {
         remove_if_there(&map, |path| fs::remove_file(path))?;
     }

@@ -127,7 +127,8 @@ impl Error {
                 _ => "choose other ports, or leave the choice to Portkeep",
             },
             ErrorKind::NoFreeBlock => {
-                "ask for fewer ports, or see with `portkeep ls` who holds them; \
+                "ask for fewer ports, or see with `portkeep ls` who holds them; ports of the pool \
+                 that lie in net.ipv4.ip_local_port_range are not given out; \
                  `portkeep enable --pool` sets the pool"
             }
             ErrorKind::AutomaticRange => {

@@ -1,5 +1,7 @@
 //! Processes with some capabilities and not others.
 
+#![allow(dead_code, reason = "each target needs another one")]
+
 use portkeep_tests::libc;
 
 /// `CAP_SETUID` of capabilities(7).

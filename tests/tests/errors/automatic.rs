@@ -88,7 +88,7 @@ pub(crate) fn a_wildcard_leaves_unprotected_ports_out(sandbox: &Sandbox) {
         let socket = socket(protocol);
         let request = Request::new(protocol, 0, 201);
         let conflict = request.refused(sandbox, EADDRINUSE, ErrorKind::NoFreeBlock);
-        assert_eq!(conflict, of(raw::CONFLICT_RESERVED, protocol, 0));
+        assert_eq!(conflict, of(raw::CONFLICT_AUTOMATIC, protocol, 0));
         let starts: Vec<_> = [200, 10, 1]
             .iter()
             .map(|&count| assert_ok!(raw::acquire(&socket, 0, count)).start)

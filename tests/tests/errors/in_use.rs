@@ -92,10 +92,12 @@ pub(crate) fn the_first_port_in_use_is_named(sandbox: &Sandbox) {
         assert_eq!(conflict, of(raw::CONFLICT_IN_USE, protocol, 10130));
         let shared = socket(protocol);
         assert_ok!(raw::acquire4(&shared, 10132, 58));
-        // A reservation is in the way before any socket is: it is looked for first.
+        // Sockets are looked for first: a reservation is named when no socket is in the way.
+        let conflict = request.refused(sandbox, EADDRINUSE, ErrorKind::InUse);
+        assert_eq!(conflict.port, 10130);
+        drop(bound);
         let conflict = request.refused(sandbox, EADDRINUSE, ErrorKind::Reserved);
         assert_eq!(conflict.port, 10132);
-        drop(bound);
     }
 }
 

@@ -79,7 +79,8 @@ pub(crate) fn installs_that_mount(sandbox: &Sandbox) {
         let mut codes = together(install, install);
         codes.sort_unstable();
         assert_eq!(mounts_at(bpffs), 1, "mounts in round {round}, {codes:?}");
-        assert_eq!(codes, [1, 2], "one of them mounts and is the first");
+        // One mounts; which of them is the first after that is open.
+        assert!([[0, 3], [1, 2]].contains(&codes), "{codes:?}");
         assert!(remove(&options.location));
         assert_eq!(mounts_at(bpffs), 0);
         assert_absent();

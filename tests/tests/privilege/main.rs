@@ -1,10 +1,13 @@
 //! What a user without privilege can do, and cannot.
 
+#[path = "../common/capabilities.rs"]
+mod capabilities;
 #[path = "../common/holder.rs"]
 mod holder;
 #[path = "../common/ledger.rs"]
 mod ledger;
 
+mod accounts;
 mod bpf;
 mod claim;
 mod others;
@@ -17,6 +20,8 @@ use portkeep_tests::trials;
 
 trials! {
     root:
+        accounts::whoever_can_become_anybody_counts_once,
+        accounts::nobody_fills_the_table_with_namespaces,
         claim::the_charge_moves_to_the_claimer,
         claim::more_than_is_left_is_refused,
         claim::between_processes_of_one_user_nothing_moves,
