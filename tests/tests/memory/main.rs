@@ -8,6 +8,7 @@ trials! {
     root:
         maps::reservations_give_their_memory_back,
         maps::namespaces_that_end_give_their_memory_back,
+        maps::namespaces_that_begin_at_once_do_not_meet,
         maps::a_namespace_that_lives_keeps_its_ports,
         maps::the_list_is_complete_however_long;
 }

@@ -65,6 +65,39 @@ pub fn namespaces_that_end_give_their_memory_back(sandbox: &Sandbox) {
     );
 }
 
+/// Each of these makes a part of the port map while the other collects what is left of those before.
+pub fn namespaces_that_begin_at_once_do_not_meet(sandbox: &Sandbox) {
+    const ROUNDS: usize = 2500;
+    enable::enable(sandbox);
+    let before = ports::map(sandbox);
+    let begin_and_end = || {
+        for round in 0..ROUNDS {
+            proc::new_netns();
+            let what = format!("acquire in round {round}");
+            for make in [sock::tcp4, sock::udp4] {
+                let socket = make();
+                let block = expect_ok(raw::acquire(&socket, 0, 4), &what);
+                expect_errno(
+                    sock::bind_any(make(), block.start),
+                    libc::EADDRINUSE,
+                    "a stranger's bind",
+                );
+                drop(socket);
+                expect_ok(sock::bind_any(make(), block.start), "bind after the end");
+            }
+        }
+        0
+    };
+    let both = [
+        proc::fork_child(begin_and_end),
+        proc::fork_child(begin_and_end),
+    ];
+    for child in both {
+        assert_eq!(child.code(), 0);
+    }
+    assert_eq!(ports::map(sandbox), before);
+}
+
 pub fn a_namespace_that_lives_keeps_its_ports(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let socket = sock::tcp4();
