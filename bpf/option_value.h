@@ -18,17 +18,19 @@ static __always_inline __u32 value_length(struct bpf_sockopt *ctx)
 }
 
 /* Whether a value is not too long and its bytes from offset on are all zero. */
-static __always_inline bool rest_is_zero(struct bpf_sockopt *ctx, __u32 offset)
+__verified_alone bool rest_is_zero(struct bpf_sockopt *ctx, __u32 offset)
 {
 	void *value = ctx->optval, *end = ctx->optval_end;
 	__u32 length = value_length(ctx);
 
 	if (length > PORTKEEP_VALUE_MAX)
 		return false;
-	for (__u32 i = offset; i < PORTKEEP_VALUE_MAX && i < length; i++) {
+	for (__u32 i = 0; i < PORTKEEP_VALUE_MAX && i < length; i++) {
 		__u8 *byte = value + i;
 
-		if ((void *)(byte + 1) > end || *byte)
+		if ((void *)(byte + 1) > end)
+			return false;
+		if (i >= offset && *byte)
 			return false;
 	}
 	return true;
