@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use portkeep::mounts;
+
 use crate::error::Error;
-use crate::layout::{Layout, Location};
-use crate::{mounts, sys};
+use crate::layout::{Layout, Location, first_mount};
+use crate::sys;
 
 /// Where it belongs by convention.
 const DEFAULT: &str = "/sys/fs/bpf";
@@ -28,9 +30,7 @@ impl Bpffs {
     pub fn find(location: &Location) -> Result<Bpffs, Error> {
         let path = match &location.bpffs {
             Some(path) => path.clone(),
-            None => mounts::first_of_type("bpf")
-                .map_err(|error| Error::system("reading /proc/self/mounts", error))?
-                .unwrap_or_else(|| DEFAULT.into()),
+            None => first_mount("bpf")?.unwrap_or_else(|| DEFAULT.into()),
         };
         let mounted = is_mounted(&path)?;
         Ok(Bpffs {
@@ -62,8 +62,11 @@ impl Bpffs {
 
     /// Whether Portkeep mounted it: the mount itself says so.
     pub fn is_ours(&self) -> bool {
-        let source = fs::canonicalize(&self.path).and_then(|path| mounts::source_of(&path));
-        matches!(source, Ok(Some(source)) if source == sys::MOUNT_SOURCE)
+        let (Ok(path), Ok(mounts)) = (fs::canonicalize(&self.path), mounts::read()) else {
+            return false;
+        };
+        let topmost = mounts.iter().rfind(|mount| mount.target == path);
+        topmost.is_some_and(|mount| mount.source == sys::MOUNT_SOURCE)
     }
 
     /// Unmounts it, if Portkeep mounted it and nobody has pinned anything else in it.

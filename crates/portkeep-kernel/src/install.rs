@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::bpffs::Bpffs;
 use crate::cgroup::{self, Cgroup};
 use crate::error::{Error, ErrorKind};
-use crate::layout::{Layout, Location};
+use crate::layout::{Layout, Location, first_mount};
 use crate::lock::{InstallLock, make_directory};
 use crate::settings::Settings;
-use crate::{features, links, mounts, object, proof, remove};
+use crate::{features, links, object, proof, remove};
 
 /// The ports that wildcard requests are served from: above Linux's default automatic range.
 const DEFAULT_POOL: (u16, u16) = (61000, 65535);
@@ -158,7 +158,7 @@ fn require_same_sockets(layout: &Layout, path: &Path, cgroup: &Cgroup) -> Result
     if old == cgroup.id || cgroup::find(path, old).is_some() {
         return Ok(());
     }
-    let top = mounts::first_of_type("cgroup2").ok().flatten();
+    let top = first_mount("cgroup2")?;
     let Some(old) = top.and_then(|top| cgroup::find(&top, old)) else {
         return Ok(());
     };

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use portkeep::mounts;
+
 use crate::error::{Error, ErrorKind};
-use crate::{mounts, sys};
+use crate::sys;
 
 /// Where the caller wants the kernel part; what is left out is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,15 +20,13 @@ impl Location {
     pub(crate) fn find_cgroup(&self) -> Result<PathBuf, Error> {
         let cgroup = match &self.cgroup {
             Some(cgroup) => cgroup.clone(),
-            None => mounts::first_of_type("cgroup2")
-                .map_err(|error| Error::system("reading /proc/self/mounts", error))?
-                .ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::MissingFeature,
-                        "no cgroup2 file system is mounted",
-                    )
-                    .with_hint("mount -t cgroup2 none /sys/fs/cgroup (since Linux 4.5)")
-                })?,
+            None => first_mount("cgroup2")?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::MissingFeature,
+                    "no cgroup2 file system is mounted",
+                )
+                .with_hint("mount -t cgroup2 none /sys/fs/cgroup (since Linux 4.5)")
+            })?,
         };
         require_cgroup2(&cgroup)?;
         Ok(cgroup)
@@ -81,4 +81,14 @@ impl Layout {
     pub(crate) fn links(&self) -> PathBuf {
         self.root.join("links")
     }
+}
+
+/// Where a file system of this type is mounted, or none.
+pub(crate) fn first_mount(kind: &str) -> Result<Option<PathBuf>, Error> {
+    let mounts =
+        mounts::read().map_err(|error| Error::system("reading /proc/self/mounts", error))?;
+    Ok(mounts
+        .into_iter()
+        .find(|mount| mount.kind == kind)
+        .map(|mount| mount.target))
 }

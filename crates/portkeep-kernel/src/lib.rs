@@ -39,7 +39,6 @@ mod install;
 mod layout;
 mod links;
 mod lock;
-mod mounts;
 mod object;
 mod proof;
 mod remove;

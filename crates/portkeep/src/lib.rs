@@ -109,6 +109,7 @@ mod conflict;
 mod consumers;
 mod error;
 mod list;
+pub mod mounts;
 mod netns;
 mod port_range;
 mod protocol;

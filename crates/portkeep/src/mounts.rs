@@ -1,0 +1,112 @@
+//! The table of mounted file systems, `/proc/self/mounts` ([`proc(5)`], [`fstab(5)`]).
+//!
+//! [`proc(5)`]: https://man7.org/linux/man-pages/man5/proc_pid_mounts.5.html
+//! [`fstab(5)`]: https://man7.org/linux/man-pages/man5/fstab.5.html
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// One mount of the calling process's mount namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// What is mounted; for file systems without a device whatever the mounter wrote.
+    pub source: OsString,
+    /// Where.
+    pub target: PathBuf,
+    /// The type of the file system, such as `bpf`.
+    pub kind: OsString,
+}
+
+/// All mounts, in the order in which they were made: of several at one place the last is on top.
+pub fn read() -> io::Result<Vec<Mount>> {
+    Ok(parse(&fs::read("/proc/self/mounts")?))
+}
+
+fn parse(mounts: &[u8]) -> Vec<Mount> {
+    mounts
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| {
+            let mut fields = line
+                .split(|&byte| byte == b' ')
+                .map(|field| OsString::from_vec(unescape(field)));
+            Some(Mount {
+                source: fields.next()?,
+                target: fields.next()?.into(),
+                kind: fields.next()?,
+            })
+        })
+        .collect()
+}
+
+/// Undoes the escapes of the table: a space is `\040`, a backslash `\134`.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (
+                b'\\',
+                [
+                    a @ b'0'..=b'3',
+                    b @ b'0'..=b'7',
+                    c @ b'0'..=b'7',
+                    after @ ..,
+                ],
+            ) => {
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = after;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn mounts_are_read_and_unescaped() {
+        let mounts = b"proc /proc proc rw 0 0\n\
+            bpf /tmp/a\\040b\\134c bpf rw,relatime 0 0\n\
+            odd\n";
+        let mounts = parse(mounts);
+        assert_eq!(mounts.len(), 2);
+        assert_eq!(mounts[0].target, PathBuf::from("/proc"));
+        assert_eq!(
+            mounts[1],
+            Mount {
+                source: "bpf".into(),
+                target: "/tmp/a b\\c".into(),
+                kind: "bpf".into(),
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_no_escape_stays() {
+        assert_eq!(unescape(b"a\\04"), b"a\\04");
+        assert_eq!(unescape(b"a\\400"), b"a\\400");
+        assert_eq!(unescape(b"\\377\\"), b"\xff\\");
+    }
+
+    proptest! {
+        #[test]
+        fn undoes_the_kernels_escapes(name: Vec<u8>) {
+            let escaped: Vec<u8> = name
+                .iter()
+                .flat_map(|&byte| match byte {
+                    b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{byte:03o}").into_bytes(),
+                    _ => vec![byte],
+                })
+                .collect();
+            prop_assert_eq!(unescape(&escaped), name);
+        }
+    }
+}
