@@ -10,6 +10,8 @@ use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use libbpf_rs::Link;
 
@@ -49,8 +51,7 @@ impl Drop for TemporaryCgroup {
     }
 }
 
-/// Removes what killed installers left. The caller holds the lock, and a cgroup in use has a
-/// process, so it stays.
+/// Removes what killed installers left. The caller holds the lock.
 pub fn sweep(cgroup: &Path) {
     let Ok(entries) = fs::read_dir(cgroup) else {
         return;
@@ -61,7 +62,19 @@ pub fn sweep(cgroup: &Path) {
             .as_encoded_bytes()
             .starts_with(PREFIX.as_bytes())
         {
-            let _ = fs::remove_dir(entry.path());
+            remove_when_idle(&entry.path());
+        }
+    }
+}
+
+/// The child process of a killed installer may still be in it; it soon ends.
+fn remove_when_idle(cgroup: &Path) {
+    for _ in 0..200 {
+        match fs::remove_dir(cgroup) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                sleep(Duration::from_millis(10));
+            }
+            _ => return,
         }
     }
 }

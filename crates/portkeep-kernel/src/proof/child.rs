@@ -81,6 +81,9 @@ fn fail<T>(step: u8, errno: i32) -> Result<T, Outcome> {
 }
 
 fn run(procs: RawFd) -> Step {
+    // The end of a killed installer is the end of this.
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     // SAFETY: the bytes are readable for the length given.
     if unsafe { libc::write(procs, b"0".as_ptr().cast(), 1) } != 1 {
         return fail(1, errno());
