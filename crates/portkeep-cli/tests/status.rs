@@ -46,7 +46,7 @@ fn not_enabled(_sandbox: &Sandbox) {
     }
 }
 
-const NOTHING: &str = "0 ports in 0 reservations, 0 network namespaces";
+const NOTHING: &str = "0 ports (reservations: 0, network namespaces: 0)";
 
 fn enabled_to_root(sandbox: &Sandbox) {
     done(&mut portkeep(["enable", "--pool", "20000-20009"]));
@@ -106,7 +106,7 @@ fn enabled_to_an_ordinary_user(_sandbox: &Sandbox) {
         ("control calls here", "yes, ABI version 1"),
         (
             "reserved",
-            "4 ports in 1 reservations, 1 network namespaces",
+            "4 ports (reservations: 1, network namespaces: 1)",
         ),
         ("kernel part", "root sees more"),
     ];

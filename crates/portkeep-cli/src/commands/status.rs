@@ -133,7 +133,7 @@ impl Document {
             row(
                 "reserved",
                 format!(
-                    "{} ports in {} reservations, {} network namespaces",
+                    "{} ports (reservations: {}, network namespaces: {})",
                     reserved.ports, reserved.reservations, reserved.network_namespaces
                 ),
             );
