@@ -44,11 +44,8 @@ static __noinline int store_reservation(struct acquisition *acquisition, const v
 	reservation.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
 				       space->protocol, acquisition->start);
 	/* As soon as the record is there, another thread may end the reservation. */
-	mark_first(space->netns, space->protocol, acquisition->start);
-	if (bpf_map_update_elem(&reservations, &key, &reservation, BPF_NOEXIST)) {
-		unmark_first(space->netns, space->protocol, acquisition->start);
+	if (bpf_map_update_elem(&reservations, &key, &reservation, BPF_NOEXIST))
 		return -ENOBUFS;
-	}
 	acquisition->token = reservation.token;
 	return 0;
 }
@@ -82,8 +79,7 @@ static __always_inline int acquire_block(struct acquisition *acquisition, const 
 	error = store_reservation(acquisition, sk);
 	if (!error)
 		return 0;
-	unmark_block(space->netns, space->protocol, acquisition->start,
-		     acquisition->start + count - 1);
+	give_block_back(space, acquisition->start, acquisition->start + count - 1);
 uncharge:
 	uncharge(acquisition->charged_uid, count);
 	return error;

@@ -147,6 +147,8 @@ static long mark_word(__u32 index, struct marking *marking)
 		marking->taken = word * 64 + lowest_bit(before & mask);
 		return 1;
 	}
+	if (!index)
+		__sync_fetch_and_or(chunk_word(chunk, first, word), 1ULL << (marking->first % 64));
 	return 0;
 }
 
@@ -184,7 +186,19 @@ __verified_alone int unmark_block(__u64 netns, __u16 protocol, __u32 first, __u3
 	return 0;
 }
 
-/* Marks all of first..last or nothing. 0 or an error; *taken as in marking. */
+static __always_inline void unmark_first(__u64 netns, __u16 protocol, __u32 port)
+{
+	__u32 word = port / 64;
+	struct port_chunk *chunk = find_chunk(netns, protocol, word);
+
+	if (chunk)
+		__sync_fetch_and_and(chunk_word(chunk, first, word), ~(1ULL << (port % 64)));
+}
+
+/*
+ * Marks all of first..last, and first as the first of a block, or nothing. 0 or an
+ * error; *taken as in marking.
+ */
 __verified_alone int mark_block(const struct port_space *space, __u32 first, __u32 last,
 				__u32 *taken)
 {
@@ -200,28 +214,17 @@ __verified_alone int mark_block(const struct port_space *space, __u32 first, __u
 	if (words > 1) {
 		__u32 end = (first / 64 + (__u32)words - 1) * 64 - 1;
 
+		unmark_first(space->netns, space->protocol, first);
 		unmark_block(space->netns, space->protocol, first, end);
 	}
 	*taken = marking.taken;
 	return marking.no_memory ? -ENOBUFS : -EADDRINUSE;
 }
 
-static __always_inline void mark_first(__u64 netns, __u16 protocol, __u32 port)
+static __always_inline void give_block_back(const struct port_space *space, __u32 first, __u32 last)
 {
-	__u32 word = port / 64;
-	struct port_chunk *chunk = find_chunk(netns, protocol, word);
-
-	if (chunk)
-		__sync_fetch_and_or(chunk_word(chunk, first, word), 1ULL << (port % 64));
-}
-
-static __always_inline void unmark_first(__u64 netns, __u16 protocol, __u32 port)
-{
-	__u32 word = port / 64;
-	struct port_chunk *chunk = find_chunk(netns, protocol, word);
-
-	if (chunk)
-		__sync_fetch_and_and(chunk_word(chunk, first, word), ~(1ULL << (port % 64)));
+	unmark_first(space->netns, space->protocol, first);
+	unmark_block(space->netns, space->protocol, first, last);
 }
 
 struct first_search {

@@ -32,6 +32,8 @@ static __always_inline bool is_kernel_socket(const void *sk)
 {
 	struct sock *sock = kernel_object(sock, sk);
 
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		return BPF_CORE_READ_BITFIELD(sock, sk_kern_sock);
 	return BPF_CORE_READ_BITFIELD_PROBED(sock, sk_kern_sock);
 }
 
@@ -80,9 +82,8 @@ static __always_inline void find_automatic_range(struct port_space *space, struc
 	__u32 range[2] = {};
 
 	if (bpf_core_field_exists(word->range)) {
-		bpf_core_read(range, sizeof(range[0]), &word->range);
+		range[0] = kernel_read(word, range);
 		range[1] = range[0] >> 16;
-		range[0] &= 0xffff;
 	} else {
 		bpf_core_read(range, sizeof(range), &ports->range);
 	}

@@ -2,8 +2,8 @@
 /*
  * The records: finding a reservation by token or by port, and ending it.
  *
- * The order that leaves no window. Making: look for sockets, mark the ports, look
- * for sockets again, mark the first port, store the record. Ending: take the
+ * The order that leaves no window. Making: look for sockets, mark the ports and
+ * the first of them, look for sockets again, store the record. Ending: take the
  * record's token, delete the record, unmark its first port, unmark the ports. So
  * whoever sees a record sees its marks, and a marked port without a record, of a
  * reservation that is just being made or ended, is refused to everybody.

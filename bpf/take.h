@@ -82,7 +82,7 @@ __verified_alone int take_block(const struct port_space *space, __u32 first, __u
 	}
 	if (!find_in_use(&search))
 		return 0;
-	unmark_block(space->netns, space->protocol, first, last);
+	give_block_back(space, first, last);
 in_use:
 	*conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space->protocol, search.port);
 	conflict->owner_uid = search.uid;

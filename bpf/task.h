@@ -78,7 +78,10 @@ static __always_inline bool has_effective(const struct cred *cred, int capabilit
 {
 	__u64 capabilities = 0;
 
-	bpf_core_read(&capabilities, sizeof(capabilities), &cred->cap_effective);
+	if (bpf_core_field_exists(cred->cap_effective.val))
+		capabilities = cred->cap_effective.val;
+	else
+		bpf_core_read(&capabilities, sizeof(capabilities), &cred->cap_effective);
 	return capabilities >> capability & 1;
 }
 
