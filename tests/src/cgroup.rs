@@ -1,49 +1,25 @@
 //! Cgroups of a test: made, emptied by force, removed.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use portkeep::mounts;
+
 /// Where cgroup version 2 is mounted; on hybrid systems not at `/sys/fs/cgroup` itself.
 pub(crate) fn mount_point() -> io::Result<PathBuf> {
-    let mounts = fs::read("/proc/self/mounts")?;
-    mounts
-        .split(|&byte| byte == b'\n')
-        .find_map(parse_cgroup2)
+    mounts::read()?
+        .into_iter()
+        .find(|mount| mount.kind == "cgroup2")
+        .map(|mount| mount.target)
         .ok_or_else(|| {
             io::Error::new(
                 ErrorKind::NotFound,
                 "no cgroup2 file system in /proc/self/mounts",
             )
         })
-}
-
-fn parse_cgroup2(line: &[u8]) -> Option<PathBuf> {
-    let mut columns = line.split(|&byte| byte == b' ').skip(1);
-    let (directory, kind) = (columns.next()?, columns.next()?);
-    (kind == b"cgroup2").then(|| OsString::from_vec(unescape(directory)).into())
-}
-
-/// Undoes the octal escapes (`\040` for a space) of fstab(5).
-fn unescape(mut escaped: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(escaped.len());
-    while let [first, rest @ ..] = escaped {
-        match rest {
-            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', rest @ ..] if *first == b'\\' => {
-                bytes.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
-                escaped = rest;
-            }
-            _ => {
-                bytes.push(*first);
-                escaped = rest;
-            }
-        }
-    }
-    bytes
 }
 
 /// Kills every process in a cgroup and below (`cgroup.kill`, Linux 5.14) and waits until they are
@@ -102,22 +78,4 @@ fn absent_is_done(result: io::Result<()>) -> io::Result<()> {
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::parse_cgroup2;
-
-    #[test]
-    fn finds_cgroup2_behind_escapes() {
-        let line = br"cgroup2 /mnt/a\040b\134c cgroup2 rw,relatime 0 0";
-        assert_eq!(parse_cgroup2(line), Some(PathBuf::from(r"/mnt/a b\c")));
-        assert_eq!(
-            parse_cgroup2(b"cgroup /sys/fs/cgroup/cpu cgroup rw 0 0"),
-            None
-        );
-        assert_eq!(parse_cgroup2(b""), None);
-    }
 }

@@ -66,7 +66,7 @@ impl Bpffs {
             return false;
         };
         let topmost = mounts.iter().rfind(|mount| mount.target == path);
-        topmost.is_some_and(|mount| mount.source == sys::MOUNT_SOURCE)
+        topmost.is_some_and(|mount| mount.source.as_encoded_bytes() == sys::MOUNT_SOURCE.to_bytes())
     }
 
     /// Unmounts it, if Portkeep mounted it and nobody has pinned anything else in it.

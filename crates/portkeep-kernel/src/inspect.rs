@@ -59,11 +59,7 @@ pub fn inspect(location: &Location) -> Result<Option<Status>, Error> {
         result => result.map_err(|error| Error::path("looking at", layout.root(), error))?,
     };
     features::require_privilege()?;
-    if !layout.map("settings").exists() || !links::is_attached(&layout) {
-        return Err(interrupted());
-    }
-    let settings = Settings::read(&layout.map("settings"))?;
-    settings.require_own_version()?;
+    let settings = Settings::of_working(&layout)?.ok_or_else(interrupted)?;
     let top = location.find_cgroup()?;
     let find = |id| cgroup::find(&top, id);
     Ok(Some(Status {

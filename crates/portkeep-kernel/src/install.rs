@@ -138,13 +138,10 @@ fn find_previous(
     cgroup: &Cgroup,
 ) -> Result<Option<Settings>, Error> {
     let layout = bpffs.layout();
-    let settings = layout.map("settings");
-    if !settings.exists() || !links::is_attached(&layout) {
+    let Some(settings) = Settings::of_working(&layout)? else {
         remove::clear(bpffs)?;
         return Ok(None);
-    }
-    let settings = Settings::read(&settings)?;
-    settings.require_own_version()?;
+    };
     require_same_sockets(&layout, cgroup_path, cgroup)?;
     Ok(Some(settings))
 }

@@ -29,13 +29,9 @@ fn cgroup_of(path: &Path) -> Option<u64> {
 /// The hook that ends reservations: while it is attached, what is in the maps is true.
 const RELEASE: &str = "sock_release";
 
-/// Whether an installation works. A link may be pinned and attached to nothing: an interrupted
-/// removal detaches it first, and the kernel does when its cgroup and all sockets of it have gone.
-pub fn is_attached(layout: &Layout) -> bool {
-    attached_to(layout).is_some()
-}
-
-/// The cgroup that an installation is attached to.
+/// The cgroup that an installation is attached to. A link may be pinned and attached to nothing: an
+/// interrupted removal detaches it first, and the kernel does when its cgroup and all sockets of it
+/// have gone.
 pub fn attached_to(layout: &Layout) -> Option<u64> {
     cgroup_of(&layout.links().join(RELEASE))
 }

@@ -11,7 +11,7 @@ use libbpf_rs::{OpenObject, PrintLevel};
 
 use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
-use crate::skeleton::{OpenPortkeepMaps, PortkeepSkel, PortkeepSkelBuilder};
+use crate::skeleton::{OpenPortkeepSkel, PortkeepSkel, PortkeepSkelBuilder};
 use crate::{settings, sys};
 
 /// libbpf prints what the kernel's verifier says; kept here to become part of an error.
@@ -56,15 +56,14 @@ pub const PINNED_MAPS: [&str; 8] = [
     "sockets",
 ];
 
-fn pin_all(maps: &mut OpenPortkeepMaps<'_>, layout: &Layout) -> libbpf_rs::Result<()> {
-    maps.settings.set_pin_path(layout.map("settings"))?;
-    maps.counters.set_pin_path(layout.map("counters"))?;
-    maps.port_chunks.set_pin_path(layout.map("port_chunks"))?;
-    maps.empty_chunk.set_pin_path(layout.map("empty_chunk"))?;
-    maps.occupied.set_pin_path(layout.map("occupied"))?;
-    maps.reservations.set_pin_path(layout.map("reservations"))?;
-    maps.charges.set_pin_path(layout.map("charges"))?;
-    maps.sockets.set_pin_path(layout.map("sockets"))
+fn pin_all(open: &mut OpenPortkeepSkel<'_>, layout: &Layout) -> libbpf_rs::Result<()> {
+    for mut map in open.open_object_mut().maps_mut() {
+        let pinned = PINNED_MAPS.iter().find(|name| map.name() == **name);
+        if let Some(name) = pinned {
+            map.set_pin_path(layout.map(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Loads the programs. With a layout the maps are the pinned ones, made and pinned where they are
@@ -78,8 +77,7 @@ pub fn load<'obj>(
         .open(storage)
         .map_err(|error| Error::bpf("opening the BPF object", error))?;
     if let Some(layout) = layout {
-        pin_all(&mut open.maps, layout)
-            .map_err(|error| Error::bpf("pinning the BPF maps", error))?;
+        pin_all(&mut open, layout).map_err(|error| Error::bpf("pinning the BPF maps", error))?;
     }
     let skeleton = open.load().map_err(refused)?;
     if let Some(layout) = layout {

@@ -5,6 +5,8 @@ use std::path::Path;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::error::{Error, ErrorKind};
+use crate::layout::Layout;
+use crate::links;
 use crate::skeleton::types;
 
 /// `PORTKEEP_LAYOUT_VERSION` of `bpf/maps.h`.
@@ -85,6 +87,18 @@ impl Settings {
             .map_err(|error| Error::bpf("writing the settings", error))
     }
 
+    /// Those of a working installation of this version. `None` if it does not work, as when an
+    /// installation or a removal was interrupted.
+    pub fn of_working(layout: &Layout) -> Result<Option<Settings>, Error> {
+        let map = layout.map("settings");
+        if !map.exists() || links::attached_to(layout).is_none() {
+            return Ok(None);
+        }
+        let settings = Settings::read(&map)?;
+        settings.require_own_version()?;
+        Ok(Some(settings))
+    }
+
     /// Those of a pinned map. A map of another size is some other version's.
     pub fn read(path: &Path) -> Result<Settings, Error> {
         let map = MapHandle::from_pinned_path(path)
@@ -98,7 +112,7 @@ impl Settings {
 
     /// Fails if this crate must not touch an installation with these settings. All zero is an
     /// installation that was interrupted before it wrote them.
-    pub fn require_own_version(&self) -> Result<(), Error> {
+    fn require_own_version(&self) -> Result<(), Error> {
         let own = Settings::new(self.pool);
         let interrupted = (self.abi_version, self.layout_version) == (0, 0);
         if interrupted

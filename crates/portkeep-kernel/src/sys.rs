@@ -1,6 +1,6 @@
 //! System calls that the standard library does not have.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
@@ -41,7 +41,7 @@ pub fn file_system_magic(path: &Path) -> io::Result<i64> {
 }
 
 /// What stands as the source of a mount that [`mount_bpffs`] made.
-pub const MOUNT_SOURCE: &str = "portkeep";
+pub const MOUNT_SOURCE: &CStr = c"portkeep";
 
 /// Mounts a BPF file system at `path` (`mount(2)`). Others may pass through its root, not look.
 pub fn mount_bpffs(path: &Path) -> io::Result<()> {
@@ -49,7 +49,7 @@ pub fn mount_bpffs(path: &Path) -> io::Result<()> {
     // SAFETY: all pointers are C strings that outlive the call.
     check(unsafe {
         libc::mount(
-            c"portkeep".as_ptr(),
+            MOUNT_SOURCE.as_ptr(),
             path.as_ptr(),
             c"bpf".as_ptr(),
             libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,

@@ -90,6 +90,21 @@ mod tests {
     }
 
     #[test]
+    fn a_type_is_told_from_its_like() {
+        let mounts = parse(
+            b"cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n\
+              cgroup2 /mnt/a\\040b\\134c cgroup2 rw,relatime 0 0\n",
+        );
+        let cgroup2: Vec<_> = mounts
+            .iter()
+            .filter(|mount| mount.kind == "cgroup2")
+            .collect();
+        assert_eq!(cgroup2.len(), 1);
+        assert_eq!(cgroup2[0].target, PathBuf::from("/mnt/a b\\c"));
+        assert_eq!(parse(b""), []);
+    }
+
+    #[test]
     fn what_is_no_escape_stays() {
         assert_eq!(unescape(b"a\\04"), b"a\\04");
         assert_eq!(unescape(b"a\\400"), b"a\\400");

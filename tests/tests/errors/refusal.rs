@@ -215,3 +215,12 @@ fn number(protocol: Protocol) -> u8 {
         Protocol::Udp => libc::IPPROTO_UDP as u8,
     }
 }
+
+/// Asserts that both protocols' ports can be acquired, and gives them back.
+#[track_caller]
+pub(crate) fn assert_allowed(start: u16, count: u16) {
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let block = assert_ok!(raw::acquire(socket(protocol), start, count));
+        assert_eq!((block.start, block.count), (start, count));
+    }
+}

@@ -167,28 +167,26 @@ impl Socket {
 
     /// Binds to the wildcard address of the family; the error number, 0 if it succeeded.
     fn bind(&self, family: i32, port: u16) -> i32 {
-        // SAFETY: all zero is a valid address of either family; the length is that of the type.
-        let result = unsafe {
+        // SAFETY: all zero is a valid address of either family.
+        unsafe {
             if family == libc::AF_INET {
                 let mut address: libc::sockaddr_in = zeroed();
                 address.sin_family = libc::AF_INET as _;
                 address.sin_port = port.to_be();
-                libc::bind(
-                    self.0,
-                    (&raw const address).cast(),
-                    size_of_val(&address) as u32,
-                )
+                self.bind_to(&address)
             } else {
                 let mut address: libc::sockaddr_in6 = zeroed();
                 address.sin6_family = libc::AF_INET6 as _;
                 address.sin6_port = port.to_be();
-                libc::bind(
-                    self.0,
-                    (&raw const address).cast(),
-                    size_of_val(&address) as u32,
-                )
+                self.bind_to(&address)
             }
-        };
+        }
+    }
+
+    fn bind_to<T>(&self, address: &T) -> i32 {
+        // SAFETY: the address is readable for the length of its type.
+        let result =
+            unsafe { libc::bind(self.0, (&raw const *address).cast(), size_of::<T>() as u32) };
         if result == 0 { 0 } else { errno() }
     }
 
