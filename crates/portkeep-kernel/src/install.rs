@@ -138,26 +138,28 @@ fn find_previous(
     cgroup: &Cgroup,
 ) -> Result<Option<Settings>, Error> {
     let layout = bpffs.layout();
-    let Some(settings) = Settings::of_working(&layout)? else {
-        remove::clear(bpffs)?;
-        return Ok(None);
-    };
-    require_same_sockets(&layout, cgroup_path, cgroup)?;
-    Ok(Some(settings))
+    if let Some(settings) = Settings::of_working(&layout)?
+        && covers_same_sockets(&layout, cgroup_path, cgroup)?
+    {
+        return Ok(Some(settings));
+    }
+    remove::clear(bpffs)?;
+    Ok(None)
 }
 
 /// Reservations end through the release hook of their sockets' cgroup, so every socket that the
-/// old attachment covers has to be covered by the new one.
-fn require_same_sockets(layout: &Layout, path: &Path, cgroup: &Cgroup) -> Result<(), Error> {
+/// old attachment covers has to be covered by the new one. `false` if none is: the old cgroup has
+/// been removed, and sockets that outlive it no longer pass through any hook of ours.
+fn covers_same_sockets(layout: &Layout, path: &Path, cgroup: &Cgroup) -> Result<bool, Error> {
     let Some(old) = links::attached_to(layout) else {
-        return Ok(());
+        return Ok(false);
     };
     if old == cgroup.id || cgroup::find(path, old).is_some() {
-        return Ok(());
+        return Ok(true);
     }
     let top = first_mount("cgroup2")?;
     let Some(old) = top.and_then(|top| cgroup::find(&top, old)) else {
-        return Ok(());
+        return Ok(false);
     };
     Err(Error::new(
         ErrorKind::InvalidInput,

@@ -52,7 +52,6 @@ trials! {
         mounting::every_mode_is_restored,
         moving::to_a_cgroup_that_others_are_outside_of,
         moving::after_the_cgroup_was_made_anew,
-        moving::while_a_socket_of_the_former_cgroup_reserves,
         version::another_abi_is_refused,
         version::another_layout_is_refused,
         version::settings_of_another_size_are_refused,
