@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The whole of an acquire: quota, block, record. */
+/* What is common to all ways to reserve: quota, block, record. */
 #ifndef PORTKEEP_ACQUIRE_H
 #define PORTKEEP_ACQUIRE_H
 
+#include "sweep.h"
 #include "wildcard.h"
 
 static __always_inline void copy_command(char *to)
@@ -15,6 +16,7 @@ static __always_inline void copy_command(char *to)
 /*
  * Stores the record of the block, which is marked. Not inlined: its frame would
  * count, in the 512 bytes that a program has, for the deepest calls below take().
+ * A persistent reservation has no acquiring socket and no owning process.
  */
 static __noinline int store_reservation(struct acquisition *acquisition, const void *sk)
 {
@@ -28,10 +30,7 @@ static __noinline int store_reservation(struct acquisition *acquisition, const v
 	struct reservation reservation = {
 		.start = acquisition->start,
 		.count = acquisition->request.range.count,
-		.owner = current_process(),
 		.since = bpf_ktime_get_boot_ns(),
-		.acquirer = address_of(sk),
-		.socket_cookie = kernel_read(sock, __sk_common.skc_cookie.counter),
 		.thread = current_thread(),
 		.charged_uid = acquisition->charged_uid,
 		.flags = acquisition->request.flags,
@@ -40,6 +39,13 @@ static __noinline int store_reservation(struct acquisition *acquisition, const v
 
 	if (!counters)
 		return -ENOBUFS;
+	if (reservation.flags & PERSISTENT) {
+		reservation.owner.uid = acquisition->owner_uid;
+	} else {
+		reservation.owner = current_process();
+		reservation.acquirer = address_of(sk);
+		reservation.socket_cookie = kernel_read(sock, __sk_common.skc_cookie.counter);
+	}
 	copy_command(reservation.command);
 	reservation.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
 				       space->protocol, acquisition->start);
@@ -58,31 +64,67 @@ static __always_inline int take(struct acquisition *acquisition)
 	if (!start)
 		return take_wildcard(acquisition);
 	acquisition->start = start;
-	return take_specific(&acquisition->space, start, start + count - 1, &acquisition->conflict);
+	return take_specific(&acquisition->space, start, start + count - 1, &acquisition->conflict,
+			     request->flags & PORTKEEP_ADOPT);
 }
 
-static __always_inline int acquire_block(struct acquisition *acquisition, const void *sk)
+/* Charges for the block and marks it. */
+static __always_inline int acquire_block(struct acquisition *acquisition)
 {
-	const struct port_space *space = &acquisition->space;
 	__u32 count = acquisition->request.range.count;
 	int error;
 
 	acquisition->charged_uid = user_to_charge();
 	error = charge(acquisition->charged_uid, count);
+	if (error == -EDQUOT && sweep())
+		error = charge(acquisition->charged_uid, count);
 	if (error == -EDQUOT)
-		acquisition->conflict = make_conflict(PORTKEEP_CONFLICT_QUOTA, space->protocol, 0);
+		acquisition->conflict =
+			make_conflict(PORTKEEP_CONFLICT_QUOTA, acquisition->space.protocol, 0);
 	if (error)
 		return error;
 	error = take(acquisition);
 	if (error)
-		goto uncharge;
-	error = store_reservation(acquisition, sk);
-	if (!error)
-		return 0;
-	give_block_back(space, acquisition->start, acquisition->start + count - 1);
-uncharge:
-	uncharge(acquisition->charged_uid, count);
+		uncharge(acquisition->charged_uid, count);
 	return error;
+}
+
+static __always_inline void give_up_block(const struct acquisition *acquisition)
+{
+	__u32 count = acquisition->request.range.count, start = acquisition->start;
+
+	give_block_back(&acquisition->space, start, start + count - 1);
+	uncharge(acquisition->charged_uid, count);
+}
+
+static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
+{
+	return bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+static __always_inline int check_acquire(const struct portkeep_acquire *request, __u32 known_flags)
+{
+	__u32 start = bpf_ntohs(request->range.start), count = request->range.count;
+
+	if (!count || start + count > 65536)
+		return -EINVAL;
+	if (request->flags & ~known_flags)
+		return -EINVAL;
+	if (request->align & (request->align - 1))
+		return -EINVAL;
+	if (start && request->align && start & (request->align - 1))
+		return -EINVAL;
+	return 0;
+}
+
+/* Keeps what a call gave for the call that reads it. */
+static __always_inline void note_outcome(struct outcome *outcome,
+					 const struct acquisition *acquisition)
+{
+	outcome->instance.range.start = bpf_htons(acquisition->start);
+	outcome->instance.range.count = acquisition->request.range.count;
+	outcome->instance.token = acquisition->token;
+	outcome->thread = current_thread();
 }
 
 #endif /* PORTKEEP_ACQUIRE_H */

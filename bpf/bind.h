@@ -4,6 +4,7 @@
 #define PORTKEEP_BIND_H
 
 #include "conflict.h"
+#include "consumers.h"
 #include "in_use.h"
 
 /* Notes on sk why it was refused. A note that finds no memory is left out. */
@@ -16,22 +17,25 @@ static __always_inline void note_conflict(void *sk, const struct portkeep_confli
 		state->conflict = *conflict;
 }
 
-static __always_inline bool owner_lets_bind(const struct reservation *reservation)
+static __always_inline bool may_bind(const struct reservation *reservation, __u64 netns,
+				     __u16 protocol)
 {
 	struct process owner = reservation->owner;
 
+	if (reservation->flags & PERSISTENT)
+		return consumer_binds(netns, protocol, reservation->start);
 	if (reservation->flags & PORTKEEP_TREE)
 		return current_descends_from(&owner);
 	return (reservation->flags & PORTKEEP_PROCESS) && current_is(&owner);
 }
 
-/* An unassociated bind to port. 0 or -EADDRINUSE. */
+/* An unassociated bind to a port that netns, which may be EVERY_NETNS, reserves. 0 or -EADDRINUSE. */
 static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32 port)
 {
 	struct reservation *reservation = reservation_with(netns, protocol, port);
 	struct portkeep_conflict conflict;
 
-	if (reservation && owner_lets_bind(reservation))
+	if (reservation && may_bind(reservation, netns, protocol))
 		return 0;
 	conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
 	if (reservation)
@@ -138,8 +142,10 @@ static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 		error = bind_associated(sk, netns, state->associated, &port);
 		if (!error)
 			ctx->user_port = bpf_htons(port);
-	} else if (port && is_reserved(netns, ctx->protocol, port)) {
-		error = bind_stranger(sk, netns, ctx->protocol, port);
+	} else if (port) {
+		netns = reserving_netns(netns, ctx->protocol, port);
+		if (netns != NO_NETNS)
+			error = bind_stranger(sk, netns, ctx->protocol, port);
 	}
 	return error;
 }
@@ -165,13 +171,14 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 	__u32 port = sk->src_port;
 	struct socket_state *state;
 	struct reservation *reservation;
-	__u64 netns;
+	__u64 netns, reserving;
 
 	order_stores_before_loads();
 	if (!may_be_reserved(port) || !is_tcp_or_udp(sk->family, sk->type, sk->protocol))
 		return 0;
 	netns = bpf_get_netns_cookie(sk);
-	if (!is_reserved(netns, sk->protocol, port))
+	reserving = reserving_netns(netns, sk->protocol, port);
+	if (reserving == NO_NETNS)
 		return 0;
 	state = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (state && state->associated) {
@@ -179,7 +186,7 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 		if (reservation && covers(reservation, port))
 			return 0;
 	}
-	return bind_stranger(sk, netns, sk->protocol, port);
+	return bind_stranger(sk, reserving, sk->protocol, port);
 }
 
 #endif /* PORTKEEP_BIND_H */

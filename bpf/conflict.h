@@ -25,12 +25,14 @@ static __always_inline struct portkeep_conflict make_conflict(enum portkeep_conf
 	return conflict;
 }
 
-static __always_inline int describe_reserved(struct portkeep_conflict *conflict, __u64 netns,
-					     __u16 protocol, __u32 port)
+static __always_inline int describe_reserved(struct portkeep_conflict *conflict,
+					     const struct port_space *space, __u32 port)
 {
-	struct reservation *reservation = reservation_with(netns, protocol, port);
+	struct reservation *reservation = reservation_with(space->netns, space->protocol, port);
 
-	*conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
+	if (!reservation)
+		reservation = reservation_with(space->other_netns, space->protocol, port);
+	*conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, space->protocol, port);
 	if (reservation)
 		name_owner(conflict, reservation);
 	return 0;

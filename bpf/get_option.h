@@ -25,8 +25,8 @@ static __noinline int last_acquired(struct bpf_sock *sk, struct socket_state *st
 
 	if (!state->highest)
 		return 0;
-	if (state->last_thread == visit.thread) {
-		*instance = state->last;
+	if (state->acquired.thread == visit.thread) {
+		*instance = state->acquired.instance;
 		return 0;
 	}
 	visit_all_acquired(&visit);
@@ -37,6 +37,14 @@ static __noinline int last_acquired(struct bpf_sock *sk, struct socket_state *st
 		instance->token = visit.newest;
 	}
 	return 0;
+}
+
+/* What this thread created or looked up last. */
+static __always_inline void read_outcome(const struct outcome *outcome,
+					 struct portkeep_instance *instance)
+{
+	if (outcome->thread == current_thread())
+		*instance = outcome->instance;
 }
 
 static __always_inline int get_option(struct bpf_sockopt *ctx, struct bpf_sock *sk)
@@ -51,6 +59,14 @@ static __always_inline int get_option(struct bpf_sockopt *ctx, struct bpf_sock *
 	case PORTKEEP_ACQUIRE:
 		if (state)
 			last_acquired(sk, state, bpf_get_netns_cookie(ctx), &instance);
+		return answer(ctx, instance);
+	case PORTKEEP_CREATE:
+		if (state)
+			read_outcome(&state->created, &instance);
+		return answer(ctx, instance);
+	case PORTKEEP_LOOKUP:
+		if (state)
+			read_outcome(&state->looked_up, &instance);
 		return answer(ctx, instance);
 	case PORTKEEP_ASSOCIATE:
 		if (state)

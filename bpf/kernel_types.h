@@ -47,19 +47,61 @@ typedef struct {
 	atomic_t refs;
 } refcount_t;
 
+struct uid_gid_extent {
+	__u32 first;
+	__u32 lower_first;
+	__u32 count;
+};
+
+struct uid_gid_map {
+	__u32 nr_extents;
+	struct uid_gid_extent extent[5];
+	struct uid_gid_extent *forward; /* in the place of extent if there are more */
+};
+
 struct user_namespace {
+	struct uid_gid_map uid_map;
+	struct uid_gid_map gid_map;
 	struct user_namespace *parent;
 	int level;
 	kuid_t owner;
 };
 
+typedef struct {
+	unsigned int val;
+} kgid_t;
+
+struct group_info {
+	int ngroups;
+	kgid_t gid[];
+};
+
 struct cred {
 	kuid_t uid;
 	kuid_t euid;
+	kgid_t egid;
+	struct group_info *group_info;
 	struct {
 		__u64 val; /* up to Linux 6.2 two words, the low one first */
 	} cap_effective;
 	struct user_namespace *user_ns;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
 };
 
 struct task_struct {
@@ -69,6 +111,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	__u64 start_boottime;
 	const struct cred *cred;
+	struct css_set *cgroups;
 	char comm[16];
 };
 

@@ -13,7 +13,7 @@
 #include "kernel_types.h"
 #include "portkeep.h"
 
-#define PORTKEEP_LAYOUT_VERSION 1
+#define PORTKEEP_LAYOUT_VERSION 2
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
@@ -23,6 +23,7 @@
 #define SOCK_DGRAM 2
 
 enum portkeep_errno {
+	ENOENT = 2,
 	E2BIG = 7,
 	EACCES = 13,
 	EINVAL = 22,
@@ -58,6 +59,8 @@ struct {
 struct counters {
 	__u64 sequence; /* of the last token */
 	__u32 next_port; /* where the next wildcard search starts */
+	__u32 persistent; /* reservations there are */
+	__u32 in_every_netns; /* of them, which hold in every network namespace */
 	__u32 reserved;
 };
 
@@ -77,6 +80,9 @@ struct {
 #define CHUNK_WORDS 122
 #define CHUNK_PORTS (CHUNK_WORDS * 64)
 
+/* The cookie, which no namespace has, of what holds in every one. */
+#define EVERY_NETNS 0
+
 struct port_chunk_key {
 	__u64 netns; /* cookie */
 	__u16 protocol;
@@ -85,7 +91,7 @@ struct port_chunk_key {
 };
 
 struct port_chunk {
-	__u64 net; /* the namespace's struct net, to see when it has gone; 0: being made */
+	__u64 net; /* the namespace's struct net, to see when it has gone; 0: being made, or EVERY_NETNS */
 	__u32 charged_uid; /* who made it */
 	__u32 unused;
 	__u64 reserved[CHUNK_WORDS]; /* a bit a port */
@@ -108,7 +114,7 @@ struct {
 	__type(value, struct port_chunk);
 } port_chunks SEC(".maps");
 
-/* What a new chunk is copied from: 2 KiB do not fit the stack. Always zero. */
+/* What new chunks and lists of consumers are copied from: 2 KiB do not fit the stack. Always zero. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -148,6 +154,10 @@ struct process {
 
 #define NOT_CHARGED 0xffffffff /* the invalid user id */
 
+/* What a record has among its flags besides those of the ABI. */
+#define PERSISTENT (1U << 31)
+#define CHANGING (1U << 30) /* a DELETE that splits it is under way; changed with the lock held */
+
 struct reservation {
 	/*
 	 * Held to end the reservation (token becomes 0, once) and to change its
@@ -160,11 +170,11 @@ struct reservation {
 	__u64 token;
 	struct process owner;
 	__u64 since; /* CLOCK_BOOTTIME ns */
-	__u64 acquirer; /* address of the acquiring socket, which outlives the reservation */
+	__u64 acquirer; /* address of the acquiring socket, which outlives it; 0: PERSISTENT */
 	__u64 socket_cookie; /* SO_COOKIE of that socket, 0 if it had none yet */
 	__u32 thread; /* that acquired */
 	__u32 charged_uid; /* whose quota it counts against */
-	__u32 flags; /* enum portkeep_flag */
+	__u32 flags; /* enum portkeep_flag, PERSISTENT, CHANGING */
 	__u32 next_port; /* where the next automatic choice in the block starts */
 	char command[16];
 };
@@ -183,6 +193,29 @@ struct {
 	__type(key, struct reservation_key);
 	__type(value, struct reservation);
 } reservations SEC(".maps");
+
+/* ---- consumers: who may bind in a persistent reservation ---- */
+
+struct consumers {
+	__u32 number;
+	__u32 reserved;
+	struct portkeep_consumer consumers[PORTKEEP_CONSUMERS_MAX];
+};
+
+_Static_assert(sizeof(struct consumers) == 136, "consumers has padding");
+
+/*
+ * The same keys as those of the reservations; there is a record only for who has
+ * consumers. 16384 are more than an operator names, and their empty heads take a
+ * quarter of a megabyte.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct reservation_key);
+	__type(value, struct consumers);
+} consumers SEC(".maps");
 
 /* ---- charges: what each user holds that the quota counts ---- */
 
@@ -208,16 +241,25 @@ struct {
 
 /* ---- sockets: what one socket did, gone with it ---- */
 
+/* What a call gave, kept for the call that reads it. */
+struct outcome {
+	struct portkeep_instance instance;
+	__u32 thread; /* that called */
+	__u32 reserved;
+};
+
 struct socket_state {
 	__u64 associated; /* token, 0 if none */
-	struct portkeep_instance last; /* acquired, and by which thread */
-	__u32 last_thread;
+	struct outcome acquired;
+	struct outcome created;
+	struct outcome looked_up;
+	__u32 reserved;
 	__u16 lowest; /* everything acquired lies in lowest..highest; highest 0: nothing was */
 	__u16 highest;
 	struct portkeep_conflict conflict;
 };
 
-_Static_assert(sizeof(struct socket_state) == 56, "socket_state has padding");
+_Static_assert(sizeof(struct socket_state) == 112, "socket_state has padding");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -240,6 +282,13 @@ static __always_inline struct counters *the_counters(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+static __always_inline bool anything_in_every_netns(void)
+{
+	struct counters *counters = the_counters();
+
+	return counters && *(volatile __u32 *)&counters->in_every_netns;
 }
 
 #endif /* PORTKEEP_MAPS_H */

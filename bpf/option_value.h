@@ -36,6 +36,36 @@ __verified_alone bool rest_is_zero(struct bpf_sockopt *ctx, __u32 offset)
 	return true;
 }
 
+static __always_inline bool has_zero_reserved(const struct portkeep_acquire *request)
+{
+	__u8 any = 0;
+
+	for (__u32 i = 0; i < sizeof(request->reserved); i++)
+		any |= request->reserved[i];
+	return !any;
+}
+
+/* A range by itself, or with flags behind it. */
+static __always_inline int read_range(struct bpf_sockopt *ctx, struct portkeep_delete *request)
+{
+	struct portkeep_delete *whole = ctx->optval;
+	__u32 length = value_length(ctx), start, count;
+
+	/* In the kernel's buffer there is always room for the whole. */
+	if ((void *)(whole + 1) > ctx->optval_end)
+		return -EINVAL;
+	request->range = whole->range;
+	if (length >= sizeof(*whole))
+		request->flags = whole->flags;
+	else if (length != sizeof(whole->range))
+		return -EINVAL;
+	start = bpf_ntohs(request->range.start);
+	count = request->range.count;
+	if (!start || !count || start + count > 65536)
+		return -EINVAL;
+	return rest_is_zero(ctx, sizeof(*whole)) ? 0 : -EINVAL;
+}
+
 static __always_inline int read_token(struct bpf_sockopt *ctx, __u64 *token)
 {
 	__u64 *value = ctx->optval;

@@ -41,16 +41,14 @@ static __always_inline struct port_chunk *find_chunk(__u64 netns, __u16 protocol
 	return bpf_map_lookup_elem(&port_chunks, &key);
 }
 
-static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct port_chunk *chunk,
-				   void *unused)
+/* Never for a chunk that somebody is just making, nor for EVERY_NETNS. */
+static __noinline bool is_namespace_gone(__u64 netns, __u64 address)
 {
-	struct net *net = kernel_object(net, chunk->net);
-	__u32 charged_uid = chunk->charged_uid;
+	struct net *net = kernel_object(net, address);
 	int references = 1;
 
-	/* Somebody is just making it. */
-	if (!chunk->net)
-		return 0;
+	if (!address)
+		return false;
 	if (bpf_core_field_exists(net->ns.__ns_ref)) {
 		references = kernel_read(net, ns.__ns_ref.refs.counter);
 	} else {
@@ -60,7 +58,25 @@ static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct
 			bpf_core_read(&references, sizeof(references), &ns->count.refs.counter);
 	}
 	/* Memory of a namespace that has gone may hold another one by now. */
-	if (references > 0 && kernel_read(net, net_cookie) == key->netns)
+	return references <= 0 || kernel_read(net, net_cookie) != netns;
+}
+
+/* A persistent reservation outlives its namespace until it is swept (sweep.h). */
+static __always_inline bool has_reservations(const struct port_chunk *chunk)
+{
+	__u64 any = 0;
+
+	for (int i = 0; i < CHUNK_WORDS; i++)
+		any |= chunk->reserved[i];
+	return any;
+}
+
+static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct port_chunk *chunk,
+				   void *unused)
+{
+	__u32 charged_uid = chunk->charged_uid;
+
+	if (!is_namespace_gone(key->netns, chunk->net) || has_reservations(chunk))
 		return 0;
 	if (!bpf_map_delete_elem(map, key))
 		uncharge_chunk(charged_uid);
@@ -91,7 +107,8 @@ static __noinline struct port_chunk *make_chunk(const struct port_space *space, 
 	if (chunk) {
 		chunk->charged_uid = uid;
 		/* From now on it can be dropped. */
-		chunk->net = space->net;
+		if (space->netns != EVERY_NETNS)
+			chunk->net = space->net;
 	}
 	return chunk;
 }
@@ -117,6 +134,30 @@ static __always_inline bool is_reserved(__u64 netns, __u16 protocol, __u32 port)
 	return chunk && (*chunk_word(chunk, reserved, word) >> (port % 64) & 1);
 }
 
+/* The cookie of no namespace. */
+#define NO_NETNS (~0ULL)
+
+/* Whose reservation counts there: the namespace's own before one for every namespace. */
+static __always_inline __u64 reserving_netns(__u64 netns, __u16 protocol, __u32 port)
+{
+	if (is_reserved(netns, protocol, port))
+		return netns;
+	if (anything_in_every_netns() && is_reserved(EVERY_NETNS, protocol, port))
+		return EVERY_NETNS;
+	return NO_NETNS;
+}
+
+/* The ports of a word that are reserved beside the bitmap that is marked. */
+static __noinline __u64 reserved_beside(const struct port_space *space, __u32 word)
+{
+	struct port_chunk *chunk;
+
+	if (space->other_netns == EVERY_NETNS && !anything_in_every_netns())
+		return 0;
+	chunk = find_chunk(space->other_netns, space->protocol, word);
+	return chunk ? *chunk_word(chunk, reserved, word) : 0;
+}
+
 struct marking {
 	const struct port_space *space;
 	__u32 first;
@@ -128,7 +169,7 @@ struct marking {
 static long mark_word(__u32 index, struct marking *marking)
 {
 	__u32 word = marking->first / 64 + index;
-	__u64 mask = word_mask(word, marking->first, marking->last), before;
+	__u64 mask = word_mask(word, marking->first, marking->last), before, taken;
 	__u32 *reservations = occupied_word(word);
 	struct port_chunk *chunk =
 		find_chunk(marking->space->netns, marking->space->protocol, word);
@@ -141,10 +182,12 @@ static long mark_word(__u32 index, struct marking *marking)
 	}
 	__sync_fetch_and_add(reservations, 1);
 	before = __sync_fetch_and_or(chunk_word(chunk, reserved, word), mask);
-	if (before & mask) {
+	/* Marked before the other bitmap is looked at: of two who do so one sees the other. */
+	taken = (before | reserved_beside(marking->space, word)) & mask;
+	if (taken) {
 		__sync_fetch_and_and(chunk_word(chunk, reserved, word), ~(mask & ~before));
 		__sync_fetch_and_sub(reservations, 1);
-		marking->taken = word * 64 + lowest_bit(before & mask);
+		marking->taken = word * 64 + lowest_bit(taken);
 		return 1;
 	}
 	if (!index)

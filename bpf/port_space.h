@@ -7,7 +7,8 @@
 
 /* Addresses are kept as numbers: kernel_object() makes them pointers again. */
 struct port_space {
-	__u64 netns; /* cookie */
+	__u64 netns; /* cookie: whose bitmap is marked */
+	__u64 other_netns; /* whose bitmap must be free, too: EVERY_NETNS, or the other way round */
 	__u64 net;
 	__u64 sockets; /* the hash table of bound sockets: the list head of its first bucket */
 	__u32 sockets_stride; /* bytes from one list head to the next */
@@ -98,6 +99,7 @@ static __always_inline void port_space_of(struct port_space *space, const void *
 	struct net *net = net_of(sk);
 
 	space->netns = netns;
+	space->other_netns = EVERY_NETNS;
 	space->net = address_of(net);
 	space->hash_mix = kernel_read(net, hash_mix);
 	space->protocol = protocol;

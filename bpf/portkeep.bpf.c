@@ -7,17 +7,19 @@
  *   cgroup/bind4, bind6            refuse, allow or choose    bind.h
  *   cgroup/post_bind4, post_bind6  look again once bound      bind.h
  *   cgroup/sock_release            end what the socket held   reservation.h
- *   iter/bpf_map_elem              list the reservations      here
+ *   iter/bpf_map_elem              list the reservations      list.h
  *
- * Below them: acquire.h, wildcard.h and take.h take blocks, in_use.h asks the
- * kernel's socket tables, port_map.h and maps.h hold the truth, task.h and
- * quota.h say who may.
+ * Below them: persistent.h and acquire.h reserve, wildcard.h and take.h take
+ * blocks, in_use.h asks the kernel's socket tables, reservation.h, port_map.h and
+ * maps.h hold the truth, consumers.h, task.h and quota.h say who may, sweep.h
+ * clears up.
  *
  * Where nothing is reserved nothing is refused, whatever goes wrong here; where
  * a port is reserved, doubt refuses.
  */
 #include "bind.h"
 #include "get_option.h"
+#include "list.h"
 #include "set_option.h"
 
 #define PROCEED 1
@@ -136,56 +138,6 @@ int portkeep_sock_release(struct bpf_sock *sk)
 	return PROCEED;
 }
 
-/* The listing is columns of text, so a command is what is visible of it: 0x21 to 0x7e. */
-static __always_inline void make_visible(char *to, const char *command)
-{
-	for (int i = 0; i < 15; i++) {
-		char byte = command[i];
-
-		to[i] = byte && (byte <= ' ' || byte > '~') ? '_' : byte;
-	}
-	if (!to[0])
-		to[0] = '?';
-}
-
-/* One line a reservation, for everybody: columns as in the header line. */
-SEC("iter/bpf_map_elem")
-int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
-{
-	static const char header[] =
-		"PROTOCOL PORTS FLAGS PID UID COMMAND SINCE TOKEN SOCKET NETNS\n";
-	static const char line[] = "%s %u-%u %s %u %u %s %llu %llu %llu %llu\n";
-	static const char protocols[2][4] = { "tcp", "udp" };
-	static const char flags[4][16] = { "-", "process", "tree", "process,tree" };
-	struct seq_file *seq = ctx->meta->seq;
-	struct reservation_key *key = ctx->key;
-	struct reservation *reservation = ctx->value;
-	char command[16] = {};
-
-	/* The call after the last element has no key, and the number 0 again after one element. */
-	if (!ctx->meta->seq_num && (key || !BPF_CORE_READ(seq, index)))
-		bpf_seq_write(seq, header, sizeof(header) - 1);
-	if (!key || !reservation || !reservation->token)
-		return 0;
-	make_visible(command, reservation->command);
-
-	__u64 columns[] = {
-		(__u64)protocols[key->protocol == IPPROTO_UDP],
-		reservation->start,
-		reservation->start + reservation->count - 1,
-		(__u64)flags[reservation->flags & 3],
-		reservation->owner.pid,
-		reservation->owner.uid,
-		(__u64)command,
-		reservation->since,
-		reservation->token,
-		reservation->socket_cookie,
-		key->netns,
-	};
-	bpf_seq_printf(seq, line, sizeof(line), columns, sizeof(columns));
-	return 0;
-}
-
 /*
  * The types of the ABI, for the skeleton to carry them: the Rust side compares
  * its own declarations with these when it is compiled.
@@ -198,6 +150,9 @@ struct abi {
 	struct portkeep_acquire acquire;
 	struct portkeep_instance instance;
 	struct portkeep_conflict conflict;
+	enum portkeep_consumer_kind consumer_kind;
+	struct portkeep_consumer consumer;
+	struct portkeep_delete delete;
 };
 
 const volatile struct abi abi = {};

@@ -32,21 +32,30 @@ enum portkeep_option {
 	PORTKEEP_VERSION = 1, /* get: __u32, PORTKEEP_ABI_VERSION */
 	PORTKEEP_CONFLICT = 2, /* get: portkeep_conflict */
 	PORTKEEP_CLAIM = 3, /* set: __u64 token */
-	/*
-	 * 4 (CREATE), 5 (DELETE) and 6 (LOOKUP) are kept for persistent
-	 * reservations; this version answers them with ENOPROTOOPT.
-	 */
+	PORTKEEP_CREATE = 4, /* set: portkeep_create; get: portkeep_instance */
+	PORTKEEP_DELETE = 5, /* set: portkeep_delete */
+	PORTKEEP_LOOKUP = 6, /* set: portkeep_range; get: portkeep_instance */
 };
 
 enum portkeep_abi {
 	PORTKEEP_ABI_VERSION = 1,
-	PORTKEEP_VALUE_MAX = 64, /* bytes of the longest value of a set call */
+	PORTKEEP_VALUE_MAX = 64, /* bytes of the longest value of a set call but CREATE's */
+	PORTKEEP_CONSUMERS_MAX = 8, /* of a persistent reservation */
 };
 
-/* Who may bind in the block without associating; 0: nobody, as on Windows. */
 enum portkeep_flag {
+	/* ACQUIRE: who may bind in the block without associating; 0: nobody, as on Windows. */
 	PORTKEEP_PROCESS = 1, /* the owning process */
 	PORTKEEP_TREE = 2, /* the owning process and its descendants */
+	/* CREATE: sockets that are bound in the block are not in the way; they stay bound. */
+	PORTKEEP_ADOPT = 4,
+	/* DELETE: the range may be a part of a block; the rest of it stays reserved. */
+	PORTKEEP_PART = 8,
+	/*
+	 * CREATE, DELETE: in every network namespace, those to come included, but where an
+	 * older reservation holds a port. Takes CAP_NET_ADMIN over the initial namespace.
+	 */
+	PORTKEEP_EVERY_NETNS = 0x10000,
 };
 
 /* A port range. start 0 in an acquire: any free block of the pool. */
@@ -63,9 +72,41 @@ struct portkeep_acquire {
 	__u8 reserved[6];
 };
 
+enum portkeep_consumer_kind {
+	PORTKEEP_CONSUMER_UID = 1, /* effective user id */
+	PORTKEEP_CONSUMER_GID = 2, /* effective or supplementary group id */
+	PORTKEEP_CONSUMER_CGROUP = 3, /* cgroup v2 id, descendants included */
+};
+
+/* Every process is in the root cgroup: with it as a consumer everybody may bind explicitly. */
+#define PORTKEEP_ROOT_CGROUP 1
+
+/* Who may bind in a persistent reservation without associating. */
+struct portkeep_consumer {
+	__u32 kind; /* enum portkeep_consumer_kind */
+	__u32 reserved;
+	__u64 id; /* of users and groups: in the caller's user namespace */
+};
+
 /*
- * PORTKEEP_ACQUIRE, get: what the calling thread last acquired on this socket;
- * all zero if it has acquired nothing.
+ * PORTKEEP_CREATE, set: as an acquire, then none to PORTKEEP_CONSUMERS_MAX
+ * consumers. The reservation lasts until DELETE. Takes CAP_NET_ADMIN over the
+ * socket's network namespace, as DELETE does.
+ */
+struct portkeep_create {
+	struct portkeep_acquire acquire;
+	struct portkeep_consumer consumers[];
+};
+
+/* PORTKEEP_DELETE, set: the range alone (4 bytes), which then is a whole block, or all of it. */
+struct portkeep_delete {
+	struct portkeep_range range;
+	__u32 flags; /* enum portkeep_flag */
+};
+
+/*
+ * PORTKEEP_ACQUIRE, CREATE and LOOKUP, get: what the calling thread last acquired,
+ * created or looked up on this socket; all zero if nothing.
  */
 struct portkeep_instance {
 	struct portkeep_range range;

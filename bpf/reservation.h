@@ -38,14 +38,25 @@ static __always_inline struct reservation *reservation_at(__u64 netns, __u16 pro
 	return bpf_map_lookup_elem(&reservations, &key);
 }
 
+static __always_inline struct reservation *reservation_in(__u64 netns, __u64 token)
+{
+	struct reservation *reservation =
+		reservation_at(netns, token_protocol(token), (__u16)token);
+
+	return reservation && reservation->token == token ? reservation : NULL;
+}
+
+/* The reservation with this token that counts in a network namespace. */
 static __always_inline struct reservation *reservation_of(__u64 netns, __u64 token)
 {
 	struct reservation *reservation;
 
 	if (!token)
 		return NULL;
-	reservation = reservation_at(netns, token_protocol(token), (__u16)token);
-	return reservation && reservation->token == token ? reservation : NULL;
+	reservation = reservation_in(netns, token);
+	if (!reservation && anything_in_every_netns())
+		reservation = reservation_in(EVERY_NETNS, token);
+	return reservation;
 }
 
 static __always_inline bool covers(const struct reservation *reservation, __u32 port)
@@ -62,6 +73,18 @@ static __always_inline struct reservation *reservation_with(__u64 netns, __u16 p
 	return reservation && covers(reservation, port) ? reservation : NULL;
 }
 
+/* Keeps count of the persistent reservations; change is 1 or -1. */
+static __always_inline void count_persistent(__u32 flags, __s32 change)
+{
+	struct counters *counters = the_counters();
+
+	if (!counters || !(flags & PERSISTENT))
+		return;
+	__sync_fetch_and_add(&counters->persistent, change);
+	if (flags & PORTKEEP_EVERY_NETNS)
+		__sync_fetch_and_add(&counters->in_every_netns, change);
+}
+
 /*
  * Whoever takes the token away ends the reservation; the others get EINVAL. With
  * an acquirer it must be that socket's: its record may have been replaced since
@@ -75,13 +98,15 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 		.start = (__u16)token,
 	};
 	struct reservation *reservation = bpf_map_lookup_elem(&reservations, &key);
-	__u32 count, charged_uid;
+	__u32 count, charged_uid, flags;
 	bool ours;
 
 	if (!reservation)
 		return -EINVAL;
 	bpf_spin_lock(&reservation->lock);
-	ours = reservation->token == token && (!acquirer || reservation->acquirer == acquirer);
+	flags = reservation->flags;
+	ours = reservation->token == token && !(flags & CHANGING) &&
+	       (!acquirer || reservation->acquirer == acquirer);
 	if (ours)
 		reservation->token = 0;
 	count = reservation->count;
@@ -90,9 +115,12 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 	if (!ours)
 		return -EINVAL;
 	bpf_map_delete_elem(&reservations, &key);
+	if (flags & PERSISTENT)
+		bpf_map_delete_elem(&consumers, &key);
 	unmark_first(netns, key.protocol, key.start);
 	unmark_block(netns, key.protocol, key.start, key.start + count - 1);
 	uncharge(charged_uid, count);
+	count_persistent(flags, -1);
 	return 0;
 }
 

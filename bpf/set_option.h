@@ -7,28 +7,8 @@
 #ifndef PORTKEEP_SET_OPTION_H
 #define PORTKEEP_SET_OPTION_H
 
-#include "acquire.h"
 #include "option_value.h"
-
-static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
-{
-	return bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
-static __always_inline int check_acquire(const struct portkeep_acquire *request)
-{
-	__u32 start = bpf_ntohs(request->range.start), count = request->range.count;
-
-	if (!count || start + count > 65536)
-		return -EINVAL;
-	if (request->flags & ~(PORTKEEP_PROCESS | PORTKEEP_TREE))
-		return -EINVAL;
-	if (request->align & (request->align - 1))
-		return -EINVAL;
-	if (start && request->align && start & (request->align - 1))
-		return -EINVAL;
-	return 0;
-}
+#include "persistent.h"
 
 /* Keeps with the socket what it needs at its end, and for the call that reads the token. */
 static __always_inline void note_acquired(struct socket_state *state,
@@ -41,15 +21,24 @@ static __always_inline void note_acquired(struct socket_state *state,
 		state->lowest = start;
 	if (end > state->highest)
 		state->highest = end;
-	state->last.range.start = bpf_htons(start);
-	state->last.range.count = count;
-	state->last.token = acquisition->token;
-	state->last_thread = current_thread();
+	note_outcome(&state->acquired, acquisition);
 }
 
-static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+static __always_inline int acquire_with_socket(struct acquisition *acquisition, const void *sk)
 {
-	struct acquisition acquisition = {};
+	int error = acquire_block(acquisition);
+
+	if (error)
+		return error;
+	error = store_reservation(acquisition, sk);
+	if (error)
+		give_up_block(acquisition);
+	return error;
+}
+
+static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns,
+				   struct acquisition *acquisition)
+{
 	struct socket_state *state;
 	int error;
 
@@ -59,22 +48,34 @@ static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 	state = state_of(sk);
 	if (!state)
 		return -ENOBUFS;
-	error = read_acquire(ctx, &acquisition.request) ?: check_acquire(&acquisition.request);
+	error = read_acquire(ctx, &acquisition->request) ?:
+			check_acquire(&acquisition->request, PORTKEEP_PROCESS | PORTKEEP_TREE);
 	if (!error) {
-		port_space_of(&acquisition.space, sk, netns, sk->protocol);
-		error = acquire_block(&acquisition, sk);
+		port_space_of(&acquisition->space, sk, netns, sk->protocol);
+		error = acquire_with_socket(acquisition, sk);
+		if (error == -ENOBUFS && sweep())
+			error = acquire_with_socket(acquisition, sk);
 	}
 	if (!error)
-		note_acquired(state, &acquisition);
+		note_acquired(state, acquisition);
 	else
-		state->conflict = acquisition.conflict;
+		state->conflict = acquisition->conflict;
 	return error;
 }
 
-static __always_inline int release(struct bpf_sockopt *ctx, __u64 netns)
+/* Whether the caller may use the token: of a process its own, of the machine an administrator's. */
+static __always_inline bool may_use(const struct reservation *reservation, const void *sk)
+{
+	struct process owner = reservation->owner;
+
+	if (reservation->flags & PERSISTENT)
+		return is_administrator(sk, reservation->flags);
+	return current_is(&owner);
+}
+
+static __always_inline int release(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
 	struct reservation *reservation;
-	struct process owner;
 	__u64 token;
 	int error = read_token(ctx, &token);
 
@@ -83,15 +84,16 @@ static __always_inline int release(struct bpf_sockopt *ctx, __u64 netns)
 	reservation = reservation_of(netns, token);
 	if (!reservation)
 		return -EINVAL;
-	owner = reservation->owner;
-	return current_is(&owner) ? end_reservation(netns, token, 0) : -EACCES;
+	if (!may_use(reservation, sk))
+		return -EACCES;
+	/* What is persistent lasts until it is deleted. */
+	return reservation->flags & PERSISTENT ? -EINVAL : end_reservation(netns, token, 0);
 }
 
 static __always_inline int associate(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
 	struct reservation *reservation;
 	struct socket_state *state;
-	struct process owner;
 	__u64 token;
 	int error = read_token(ctx, &token);
 
@@ -100,8 +102,7 @@ static __always_inline int associate(struct bpf_sockopt *ctx, struct bpf_sock *s
 	reservation = reservation_of(netns, token);
 	if (!reservation || token_protocol(token) != sk->protocol || sk->src_port)
 		return -EINVAL;
-	owner = reservation->owner;
-	if (!current_is(&owner))
+	if (!may_use(reservation, sk))
 		return -EACCES;
 	state = state_of(sk);
 	if (!state)
@@ -159,16 +160,24 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *sk)
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
+	/* Here, so that it is once in the frame. */
+	struct acquisition acquisition = {};
 
 	switch (ctx->optname) {
 	case PORTKEEP_ACQUIRE:
-		return acquire(ctx, sk, netns);
+		return acquire(ctx, sk, netns, &acquisition);
 	case PORTKEEP_RELEASE:
-		return release(ctx, netns);
+		return release(ctx, sk, netns);
 	case PORTKEEP_ASSOCIATE:
 		return associate(ctx, sk, netns);
 	case PORTKEEP_CLAIM:
 		return claim(ctx, sk, netns);
+	case PORTKEEP_CREATE:
+		return create(ctx, sk, netns, &acquisition);
+	case PORTKEEP_DELETE:
+		return delete (ctx, sk, netns);
+	case PORTKEEP_LOOKUP:
+		return look_up(ctx, sk, netns);
 	default:
 		return NOT_OURS;
 	}

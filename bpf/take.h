@@ -14,6 +14,7 @@ struct acquisition {
 	__u64 token;
 	__u32 start; /* of the block, once it is taken */
 	__u32 charged_uid;
+	__u32 owner_uid; /* of a persistent reservation */
 };
 
 struct in_use_search {
@@ -61,10 +62,11 @@ static __always_inline bool find_in_use(struct in_use_search *search)
  * The sockets are looked for after the marking: a bind that passed the first bind
  * hook before it is either seen here, or sees the mark in the second hook. They
  * are looked for before, too: or who asks again and again for a port in use, in
- * vain, would keep it marked, and its owner from binding more sockets to it.
+ * vain, would keep it marked, and its owner from binding more sockets to it. To
+ * adopt is not to look.
  */
 __verified_alone int take_block(const struct port_space *space, __u32 first, __u32 last,
-				struct portkeep_conflict *conflict)
+				struct portkeep_conflict *conflict, bool adopt)
 {
 	struct in_use_search search = { .space = space, .first = first, .last = last };
 	__u32 taken = 0;
@@ -72,15 +74,15 @@ __verified_alone int take_block(const struct port_space *space, __u32 first, __u
 
 	if (!space || !conflict)
 		return -EINVAL;
-	if (find_in_use(&search))
+	if (!adopt && find_in_use(&search))
 		goto in_use;
 	error = mark_block(space, first, last, &taken);
 	if (error) {
 		if (taken)
-			describe_reserved(conflict, space->netns, space->protocol, taken);
+			describe_reserved(conflict, space, taken);
 		return error;
 	}
-	if (!find_in_use(&search))
+	if (adopt || !find_in_use(&search))
 		return 0;
 	give_block_back(space, first, last);
 in_use:
@@ -109,7 +111,7 @@ static long search_unprotected(__u32 index, struct unprotected_search *search)
 }
 
 __verified_alone int take_specific(const struct port_space *space, __u32 first, __u32 last,
-				   struct portkeep_conflict *conflict)
+				   struct portkeep_conflict *conflict, bool adopt)
 {
 	struct unprotected_search search = { .space = space, .first = first, .last = last };
 
@@ -125,7 +127,7 @@ __verified_alone int take_specific(const struct port_space *space, __u32 first, 
 			make_conflict(PORTKEEP_CONFLICT_AUTOMATIC, space->protocol, search.found);
 		return -EADDRNOTAVAIL;
 	}
-	return take_block(space, first, last, conflict);
+	return take_block(space, first, last, conflict, adopt);
 }
 
 #endif /* PORTKEEP_TAKE_H */

@@ -38,6 +38,7 @@ static long search_run(__u32 index, struct run_search *search)
 
 	if (chunk)
 		usable &= ~*chunk_word(chunk, reserved, word);
+	usable &= ~reserved_beside(search->space, word);
 
 	/* A run that began in an earlier word and goes on into this one. */
 	start = align_up(search->run, search->align);
@@ -108,8 +109,8 @@ static long try_run(__u32 index, struct wildcard *wildcard)
 		wildcard->from = wildcard->pool_start;
 		return 0;
 	}
-	wildcard->error =
-		take_block(&acquisition->space, start, start + count - 1, &acquisition->conflict);
+	wildcard->error = take_block(&acquisition->space, start, start + count - 1,
+				     &acquisition->conflict, false);
 	if (!wildcard->error)
 		acquisition->start = start;
 	if (wildcard->error != -EADDRINUSE)

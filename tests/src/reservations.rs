@@ -39,7 +39,8 @@ pub struct Reservation {
     pub netns: u64,
 }
 
-const HEADER: &str = "PROTOCOL PORTS FLAGS PID UID COMMAND SINCE TOKEN SOCKET NETNS";
+const HEADER: &str =
+    "PROTOCOL PORTS FLAGS PID UID COMMAND SINCE TOKEN SOCKET NETNS LIFETIME CONSUMERS";
 
 /// All reservations of the sandbox's kernel part, in whatever network namespace.
 #[must_use]
@@ -71,6 +72,8 @@ fn parse_line(line: &str) -> Option<Reservation> {
         token,
         socket,
         netns,
+        _,
+        _,
     ] = columns.try_into().ok()?;
     let (start, end) = ports.split_once('-')?;
     Some(Reservation {

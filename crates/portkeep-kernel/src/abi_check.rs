@@ -29,16 +29,26 @@ same_number! {
     PORTKEEP_VERSION = portkeep_option,
     PORTKEEP_CONFLICT = portkeep_option,
     PORTKEEP_CLAIM = portkeep_option,
+    PORTKEEP_CREATE = portkeep_option,
+    PORTKEEP_DELETE = portkeep_option,
+    PORTKEEP_LOOKUP = portkeep_option,
     PORTKEEP_ABI_VERSION = portkeep_abi,
     PORTKEEP_VALUE_MAX = portkeep_abi,
+    PORTKEEP_CONSUMERS_MAX = portkeep_abi,
     PORTKEEP_PROCESS = portkeep_flag,
     PORTKEEP_TREE = portkeep_flag,
+    PORTKEEP_ADOPT = portkeep_flag,
+    PORTKEEP_PART = portkeep_flag,
+    PORTKEEP_EVERY_NETNS = portkeep_flag,
     PORTKEEP_CONFLICT_NONE = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_RESERVED = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_IN_USE = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_AUTOMATIC = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_QUOTA = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_NOT_PERMITTED = portkeep_conflict_kind,
+    PORTKEEP_CONSUMER_UID = portkeep_consumer_kind,
+    PORTKEEP_CONSUMER_GID = portkeep_consumer_kind,
+    PORTKEEP_CONSUMER_CGROUP = portkeep_consumer_kind,
 }
 
 same_layout!(Range = portkeep_range { start = start, count = count });
@@ -49,6 +59,8 @@ same_layout!(AcquireRequest = portkeep_acquire {
     reserved = reserved,
 });
 same_layout!(Instance = portkeep_instance { range = range, reserved = reserved, token = token });
+same_layout!(ConsumerRecord = portkeep_consumer { kind = kind, reserved = reserved, id = id });
+same_layout!(DeleteRequest = portkeep_delete { range = range, flags = flags });
 same_layout!(ConflictRecord = portkeep_conflict {
     port = port,
     kind = kind,

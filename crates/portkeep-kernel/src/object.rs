@@ -45,13 +45,14 @@ fn end_of_log() -> String {
 }
 
 /// The maps that are pinned, by the names that they have in `bpf/maps.h`.
-pub const PINNED_MAPS: [&str; 8] = [
+pub const PINNED_MAPS: [&str; 9] = [
     "settings",
     "counters",
     "port_chunks",
     "empty_chunk",
     "occupied",
     "reservations",
+    "consumers",
     "charges",
     "sockets",
 ];

@@ -25,16 +25,40 @@ pub const PORTKEEP_VERSION: i32 = 1;
 pub const PORTKEEP_CONFLICT: i32 = 2;
 /// Set: a token, `u64`.
 pub const PORTKEEP_CLAIM: i32 = 3;
+/// Set: an [`AcquireRequest`], then none to [`PORTKEEP_CONSUMERS_MAX`] [`ConsumerRecord`]s.
+/// Get: an [`Instance`].
+pub const PORTKEEP_CREATE: i32 = 4;
+/// Set: a [`DeleteRequest`], or its [`Range`] alone.
+pub const PORTKEEP_DELETE: i32 = 5;
+/// Set: a [`Range`]. Get: an [`Instance`].
+pub const PORTKEEP_LOOKUP: i32 = 6;
 
 /// The version that this module describes.
 pub const PORTKEEP_ABI_VERSION: u32 = 1;
-/// The length in bytes of the longest value a set call takes.
+/// The length in bytes of the longest value a set call takes, but for [`PORTKEEP_CREATE`].
 pub const PORTKEEP_VALUE_MAX: usize = 64;
+/// How many consumers a persistent reservation can have.
+pub const PORTKEEP_CONSUMERS_MAX: usize = 8;
 
 /// The owning process may bind in the block without associating.
 pub const PORTKEEP_PROCESS: u32 = 1;
 /// The owning process and its descendants may bind in the block without associating.
 pub const PORTKEEP_TREE: u32 = 2;
+/// Of a create: sockets that are bound in the block are not in the way.
+pub const PORTKEEP_ADOPT: u32 = 4;
+/// Of a delete: the range may be a part of a block, the rest of which stays reserved.
+pub const PORTKEEP_PART: u32 = 8;
+/// Of a create or delete: in every network namespace, those to come included.
+pub const PORTKEEP_EVERY_NETNS: u32 = 0x1_0000;
+
+/// An effective user id.
+pub const PORTKEEP_CONSUMER_UID: u32 = 1;
+/// An effective or supplementary group id.
+pub const PORTKEEP_CONSUMER_GID: u32 = 2;
+/// The id of a cgroup v2, descendants included.
+pub const PORTKEEP_CONSUMER_CGROUP: u32 = 3;
+/// The id of the root cgroup, in which every process is.
+pub const PORTKEEP_ROOT_CGROUP: u64 = 1;
 
 /// Nothing was refused.
 pub const PORTKEEP_CONFLICT_NONE: u8 = 0;
@@ -76,13 +100,14 @@ pub struct Range {
     pub count: u16,
 }
 
-/// `struct portkeep_acquire`: what [`PORTKEEP_ACQUIRE`] sets.
+/// `struct portkeep_acquire`: what [`PORTKEEP_ACQUIRE`] sets, and [`PORTKEEP_CREATE`] first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AcquireRequest {
     /// The wanted ports.
     pub range: Range,
-    /// [`PORTKEEP_PROCESS`], [`PORTKEEP_TREE`].
+    /// [`PORTKEEP_PROCESS`], [`PORTKEEP_TREE`]; of a create [`PORTKEEP_ADOPT`],
+    /// [`PORTKEEP_EVERY_NETNS`].
     pub flags: u32,
     /// The start is a multiple of this power of two; 0 is 1.
     pub align: u16,
@@ -90,17 +115,41 @@ pub struct AcquireRequest {
     pub reserved: [u8; 6],
 }
 
-/// `struct portkeep_instance`: what [`PORTKEEP_ACQUIRE`] gets.
+/// `struct portkeep_consumer`: who may bind in a persistent reservation without associating.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ConsumerRecord {
+    /// [`PORTKEEP_CONSUMER_UID`] and the others.
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Of a user or group: in the caller's user namespace.
+    pub id: u64,
+}
+
+/// `struct portkeep_delete`: what [`PORTKEEP_DELETE`] sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct DeleteRequest {
+    /// The ports.
+    pub range: Range,
+    /// [`PORTKEEP_PART`], [`PORTKEEP_EVERY_NETNS`].
+    pub flags: u32,
+}
+
+/// `struct portkeep_instance`: what [`PORTKEEP_ACQUIRE`], [`PORTKEEP_CREATE`] and
+/// [`PORTKEEP_LOOKUP`] get.
 ///
-/// It tells what the calling thread last acquired on the socket; all zero if nothing.
+/// It tells what the calling thread last acquired, created or looked up on the socket; all zero if
+/// nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Instance {
-    /// The acquired ports.
+    /// The ports.
     pub range: Range,
     /// Zero.
     pub reserved: u32,
-    /// The token; 0 only if nothing was acquired.
+    /// The token; 0 only if there is nothing to tell.
     pub token: u64,
 }
 
@@ -136,6 +185,16 @@ const _: () = {
     assert!(offset_of!(AcquireRequest, flags) == 4);
     assert!(offset_of!(AcquireRequest, align) == 8);
     assert!(offset_of!(AcquireRequest, reserved) == 10);
+
+    assert!(size_of::<ConsumerRecord>() == 16);
+    assert!(align_of::<ConsumerRecord>() == align_of::<u64>());
+    assert!(offset_of!(ConsumerRecord, kind) == 0);
+    assert!(offset_of!(ConsumerRecord, reserved) == 4);
+    assert!(offset_of!(ConsumerRecord, id) == 8);
+
+    assert!(size_of::<DeleteRequest>() == 8 && align_of::<DeleteRequest>() == 4);
+    assert!(offset_of!(DeleteRequest, range) == 0);
+    assert!(offset_of!(DeleteRequest, flags) == 4);
 
     assert!(size_of::<Instance>() == 16 && align_of::<Instance>() == align_of::<u64>());
     assert!(offset_of!(Instance, range) == 0);
