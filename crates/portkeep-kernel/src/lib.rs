@@ -32,6 +32,7 @@
 mod abi_check;
 mod bpffs;
 mod cgroup;
+mod consumers;
 mod error;
 mod features;
 mod inspect;
@@ -48,6 +49,7 @@ mod settings;
 mod skeleton;
 mod sys;
 
+pub use consumers::set_consumers;
 pub use error::{Error, ErrorKind};
 pub use inspect::{MapMemory, Status, inspect};
 pub use install::{InstallOptions, Installed, install};

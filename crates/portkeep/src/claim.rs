@@ -168,11 +168,11 @@ mod tests {
 
     fn entries() -> Vec<Entry> {
         [
-            "tcp 61000-61003 - 5 0 a 1 11 100 1",
-            "udp 61000-61003 - 5 0 a 1 12 101 1",
-            "udp 61004-61007 - 5 0 a 1 13 102 1",
-            "udp 61008-61008 - 5 0 a 1 14 103 1",
-            "udp 61009-61009 - 5 0 a 1 15 103 1",
+            "tcp 61000-61003 - 5 0 a 1 11 100 1 runtime -",
+            "udp 61000-61003 - 5 0 a 1 12 101 1 runtime -",
+            "udp 61004-61007 - 5 0 a 1 13 102 1 runtime -",
+            "udp 61008-61008 - 5 0 a 1 14 103 1 runtime -",
+            "udp 61009-61009 - 5 0 a 1 15 103 1 runtime -",
         ]
         .map(|line| line.parse().expect("a line"))
         .to_vec()

@@ -2,7 +2,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::abi::{self, ConflictRecord};
-use crate::list;
+use crate::consumer::Consumer;
+use crate::list::{self, EntryKind};
 use crate::protocol::Protocol;
 use crate::sys;
 
@@ -25,6 +26,9 @@ pub struct Conflict {
     pub owner_uid: u32,
     /// The name of the command in the way, as far as the list of reservations tells it.
     pub owner_command: Option<String>,
+    /// Who may bind in the persistent reservation in the way, as far as the list of reservations
+    /// tells it; `None` if it is not a persistent one, or not to be found there.
+    pub consumers: Option<Vec<Consumer>>,
     /// Since when, as time since boot, suspended time included; `None` if unknown.
     pub since: Option<Duration>,
 }
@@ -83,6 +87,7 @@ impl Conflict {
             owner_pid: Some(record.owner_pid).filter(|&pid| pid != 0),
             owner_uid: record.owner_uid,
             owner_command: None,
+            consumers: None,
             since: Some(record.since)
                 .filter(|&since| since != 0)
                 .map(Duration::from_nanos),
@@ -95,7 +100,7 @@ impl Conflict {
             .map(|since| sys::time_since_boot().saturating_sub(since))
     }
 
-    /// Fills in the command from the list of reservations, which a user may be unable to reach.
+    /// Fills in the command, or the consumers, from the list of reservations, which a user may be unable to reach.
     ///
     /// `/proc/PID/comm` is not asked: the process id is one of the initial process namespace and
     /// may be another process's here.
@@ -103,18 +108,22 @@ impl Conflict {
         let (ConflictKind::Reserved, Some(port)) = (self.kind, self.port) else {
             return;
         };
-        self.owner_command = list::list()
-            .unwrap_or_default()
-            .into_iter()
-            .find(|entry| {
-                entry.netns_cookie == netns_cookie
-                    && entry.range.protocol() == self.protocol
-                    && entry.range.contains(port)
-                    && self.owner_pid.is_none_or(|pid| pid == entry.owner.pid)
-            })
-            .map(|entry| entry.owner.command);
+        let found = list::list().unwrap_or_default().into_iter().find(|entry| {
+            [netns_cookie, EVERY_NETNS].contains(&entry.netns_cookie)
+                && entry.range.protocol() == self.protocol
+                && entry.range.contains(port)
+                && self.owner_pid.is_none_or(|pid| pid == entry.owner.pid)
+        });
+        match found {
+            Some(entry) if entry.kind == EntryKind::Persistent => self.consumers = Some(entry.who),
+            Some(entry) => self.owner_command = Some(entry.owner.command),
+            None => {}
+        }
     }
 }
+
+/// The cookie that the list has for what holds in every network namespace.
+const EVERY_NETNS: u64 = 0;
 
 /// As in `port 61003/tcp is reserved by process 1234 (postgres), user 1000`.
 impl fmt::Display for Conflict {
@@ -125,6 +134,9 @@ impl fmt::Display for Conflict {
         }
         match self.kind {
             ConflictKind::Reserved => {
+                if let Some(consumers) = &self.consumers {
+                    return persistent_words(f, consumers);
+                }
                 f.write_str("is reserved")?;
                 // Without a process the kernel part met the reservation as it was made or ended.
                 if let Some(pid) = self.owner_pid {
@@ -147,6 +159,26 @@ impl fmt::Display for Conflict {
             ConflictKind::Other(number) => write!(f, "is refused (kind {number})"),
         }
     }
+}
+
+/// As in `is reserved for user 1000, group 44`.
+fn persistent_words(f: &mut fmt::Formatter<'_>, consumers: &[Consumer]) -> fmt::Result {
+    if consumers.contains(&Consumer::EVERYBODY) {
+        return f.write_str("is excluded from being reserved");
+    }
+    f.write_str("is reserved for ")?;
+    if consumers.is_empty() {
+        return f.write_str("associated sockets of administrators");
+    }
+    for (index, consumer) in consumers.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        match consumer {
+            Consumer::User(uid) => write!(f, "{comma}user {uid}")?,
+            Consumer::Group(gid) => write!(f, "{comma}group {gid}")?,
+            Consumer::Cgroup(id) => write!(f, "{comma}cgroup {id}")?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -179,6 +211,17 @@ mod tests {
         conflict.owner_command = Some("postgres".to_owned());
         let named = "port 61003/tcp is reserved by process 1234 (postgres), user 1000";
         assert_eq!(conflict.to_string(), named);
+        for (consumers, words) in [
+            (vec![], "reserved for associated sockets of administrators"),
+            (
+                vec![Consumer::User(5), Consumer::Group(44), Consumer::Cgroup(7)],
+                "reserved for user 5, group 44, cgroup 7",
+            ),
+            (vec![Consumer::EVERYBODY], "excluded from being reserved"),
+        ] {
+            conflict.consumers = Some(consumers);
+            assert_eq!(conflict.to_string(), format!("port 61003/tcp is {words}"));
+        }
     }
 
     #[test]

@@ -39,10 +39,14 @@ pub enum ErrorKind {
     Quota,
     /// One of the ports is privileged (`EACCES`).
     NotPermitted,
+    /// The call takes `CAP_NET_ADMIN` over the network namespace (`EACCES`).
+    NotAdministrator,
     /// The reservation is another process's (`EACCES`).
     NotOwner,
     /// The token names no reservation of the socket's protocol and network namespace (`EINVAL`).
     UnknownToken,
+    /// There is no persistent reservation of exactly these ports (`ENOENT`).
+    NotFound,
     /// The socket is bound already (`EINVAL`).
     AlreadyBound,
     /// The reservation has no ports of the socket's protocol (`EINVAL`).
@@ -142,6 +146,10 @@ impl Error {
                 "run with CAP_NET_BIND_SERVICE, \
                  or choose ports from net.ipv4.ip_unprivileged_port_start on"
             }
+            ErrorKind::NotAdministrator => {
+                "run this as root, or with CAP_NET_ADMIN over the network namespace"
+            }
+            ErrorKind::NotFound => "`portkeep ls` shows what is reserved",
             ErrorKind::NotOwner => {
                 "only the owner may; a process that holds the acquiring socket becomes it by a claim"
             }

@@ -4,8 +4,8 @@
 //!
 //! The kernel enforces that through Portkeep's kernel part, which root installs once per boot with
 //! `portkeep enable`; after that nobody needs a privilege.
-//! This crate does not install the kernel part, keeps no ports over a reboot, and is no firewall: who
-//! may talk to a port is not its business.
+//! This crate does not install the kernel part, keeps no ports over a reboot (the crate
+//! `portkeep-store` and the command do), and is no firewall: who may talk to a port is not its business.
 //!
 //! # A short tour
 //!
@@ -106,11 +106,13 @@ mod acquire;
 pub mod bpffs;
 mod claim;
 mod conflict;
+mod consumer;
 mod consumers;
 mod error;
 mod list;
 pub mod mounts;
 mod netns;
+mod persistent;
 mod port_range;
 mod protocol;
 mod refusal;
@@ -122,9 +124,10 @@ mod token;
 pub use crate::acquire::Acquire;
 pub use crate::claim::ClaimError;
 pub use crate::conflict::{Conflict, ConflictKind};
+pub use crate::consumer::Consumer;
 pub use crate::consumers::Consumers;
 pub use crate::error::{Error, ErrorKind};
-pub use crate::list::{Entry, Owner, list};
+pub use crate::list::{Entry, EntryKind, Owner, list};
 pub use crate::netns::netns_cookie;
 pub use crate::port_range::{ParseError, PortRange};
 pub use crate::protocol::Protocol;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::bpffs;
+use crate::consumer::{self, Consumer};
 use crate::consumers::Consumers;
 use crate::error::{Error, ErrorKind};
 use crate::port_range::{ParseError, PortRange};
@@ -19,7 +20,8 @@ pub struct Entry {
     pub range: PortRange,
     /// Who may bind there without associating.
     pub consumers: Consumers,
-    /// Who acquired or last claimed it.
+    /// Who acquired or last claimed it. A persistent reservation has no process, and the user of it
+    /// is the first consumer that is one, else who created it.
     pub owner: Owner,
     /// When it was acquired, as time since boot, suspended time included (`CLOCK_BOOTTIME`).
     pub since: Duration,
@@ -28,8 +30,23 @@ pub struct Entry {
     /// The acquiring socket (`SO_COOKIE`); 0 if it was never asked for its cookie before it
     /// acquired, as this crate does.
     pub socket_cookie: u64,
-    /// The network namespace (`SO_NETNS_COOKIE`).
+    /// The network namespace (`SO_NETNS_COOKIE`); 0 if it holds in every one.
     pub netns_cookie: u64,
+    /// How long it lasts.
+    pub kind: EntryKind,
+    /// Who may bind in a persistent reservation without associating, by their ids in the initial
+    /// user namespace.
+    pub who: Vec<Consumer>,
+}
+
+/// How long a reservation lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EntryKind {
+    /// Until its acquiring socket is closed.
+    Runtime,
+    /// Until it is deleted, or the next boot.
+    Persistent,
 }
 
 /// The process that owns a reservation.
@@ -106,7 +123,8 @@ fn parse(text: &[u8]) -> Result<Vec<Entry>, ParseError> {
 }
 
 /// The columns of version 1; a later version adds its own at the end.
-const HEADER: &str = "PROTOCOL PORTS FLAGS PID UID COMMAND SINCE TOKEN SOCKET NETNS";
+const HEADER: &str =
+    "PROTOCOL PORTS FLAGS PID UID COMMAND SINCE TOKEN SOCKET NETNS LIFETIME CONSUMERS";
 
 impl FromStr for Entry {
     type Err = ParseError;
@@ -130,6 +148,12 @@ impl FromStr for Entry {
             token: next()?.parse()?,
             socket_cookie: number(next()?)?,
             netns_cookie: number(next()?)?,
+            kind: match next()? {
+                "runtime" => EntryKind::Runtime,
+                "persistent" => EntryKind::Persistent,
+                _ => return Err(ParseError::Line),
+            },
+            who: consumer::from_column(next()?),
         })
     }
 }
@@ -140,8 +164,8 @@ mod tests {
     use crate::protocol::Protocol;
     use proptest::prelude::*;
 
-    const LINE: &str =
-        "tcp 61000-61063 process,tree 1234 1000 postgres 123456789012 4294967297 42 1";
+    const LINE: &str = "tcp 61000-61063 process,tree 1234 1000 postgres 123456789012 4294967297 42 1 \
+         runtime -";
 
     #[test]
     fn a_line() {
@@ -160,6 +184,20 @@ mod tests {
         assert_eq!(entry.since, Duration::from_nanos(123_456_789_012));
         assert_eq!(entry.token.as_raw(), 4_294_967_297);
         assert_eq!((entry.socket_cookie, entry.netns_cookie), (42, 1));
+        assert_eq!((entry.kind, entry.who), (EntryKind::Runtime, vec![]));
+    }
+
+    #[test]
+    fn a_persistent_line() {
+        let line = "udp 53-53 - 0 0 portkeep 5 6 0 0 persistent uid:1000,gid:44,cgroup:1";
+        let entry: Entry = line.parse().expect("a line");
+        assert_eq!(entry.kind, EntryKind::Persistent);
+        let who = [
+            Consumer::User(1000),
+            Consumer::Group(44),
+            Consumer::EVERYBODY,
+        ];
+        assert_eq!((entry.who.as_slice(), entry.netns_cookie), (&who[..], 0));
     }
 
     #[test]
@@ -184,7 +222,8 @@ mod tests {
             ("1234", "x"),
             ("1000", "-1"),
             ("4294967297", "0"),
-            (" 42 1", " 42"),
+            (" 42 1 runtime", " 42 1 forever"),
+            (" 42 1 runtime -", " 42"),
         ] {
             let line = LINE.replacen(column, bad, 1);
             assert!(line.parse::<Entry>().is_err(), "{line:?}");
@@ -202,7 +241,7 @@ mod tests {
         }
 
         #[test]
-        fn a_line_with_any_column_changed(column in 0..10_usize, text in "[ -~]{0,24}") {
+        fn a_line_with_any_column_changed(column in 0..12_usize, text in "[ -~]{0,24}") {
             let mut columns: Vec<&str> = LINE.split(' ').collect();
             columns[column] = &text;
             if let Ok(entry) = columns.join(" ").parse::<Entry>() {

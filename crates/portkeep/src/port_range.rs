@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::abi;
 use crate::protocol::Protocol;
 
 /// A run of ports of one protocol: inclusive, never empty, within 1 to 65535.
@@ -92,6 +93,15 @@ impl PortRange {
     }
 }
 
+impl From<PortRange> for abi::Range {
+    fn from(range: PortRange) -> abi::Range {
+        abi::Range {
+            start: abi::Be16::new(range.start),
+            count: range.count(),
+        }
+    }
+}
+
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.start == self.end {
@@ -127,8 +137,8 @@ fn parse_port(text: &str) -> Result<u16, ParseError> {
     text.parse().map_err(|_| ParseError::Port)
 }
 
-/// Why a text or a pair of numbers is no [`Protocol`], [`PortRange`], [`Token`](crate::Token) or
-/// [`Entry`](crate::Entry).
+/// Why a text or a pair of numbers is no [`Protocol`], [`PortRange`], [`Token`](crate::Token),
+/// [`Consumer`](crate::Consumer) or [`Entry`](crate::Entry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -146,6 +156,8 @@ pub enum ParseError {
     PastLastPort,
     /// Not a decimal number from 1 to 2⁶⁴−1.
     Token,
+    /// Neither `uid:N`, `gid:N` nor `cgroup:N`.
+    Consumer,
     /// The line has not the columns of the file `reservations`.
     Line,
 }
@@ -160,6 +172,7 @@ impl fmt::Display for ParseError {
             ParseError::Empty => "the port range is empty",
             ParseError::PastLastPort => "the port range goes past port 65535",
             ParseError::Token => "a token must be a decimal number from 1 to 2^64-1",
+            ParseError::Consumer => "a consumer must be uid:N, gid:N or cgroup:N",
             ParseError::Line => "not a line of the list of reservations",
         })
     }

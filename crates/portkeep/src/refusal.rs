@@ -74,6 +74,44 @@ impl Error {
         Error::with_conflict(kind, errno, message, conflict)
     }
 
+    /// For a refused creation of a persistent reservation, with the arguments of
+    /// [`from_acquire`](Error::from_acquire).
+    pub(crate) fn from_create(
+        error: io::Error,
+        range: Option<PortRange>,
+        count: u16,
+        conflict: Option<Conflict>,
+    ) -> Error {
+        let privileged_port = conflict
+            .as_ref()
+            .is_some_and(|conflict| conflict.kind == ConflictKind::NotPermitted);
+        match error.raw_os_error() {
+            Some(libc::EACCES) if !privileged_port => Error::not_administrator("reserving"),
+            _ => Error::from_acquire(error, range, count, conflict),
+        }
+    }
+
+    /// For a refused call that names a persistent reservation.
+    pub(crate) fn from_persistent_call(doing: &str, error: io::Error, range: PortRange) -> Error {
+        match error.raw_os_error() {
+            Some(libc::EACCES) => Error::not_administrator(doing),
+            Some(libc::ENOENT) => Error::new(
+                ErrorKind::NotFound,
+                libc::ENOENT,
+                format!("there is no persistent reservation {range}"),
+            ),
+            _ => Error::from_call(doing, error),
+        }
+    }
+
+    fn not_administrator(doing: &str) -> Error {
+        Error::new(
+            ErrorKind::NotAdministrator,
+            libc::EACCES,
+            format!("{doing} is refused: permission denied"),
+        )
+    }
+
     pub(crate) fn no_free_block(count: u16) -> Error {
         Error::new(
             ErrorKind::NoFreeBlock,
@@ -205,6 +243,40 @@ mod tests {
             );
             assert!(!error.to_string().is_empty());
             assert_eq!(io::Error::from(error).raw_os_error(), Some(number));
+        }
+    }
+
+    #[test]
+    fn refused_persistent_calls() {
+        for (number, conflict, kind) in [
+            (libc::EACCES, None, ErrorKind::NotAdministrator),
+            (libc::EACCES, conflict(80, 5), ErrorKind::NotPermitted),
+            (
+                libc::EACCES,
+                conflict(61003, 1),
+                ErrorKind::NotAdministrator,
+            ),
+            (libc::EADDRINUSE, conflict(61003, 1), ErrorKind::Reserved),
+        ] {
+            let error = Error::from_create(errno(number), Some(range()), 64, conflict);
+            assert_eq!(
+                (error.kind(), error.errno()),
+                (kind, Some(number)),
+                "{error}"
+            );
+        }
+        for (number, kind) in [
+            (libc::EACCES, ErrorKind::NotAdministrator),
+            (libc::ENOENT, ErrorKind::NotFound),
+            (libc::ENOPROTOOPT, ErrorKind::NotEnabled),
+            (libc::ENOBUFS, ErrorKind::TablesFull),
+        ] {
+            let error = Error::from_persistent_call("deleting", errno(number), range());
+            assert_eq!(
+                (error.kind(), error.errno()),
+                (kind, Some(number)),
+                "{error}"
+            );
         }
     }
 

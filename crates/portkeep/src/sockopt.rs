@@ -10,6 +10,9 @@
 //! | [`associate`] | `PORTKEEP_ASSOCIATE` | set |
 //! | [`associated`] | `PORTKEEP_ASSOCIATE` | get |
 //! | [`claim`] | `PORTKEEP_CLAIM` | set |
+//! | [`create`] | `PORTKEEP_CREATE` | set, then get |
+//! | [`delete`] | `PORTKEEP_DELETE` | set |
+//! | [`lookup`] | `PORTKEEP_LOOKUP` | set, then get |
 //! | [`conflict`](fn@conflict) | `PORTKEEP_CONFLICT` | get |
 //! | [`version`] | `PORTKEEP_VERSION` | get |
 //!
@@ -28,6 +31,8 @@ use crate::port_range::PortRange;
 use crate::protocol::Protocol;
 use crate::sys;
 use crate::token::Token;
+
+pub use crate::persistent::{CreateFlags, DeleteFlags, create, delete, lookup};
 
 /// Reserves `count` ports of the socket's protocol, until the last close of the socket.
 ///
@@ -87,11 +92,21 @@ pub(crate) fn try_acquire(
     // The kernel part remembers the last result by socket and thread, so it is read right here.
     let doing = "reading which ports were acquired";
     let instance: abi::Instance = get(socket, abi::PORTKEEP_ACQUIRE, doing)?;
-    let range =
-        PortRange::with_count(protocol, instance.range.start.get(), instance.range.count).ok();
-    range
-        .zip(Token::from_raw(instance.token))
-        .ok_or_else(|| Error::new(ErrorKind::Io, None, format!("{doing} failed: {instance:?}")))
+    instance.decode(protocol, doing)
+}
+
+impl abi::Instance {
+    /// What a successful call has given.
+    pub(crate) fn decode(
+        self,
+        protocol: Protocol,
+        doing: &str,
+    ) -> Result<(PortRange, Token), Error> {
+        PortRange::with_count(protocol, self.range.start.get(), self.range.count)
+            .ok()
+            .zip(Token::from_raw(self.token))
+            .ok_or_else(|| Error::new(ErrorKind::Io, None, format!("{doing} failed: {self:?}")))
+    }
 }
 
 /// Ends a reservation. Sockets that are bound to its ports stay so.
@@ -191,7 +206,11 @@ pub fn version(socket: impl AsFd) -> Result<u32, Error> {
     )
 }
 
-fn get<T: sys::Plain>(socket: BorrowedFd<'_>, option: i32, doing: &str) -> Result<T, Error> {
+pub(crate) fn get<T: sys::Plain>(
+    socket: BorrowedFd<'_>,
+    option: i32,
+    doing: &str,
+) -> Result<T, Error> {
     sys::get_option(socket, SOL_PORTKEEP, option).map_err(|error| {
         // Without the kernel part Linux answers getsockopt on an IPv4 socket, and on no other, with
         // EOPNOTSUPP instead of ENOPROTOOPT (do_ip_getsockopt in net/ipv4/ip_sockglue.c).

@@ -5,6 +5,7 @@ use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::slice;
 use std::time::Duration;
 
 use crate::abi;
@@ -38,6 +39,19 @@ unsafe impl Plain for abi::Instance {}
 // SAFETY: as above.
 unsafe impl Plain for abi::ConflictRecord {}
 
+// SAFETY: as above.
+unsafe impl Plain for abi::ConsumerRecord {}
+// SAFETY: as above.
+unsafe impl Plain for abi::DeleteRequest {}
+// SAFETY: as above.
+unsafe impl Plain for abi::Range {}
+
+/// The bytes of a value.
+pub(crate) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: it is so long, has no padding, and is borrowed as long as its bytes.
+    unsafe { slice::from_raw_parts((&raw const *value).cast(), mem::size_of::<T>()) }
+}
+
 /// `setsockopt(2)`
 pub(crate) fn set_option<T: Plain>(
     socket: BorrowedFd<'_>,
@@ -45,14 +59,24 @@ pub(crate) fn set_option<T: Plain>(
     option: c_int,
     value: &T,
 ) -> io::Result<()> {
-    // SAFETY: the pointer and the length describe `value`, which has no padding and outlives the call.
+    set_option_bytes(socket, level, option, bytes_of(value))
+}
+
+/// `setsockopt(2)` of a value that has no one length.
+pub(crate) fn set_option_bytes(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    option: c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which outlives the call.
     check(unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             option,
-            (&raw const *value).cast(),
-            mem::size_of::<T>() as libc::socklen_t,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
         )
     })?;
     Ok(())
