@@ -85,10 +85,5 @@ impl Layout {
 
 /// Where a file system of this type is mounted, or none.
 pub(crate) fn first_mount(kind: &str) -> Result<Option<PathBuf>, Error> {
-    let mounts =
-        mounts::read().map_err(|error| Error::system("reading /proc/self/mounts", error))?;
-    Ok(mounts
-        .into_iter()
-        .find(|mount| mount.kind == kind)
-        .map(|mount| mount.target))
+    mounts::first(kind).map_err(|error| Error::system("reading /proc/self/mounts", error))
 }

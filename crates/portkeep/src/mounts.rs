@@ -25,6 +25,14 @@ pub fn read() -> io::Result<Vec<Mount>> {
     Ok(parse(&fs::read("/proc/self/mounts")?))
 }
 
+/// Where a file system of this type, such as `cgroup2`, is mounted first.
+pub fn first(kind: &str) -> io::Result<Option<PathBuf>> {
+    Ok(read()?
+        .into_iter()
+        .find(|mount| mount.kind == kind)
+        .map(|mount| mount.target))
+}
+
 fn parse(mounts: &[u8]) -> Vec<Mount> {
     mounts
         .split(|&byte| byte == b'\n')
