@@ -1,0 +1,291 @@
+//! Changes that end half way: at each step of the store and of the setting, by a crash, which leaves
+//! the kernel as it is, and by a power cut, which loses the kernel and whatever was not synced.
+
+mod disk;
+mod state;
+
+use std::path::Path;
+use std::time::Duration;
+
+use portkeep::Protocol;
+use portkeep::sockopt::{self, DeleteFlags};
+use portkeep_store::{Error, Keeper, Kind, Outcome, Ports, Request};
+use portkeep_tests::{Sandbox, enable, proc, sock, trials};
+
+use disk::{CUT, Disk};
+use state::State;
+
+trials! {
+    root:
+        reserving_and_a_crash => LIMIT,
+        reserving_and_a_power_cut => LIMIT,
+        excluding_and_a_crash => LIMIT,
+        excluding_and_a_power_cut => LIMIT,
+        unreserving_a_part_and_a_crash => LIMIT,
+        unreserving_a_part_and_a_power_cut => LIMIT,
+        including_and_a_crash => LIMIT,
+        including_and_a_power_cut => LIMIT,
+        commenting_and_a_power_cut => LIMIT,
+        the_first_of_all_and_a_power_cut => LIMIT,
+        repairing_and_a_crash => LIMIT,
+        a_store_written_without_fsync_would_be_noticed;
+}
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What others protect all the time.
+const OTHERS: &str = "40002,50000";
+
+type Change = fn(&Keeper) -> Result<Outcome, Error>;
+
+fn request(kind: Kind, ports: &[&str], comment: Option<&str>) -> Request {
+    let user = (kind == Kind::Reservation).then(|| "root".to_owned());
+    Request {
+        kind,
+        ports: Ports::These(ports.iter().map(|ports| range(ports)).collect()),
+        scope: None,
+        users: user.into_iter().collect(),
+        groups: Vec::new(),
+        cgroups: Vec::new(),
+        comment: comment.map(str::to_owned),
+    }
+}
+
+fn range(text: &str) -> portkeep::PortRange {
+    text.parse().expect("a range")
+}
+
+/// What is there before the change that is interrupted.
+fn prepare(keeper: &Keeper) -> Result<(), Error> {
+    keeper.reserve(
+        &request(
+            Kind::Reservation,
+            &["40000-40009/tcp", "40000-40009/udp"],
+            None,
+        ),
+        None,
+    )?;
+    keeper.reserve(
+        &request(Kind::Exclusion, &["41000-41009/udp"], Some("old")),
+        None,
+    )?;
+    Ok(())
+}
+
+fn nothing(_keeper: &Keeper) -> Result<(), Error> {
+    Ok(())
+}
+
+fn reserve(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.reserve(
+        &request(
+            Kind::Reservation,
+            &["42000-42003/tcp", "42000-42003/udp"],
+            Some("new"),
+        ),
+        None,
+    )
+}
+
+fn exclude(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.reserve(
+        &request(Kind::Exclusion, &["20000/tcp", "20000/udp"], None),
+        None,
+    )
+}
+
+fn unreserve(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.remove(
+        Kind::Reservation,
+        &[range("40003-40004/tcp"), range("40003-40004/udp")],
+        None,
+    )
+}
+
+fn include(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.remove(Kind::Exclusion, &[range("41000-41009/udp")], None)
+}
+
+fn comment(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.reserve(
+        &request(Kind::Exclusion, &["41000-41009/udp"], Some("renewed")),
+        None,
+    )
+}
+
+fn repair(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.restore(None).map(|_| Outcome::default())
+}
+
+/// The kernel as it is after a boot: nothing reserved, nothing protected but by others. To install
+/// anew each time would take long and show nothing more.
+fn boot(sandbox: &Sandbox) {
+    state::protect(OTHERS);
+    if portkeep::version().is_err() {
+        enable::enable(sandbox);
+    }
+    for entry in portkeep::list().expect("list") {
+        let socket = match entry.range.protocol() {
+            Protocol::Tcp => sock::tcp4(),
+            Protocol::Udp => sock::udp4(),
+        };
+        let (start, count) = (entry.range.start(), entry.range.count());
+        sockopt::delete(socket, start, count, DeleteFlags::default()).expect("delete");
+    }
+}
+
+fn keeper(sandbox: &Sandbox, directory: &Path) -> Keeper {
+    Keeper::new(Some(directory.to_owned()), enable::location(sandbox))
+}
+
+/// The state after everything was done undisturbed.
+fn undisturbed(
+    sandbox: &Sandbox,
+    name: &str,
+    before: fn(&Keeper) -> Result<(), Error>,
+    change: Option<Change>,
+) -> State {
+    let directory = sandbox.state_dir().join(name);
+    boot(sandbox);
+    let keeper = keeper(sandbox, &directory);
+    before(&keeper).expect("prepare");
+    if let Some(change) = change {
+        change(&keeper).expect("change");
+    }
+    State::of(&keeper)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disaster {
+    Crash,
+    PowerCut,
+}
+
+/// Interrupts the change at each step in turn, restores, and expects the old or the new state; both
+/// must come up.
+fn interrupt(
+    sandbox: &Sandbox,
+    disaster: Disaster,
+    before: fn(&Keeper) -> Result<(), Error>,
+    change: Change,
+    meddle: fn(),
+) {
+    let old = undisturbed(sandbox, "old", before, None);
+    let new = undisturbed(sandbox, "new", before, Some(change));
+    let (mut olds, mut news) = (0, 0);
+    for step in 0.. {
+        let directory = sandbox.state_dir().join(format!("step-{step}"));
+        boot(sandbox);
+        before(&keeper(sandbox, &directory)).expect("prepare");
+        meddle();
+        let disk = Disk::watch(&directory, step);
+        let remains = disk.remains();
+        let child = proc::fork_child(|| {
+            let location = enable::location(sandbox);
+            let keeper = Keeper::with_files(Some(directory.clone()), location, Box::new(disk));
+            change(&keeper).map_or(1, |_| 0)
+        });
+        let code = child.code();
+        assert!(code == CUT || code == 0, "step {step}: {code}");
+
+        let survivors = match disaster {
+            Disaster::Crash => vec![directory.clone()],
+            Disaster::PowerCut => remains.list(),
+        };
+        assert!(!survivors.is_empty());
+        for survivor in survivors {
+            if disaster == Disaster::PowerCut {
+                boot(sandbox);
+            }
+            let keeper = keeper(sandbox, &survivor);
+            let report = keeper.restore(None).expect("restore");
+            assert!(report.failures.is_empty(), "step {step}: {report:?}");
+            let state = State::of(&keeper);
+            assert_eq!(keeper.differences().expect("compare"), [], "step {step}");
+            if state == new {
+                news += 1;
+            } else {
+                olds += 1;
+                assert_eq!(state, old, "step {step}, {}", survivor.display());
+            }
+        }
+        if code == 0 {
+            assert!(step > 0, "nothing was interrupted");
+            break;
+        }
+    }
+    assert!(
+        (olds > 0 || old == new) && news > 0,
+        "old {olds} times, new {news} times"
+    );
+}
+
+fn untouched() {}
+
+/// Somebody writes the setting without a thought for what is there, and somebody else deletes.
+fn meddle() {
+    state::protect(OTHERS);
+    sockopt::delete(sock::udp4(), 40000, 10, DeleteFlags::default()).expect("delete");
+}
+
+fn reserving_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, reserve, untouched);
+}
+
+fn reserving_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, reserve, untouched);
+}
+
+fn excluding_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, exclude, untouched);
+}
+
+fn excluding_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, exclude, untouched);
+}
+
+fn unreserving_a_part_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, unreserve, untouched);
+}
+
+fn unreserving_a_part_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, unreserve, untouched);
+}
+
+fn including_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, include, untouched);
+}
+
+fn including_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, include, untouched);
+}
+
+fn commenting_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, comment, untouched);
+}
+
+fn the_first_of_all_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, nothing, reserve, untouched);
+}
+
+fn repairing_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, repair, meddle);
+}
+
+/// That the model of the disk can tell: without the fsync a power cut leaves what is neither the
+/// old nor the new store.
+fn a_store_written_without_fsync_would_be_noticed(sandbox: &Sandbox) {
+    let directory = sandbox.state_dir().join("store");
+    boot(sandbox);
+    let disk = Disk::watch(&directory, usize::MAX).without_fsync();
+    let remains = disk.remains();
+    let location = enable::location(sandbox);
+    let keeper = Keeper::with_files(Some(directory), location, Box::new(disk));
+    reserve(&keeper).expect("reserve");
+    let damaged = remains.list().into_iter().filter(|survivor| {
+        Keeper::new(Some(survivor.clone()), enable::location(sandbox))
+            .contents()
+            .is_err()
+    });
+    assert!(damaged.count() > 0);
+}
