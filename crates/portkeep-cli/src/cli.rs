@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::ValueParser;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use portkeep_kernel::Location;
+use portkeep_store::Keeper;
 
 use crate::commands;
 
@@ -21,17 +24,19 @@ pub struct Cli {
 const EXIT_CODES: &str =
     "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage.";
 
+const CGROUP_HELP: &str =
+    "The cgroup that the kernel part is attached to [default: the cgroup v2 root]";
+
 /// Where the kernel part and the store are; the defaults are the machine's.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Locations")]
 pub struct Locations {
-    /// The cgroup that the kernel part is attached to [default: the cgroup v2 root]
     #[arg(
         long,
-        global = true,
         value_name = "DIR",
         env = "PORTKEEP_CGROUP",
-        hide_env_values = true
+        hide_env_values = true,
+        help = CGROUP_HELP
     )]
     pub cgroup: Option<PathBuf>,
     /// The BPF file system that the kernel part is pinned in [default: the first one mounted]
@@ -43,7 +48,7 @@ pub struct Locations {
         hide_env_values = true
     )]
     pub bpffs: Option<PathBuf>,
-    /// Kept for persistent reservations; this version stores nothing
+    /// Where persistent reservations are stored [default: /var/lib/portkeep]
     #[arg(
         long,
         global = true,
@@ -61,6 +66,11 @@ impl Locations {
             cgroup: self.cgroup.clone(),
             bpffs: self.bpffs.clone(),
         }
+    }
+
+    /// What keeps persistent reservations.
+    pub fn keeper(&self) -> Keeper {
+        Keeper::new(self.state_dir.clone(), self.kernel_part())
     }
 
     /// Puts the locations into the environment, where the library, and the
@@ -88,9 +98,51 @@ pub enum Command {
     Hold(commands::hold::Hold),
     Ls(commands::ls::Ls),
     Why(commands::why::Why),
+    Reserve(commands::reserve::Reserve),
+    Unreserve(commands::unreserve::Unreserve),
+    Exclude(commands::exclude::Exclude),
+    Include(commands::include::Include),
 }
 
+/// The one command in which `--cgroup` says who may bind; there the location goes before the name.
+const NAMES_CONSUMERS: &str = "reserve";
+
+/// The name of the option for the location in all other commands.
+const LOCATION: &str = "location-cgroup";
+
 impl Cli {
+    /// Reads the command line. Wrong usage ends the process, with exit code 2.
+    pub fn read() -> Cli {
+        let location = Arg::new(LOCATION)
+            .long("cgroup")
+            .value_name("DIR")
+            .env("PORTKEEP_CGROUP")
+            .hide_env_values(true)
+            .help(CGROUP_HELP)
+            .help_heading("Locations")
+            .value_parser(ValueParser::path_buf());
+        let matches = Cli::command()
+            .mut_subcommands(|command| match command.get_name() {
+                NAMES_CONSUMERS => command,
+                _ => command.arg(location.clone()),
+            })
+            .get_matches();
+        Cli::from_arg_matches(&matches)
+            .map(|cli| cli.with_location_of(&matches))
+            .unwrap_or_else(|error| error.format(&mut Cli::command()).exit())
+    }
+
+    /// With the `--cgroup` after the name of the command, where there is one.
+    fn with_location_of(mut self, matches: &ArgMatches) -> Cli {
+        if let Some((name, of_command)) = matches.subcommand()
+            && name != NAMES_CONSUMERS
+            && of_command.value_source(LOCATION) == Some(ValueSource::CommandLine)
+        {
+            self.locations.cgroup = of_command.get_one(LOCATION).cloned();
+        }
+        self
+    }
+
     pub fn execute(&self) -> anyhow::Result<ExitCode> {
         match &self.command {
             Command::Enable(command) => command.execute(&self.locations),
@@ -98,8 +150,12 @@ impl Cli {
             Command::Status(command) => command.execute(&self.locations),
             Command::Run(command) => command.execute(),
             Command::Hold(command) => command.execute(),
-            Command::Ls(command) => command.execute(),
-            Command::Why(command) => command.execute(),
+            Command::Ls(command) => command.execute(&self.locations),
+            Command::Why(command) => command.execute(&self.locations),
+            Command::Reserve(command) => command.execute(&self.locations),
+            Command::Unreserve(command) => command.execute(&self.locations),
+            Command::Exclude(command) => command.execute(&self.locations),
+            Command::Include(command) => command.execute(&self.locations),
         }
     }
 }

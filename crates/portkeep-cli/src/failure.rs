@@ -62,6 +62,9 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<portkeep_kernel::Error>() {
         return error.hint().map(str::to_owned);
     }
+    if let Some(error) = error.downcast_ref::<portkeep_store::Error>() {
+        return error.hint().map(str::to_owned);
+    }
     error.downcast_ref::<portkeep::Error>()?.hint()
 }
 

@@ -3,8 +3,12 @@
 mod cli;
 mod clock;
 mod commands;
+mod control_cgroup;
 mod failure;
 mod holding;
+mod netns_argument;
+mod persistent_block;
+mod persistent_words;
 mod port_state;
 mod ports_argument;
 mod printable;
@@ -16,14 +20,11 @@ mod users;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::cli::Cli;
 use crate::failure::{Failure, REFUSED};
 
 fn main() -> ExitCode {
-    // Wrong usage ends here, with exit code 2.
-    let cli = Cli::parse();
+    let cli = Cli::read();
     cli.locations.export();
     match cli.execute() {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 //! A reservation in JSON.
 
-use portkeep::{Consumers, Entry};
+use portkeep::{Consumer, Consumers, Entry, EntryKind};
+use portkeep_store::{Record, group_name, user_name};
 use serde::Serialize;
 
 use crate::clock::Moment;
@@ -12,43 +13,125 @@ pub struct ReservationDocument {
     protocol: String,
     start: u16,
     end: u16,
-    pid: u32,
-    command: String,
-    uid: u32,
-    user: String,
+    kind: &'static str,
+    /// Null for what is persistent, as are the next three: it is nobody's in particular.
+    pid: Option<u32>,
+    command: Option<String>,
+    uid: Option<u32>,
+    user: Option<String>,
     since: String,
     may_bind: &'static str,
+    users: Vec<String>,
+    groups: Vec<String>,
+    cgroups: Vec<String>,
+    comment: Option<String>,
     token: u64,
     socket_cookie: u64,
     netns_cookie: u64,
+    every_netns: bool,
 }
 
-impl From<&Entry> for ReservationDocument {
-    fn from(entry: &Entry) -> Self {
+impl ReservationDocument {
+    /// `record` is what the store has about it.
+    pub fn new(entry: &Entry, record: Option<&Record>) -> Self {
+        let owner = (entry.kind == EntryKind::Runtime).then_some(&entry.owner);
+        let [users, groups, cgroups] = match record {
+            Some(record) => [&record.users, &record.groups, &record.cgroups].map(Vec::clone),
+            None => names(entry),
+        };
         Self {
             protocol: entry.range.protocol().to_string(),
             start: entry.range.start(),
             end: entry.range.end(),
-            pid: entry.owner.pid,
-            command: entry.owner.command.clone(),
-            uid: entry.owner.uid,
-            user: users::name(entry.owner.uid),
+            kind: kind(entry),
+            pid: owner.map(|owner| owner.pid),
+            command: owner.map(|owner| owner.command.clone()),
+            uid: owner.map(|owner| owner.uid),
+            user: owner.map(|owner| users::name(owner.uid)),
             since: Moment::before_now(entry.age()).rfc3339(),
-            may_bind: may_bind(entry.consumers),
+            may_bind: may_bind(entry),
+            users,
+            groups,
+            cgroups,
+            comment: record.and_then(|record| record.comment.clone()),
             token: entry.token.as_raw(),
             socket_cookie: entry.socket_cookie,
             netns_cookie: entry.netns_cookie,
+            every_netns: is_everywhere(entry),
         }
     }
 }
 
+/// What it is, in a word.
+pub fn kind(entry: &Entry) -> &'static str {
+    match entry.kind {
+        EntryKind::Runtime => "runtime",
+        _ if is_exclusion(entry) => "exclusion",
+        _ => "persistent",
+    }
+}
+
+/// Whether everybody may bind, so that only automatic choice is kept off.
+pub fn is_exclusion(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Persistent && entry.who.contains(&Consumer::EVERYBODY)
+}
+
+/// Whether it holds in every network namespace.
+pub fn is_everywhere(entry: &Entry) -> bool {
+    entry.netns_cookie == 0
+}
+
 /// Who may bind in the block without associating, in a word.
-pub fn may_bind(consumers: Consumers) -> &'static str {
-    if consumers.contains(Consumers::TREE) {
+pub fn may_bind(entry: &Entry) -> &'static str {
+    if is_exclusion(entry) {
+        "everybody"
+    } else if !entry.who.is_empty() {
+        "consumers"
+    } else if entry.consumers.contains(Consumers::TREE) {
         "tree"
-    } else if consumers.contains(Consumers::PROCESS) {
+    } else if entry.consumers.contains(Consumers::PROCESS) {
         "process"
     } else {
         "associated"
     }
+}
+
+/// Who may bind, by name: for what is persistent as in `user asterisk, group voice`.
+pub fn may_bind_in_words(entry: &Entry, record: Option<&Record>) -> String {
+    if is_exclusion(entry) {
+        return "everybody".to_owned();
+    }
+    if let Some(record) = record.filter(|record| record.has_consumers()) {
+        return record.consumers_in_words();
+    }
+    if entry.who.is_empty() {
+        return may_bind(entry).to_owned();
+    }
+    let [users, groups, cgroups] = names(entry);
+    let named = |what: &str, names: Vec<String>| {
+        names
+            .into_iter()
+            .map(|name| format!("{what} {name}"))
+            .collect::<Vec<_>>()
+    };
+    [
+        named("user", users),
+        named("group", groups),
+        named("cgroup", cgroups),
+    ]
+    .concat()
+    .join(", ")
+}
+
+/// The users, groups and cgroups; the last by their numbers.
+fn names(entry: &Entry) -> [Vec<String>; 3] {
+    let mut names = [Vec::new(), Vec::new(), Vec::new()];
+    for consumer in entry.who.iter().filter(|who| **who != Consumer::EVERYBODY) {
+        match *consumer {
+            Consumer::User(uid) => names[0].push(user_name(uid)),
+            Consumer::Group(gid) => names[1].push(group_name(gid)),
+            Consumer::Cgroup(id) => names[2].push(id.to_string()),
+        }
+    }
+    names
 }

@@ -22,7 +22,19 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 7] = ["enable", "disable", "status", "run", "hold", "ls", "why"];
+const COMMANDS: [&str; 11] = [
+    "enable",
+    "disable",
+    "status",
+    "run",
+    "hold",
+    "ls",
+    "why",
+    "reserve",
+    "unreserve",
+    "exclude",
+    "include",
+];
 
 /// The help in the width that it has in a wide terminal.
 fn help(words: &[&str]) -> String {
@@ -115,8 +127,29 @@ fn what_the_design_promises_is_there() {
         ),
         ("ls", &["--json"]),
         ("why", &["<PORT/tcp|udp>", "--json"]),
+        (
+            "reserve",
+            &[
+                "<A-B/tcp|udp|both>",
+                "--user <USER>",
+                "--group <GROUP>",
+                "--cgroup <CGROUP>",
+                "--comment <TEXT>",
+                "--count <N>",
+                "--align <K>",
+                "--every-netns",
+            ],
+        ),
+        ("unreserve", &["<A-B/tcp|udp|both>"]),
+        (
+            "exclude",
+            &["<A-B/tcp|udp|both>", "--comment <TEXT>", "--every-netns"],
+        ),
+        ("include", &["<A-B/tcp|udp|both>"]),
     ] {
         let text = help(&[name, "--help"]);
+        let of_netns = !["enable", "disable", "status"].contains(&name);
+        assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",
             "--bpffs",

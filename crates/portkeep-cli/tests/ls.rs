@@ -23,6 +23,7 @@ trials! {
         the_document_tells_everything,
         the_document_without_reservations,
         an_ordinary_user_sees_the_same,
+        what_is_persistent_is_listed_with_the_rest,
         since_is_when_it_was_acquired,
         who_may_bind_is_told,
         other_namespaces_are_hidden_unless_asked_for,
@@ -101,7 +102,8 @@ fn the_document_tells_everything(sandbox: &Sandbox) {
     assert_eq!(members(reservation), RESERVATION);
     let entry = the_reservation(sandbox);
     let expected = json!({
-        "protocol": "tcp", "start": 20000, "end": 20003,
+        "protocol": "tcp", "start": 20000, "end": 20003, "kind": "runtime",
+        "users": [], "groups": [], "cgroups": [], "comment": null, "every_netns": false,
         "pid": holder.pid().as_raw(), "command": "portkeep", "uid": USER,
         "user": user_name(USER), "since": reservation["since"], "may_bind": "associated",
         "token": entry.token, "socket_cookie": entry.socket, "netns_cookie": entry.netns,
@@ -128,6 +130,69 @@ fn an_ordinary_user_sees_the_same(sandbox: &Sandbox) {
     }
     let document = document(&mut portkeep_as_user(["ls", "--json"]));
     assert_eq!(elements(&document["reservations"]).len(), 2, "{document}");
+}
+
+fn what_is_persistent_is_listed_with_the_rest(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let user = user_name(USER);
+    done(&mut portkeep([
+        "reserve",
+        "20010-20019/udp",
+        "--user",
+        &user,
+        "--group",
+        "4321",
+        "--comment",
+        "RTP",
+    ]));
+    done(&mut portkeep(["reserve", "20030/tcp"]));
+    done(&mut portkeep(["exclude", "20020/tcp"]));
+    let holder = hold(portkeep(["hold"]), &["--tcp", "20000-20003"], 1);
+    let pid = holder.pid().to_string();
+    for command in EVERYBODY {
+        let text = done(&mut command(&["ls"]));
+        let lines: Vec<_> = text.lines().map(cells).collect();
+        assert_eq!(lines[0][..7], HEADER);
+        assert_eq!(lines[0][7..], ["COMMENT"]);
+        let shown: Vec<_> = lines[1..]
+            .iter()
+            .map(|line| [line[0], line[1], line[2], line[4], line[6]])
+            .collect();
+        let (root, who) = (user_name(0), format!("user {user}, group 4321"));
+        assert_eq!(
+            shown,
+            [
+                ["tcp", "20000-20003", &pid, &root, "associated"],
+                ["tcp", "20020", "excluded", "-", "everybody"],
+                ["tcp", "20030", "persistent", "-", "associated"],
+                ["udp", "20010-20019", "persistent", "-", &who],
+            ]
+        );
+        assert_eq!(lines[4][7..], ["RTP"]);
+    }
+    let document = document(&mut portkeep(["ls", "--json"]));
+    let udp = &document["reservations"][3];
+    assert_eq!(members(udp), RESERVATION);
+    for (member, value) in [
+        ("kind", json!("persistent")),
+        ("pid", json!(null)),
+        ("command", json!(null)),
+        ("uid", json!(null)),
+        ("user", json!(null)),
+        ("may_bind", json!("consumers")),
+        ("users", json!([user])),
+        ("groups", json!(["4321"])),
+        ("cgroups", json!([])),
+        ("comment", json!("RTP")),
+        ("every_netns", json!(false)),
+    ] {
+        assert_eq!(udp[member], value, "{member}");
+    }
+    // Without the store the kernel's list still tells.
+    std::fs::remove_file(sandbox.state_dir().join("reservations.toml")).expect("remove");
+    let text = done(&mut portkeep(["ls"]));
+    assert!(text.contains(&format!("user {user}, group 4321")), "{text}");
+    assert!(!text.contains("COMMENT"), "{text}");
 }
 
 fn since_is_when_it_was_acquired(sandbox: &Sandbox) {

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use portkeep_tests::{Protocol, Sandbox, assert_errno, proc, trials};
+use portkeep_tests::{Protocol, Sandbox, assert_errno, proc, sock, trials};
 use serde_json::{Value, json};
 
 use common::json::{document, members};
@@ -20,7 +20,9 @@ trials! {
         outside_the_control_cgroups,
         what_is_reserved_is_counted_over_all_namespaces,
         a_mount_of_our_own_is_told,
-        an_upgrade_is_seen;
+        an_upgrade_is_seen,
+        the_store_is_counted,
+        what_differs_from_the_store_is_told;
     plain:
         wrong_usage;
 }
@@ -34,13 +36,24 @@ fn rows(text: &str) -> Vec<(&str, &str)> {
     text.lines().map(row).collect()
 }
 
-fn not_enabled(_sandbox: &Sandbox) {
+/// Where nothing has been stored.
+fn no_store(sandbox: &Sandbox) -> Value {
+    json!({
+        "file": sandbox.state_dir().join("reservations.toml"),
+        "reservations": 0,
+        "exclusions": 0,
+        "differences": [],
+        "error": null,
+    })
+}
+
+fn not_enabled(sandbox: &Sandbox) {
     for command in EVERYBODY {
         assert_eq!(rows(&done(&mut command(&["status"]))), [("enabled", "no")]);
         let status = document(&mut command(&["status", "--json"]));
         let expected = json!({
             "schema": 1, "enabled": false, "abi_version": null, "reserved": null,
-            "kernel_part": null,
+            "kernel_part": null, "store": no_store(sandbox),
         });
         assert_eq!(status, expected);
     }
@@ -93,11 +106,12 @@ fn enabled_to_root(sandbox: &Sandbox) {
             "quota": 4096,
             "memory_bytes": null,
         },
+        "store": no_store(sandbox),
     });
     assert_eq!(status, expected);
 }
 
-fn enabled_to_an_ordinary_user(_sandbox: &Sandbox) {
+fn enabled_to_an_ordinary_user(sandbox: &Sandbox) {
     done(&mut portkeep(["enable"]));
     let _held = acquire(Protocol::Udp, 20000..=20003);
     let text = done(&mut portkeep_as_user(["status"]));
@@ -118,6 +132,7 @@ fn enabled_to_an_ordinary_user(_sandbox: &Sandbox) {
         "abi_version": 1,
         "reserved": { "reservations": 1, "ports": 4, "network_namespaces": 1 },
         "kernel_part": null,
+        "store": no_store(sandbox),
     });
     assert_eq!(status, expected);
 }
@@ -231,6 +246,49 @@ fn an_upgrade_is_seen(_sandbox: &Sandbox) {
         document(&mut portkeep(["status", "--json"]))["enabled"],
         false
     );
+}
+
+fn the_store_is_counted(sandbox: &Sandbox) {
+    done(&mut portkeep(["enable"]));
+    done(&mut portkeep(["reserve", "20000-20003/both"]));
+    done(&mut portkeep(["exclude", "8080/tcp"]));
+    let file = sandbox.state_dir().join("reservations.toml");
+    let expected = format!("2 reservations and 1 exclusion in {}", file.display());
+    for command in EVERYBODY {
+        let text = done(&mut command(&["status"]));
+        assert!(rows(&text).contains(&("store", &expected)), "{text}");
+        let store = document(&mut command(&["status", "--json"]))["store"].take();
+        let expected = json!({
+            "file": file, "reservations": 2, "exclusions": 1, "differences": [], "error": null,
+        });
+        assert_eq!(store, expected);
+    }
+    // What is stored is there also while Portkeep is not enabled, and differs from nothing.
+    done(&mut portkeep(["disable"]));
+    let text = done(&mut portkeep(["status"]));
+    assert_eq!(rows(&text), [("enabled", "no"), ("store", &expected)]);
+}
+
+fn what_differs_from_the_store_is_told(_sandbox: &Sandbox) {
+    done(&mut portkeep(["enable"]));
+    done(&mut portkeep(["reserve", "40000-40003/tcp"]));
+    done(&mut portkeep(["exclude", "20000/udp"]));
+    let flags = portkeep::sockopt::DeleteFlags::default();
+    portkeep::sockopt::delete(sock::udp4(), 20000, 1, flags).expect("delete");
+    common::persistent::protect("50000");
+    let expected = [
+        "20000/udp: excluded in the store, not in the kernel part",
+        "40000-40003: missing in net.ipv4.ip_local_reserved_ports",
+    ];
+    for command in EVERYBODY {
+        let status = document(&mut command(&["status", "--json"]));
+        assert_eq!(status["store"]["differences"], json!(expected));
+        let text = done(&mut command(&["status"]));
+        for difference in expected {
+            let row = format!("{difference} (`portkeep enable` repairs it)");
+            assert!(rows(&text).contains(&("differs", &row)), "{text}");
+        }
+    }
 }
 
 fn wrong_usage() {

@@ -11,7 +11,8 @@ use crate::cli::Locations;
 /// Remove the kernel part, and with it every reservation
 ///
 /// Every program, map, pin and mount that Portkeep made is gone afterwards. Sockets that are bound
-/// stay bound. This is also what removes an installation of another version.
+/// stay bound. This is also what removes an installation of another version. What is stored stays
+/// stored, and comes back with `portkeep enable`.
 #[derive(Debug, Args)]
 pub struct Disable {}
 
@@ -24,6 +25,8 @@ impl Disable {
             "Portkeep was not enabled"
         };
         writeln!(io::stdout().lock(), "{words}")?;
+        // After the removal: a store that cannot be understood must not be in its way.
+        locations.keeper().withdraw()?;
         Ok(ExitCode::SUCCESS)
     }
 }

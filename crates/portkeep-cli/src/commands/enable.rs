@@ -1,4 +1,4 @@
-//! `portkeep enable`: install the kernel part.
+//! `portkeep enable`: install the kernel part, and make it agree with the store.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,13 +9,19 @@ use clap::Args;
 use portkeep_kernel::{InstallOptions, install};
 
 use crate::cli::Locations;
+use crate::control_cgroup::InControlCgroup;
+use crate::failure::{Failure, REFUSED};
+use crate::persistent_words::{counted, warn};
 use crate::port_state::Settings;
+use crate::sockets::InUse;
 
 /// Install the kernel part, or upgrade it in place
 ///
 /// Once a boot, as root; afterwards nobody needs a privilege to reserve ports. First the programs
 /// prove on this kernel that they see every kind of bound socket, and nothing is changed if they
 /// do not. If Portkeep is enabled already, its programs are replaced and every reservation stays.
+/// Then the persistent reservations and exclusions of the store are restored: the kernel part and
+/// net.ipv4.ip_local_reserved_ports are made to agree with it, and what differed is told.
 #[derive(Debug, Args)]
 pub struct Enable {
     /// The ports to serve requests from that name no port
@@ -66,8 +72,9 @@ impl Enable {
             installed.cgroup.display(),
             installed.layout.root().display(),
         )?;
+        drop(out);
         self.warn_about_the_pool();
-        Ok(ExitCode::SUCCESS)
+        restore(locations, installed.upgraded)
     }
 
     /// A pool inside the automatic range serves nothing: it could not be protected.
@@ -89,4 +96,34 @@ impl Enable {
             );
         }
     }
+}
+
+/// Nothing was there before the programs were installed, so only of an upgrade differences are told.
+fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
+    let keeper = locations.keeper();
+    let _control = InControlCgroup::enter(locations);
+    let report = keeper.restore(Some(&InUse))?;
+    let mut out = io::stdout().lock();
+    if report.reservations + report.exclusions > 0 {
+        writeln!(
+            out,
+            "Persistent: {} and {}, from {}",
+            counted(report.reservations, "reservation"),
+            counted(report.exclusions, "exclusion"),
+            keeper.file().display(),
+        )?;
+    }
+    for difference in report.differences.iter().filter(|_| upgraded) {
+        writeln!(out, "Repaired: {difference}")?;
+    }
+    warn(&report.warnings);
+    let failed = !report.failures.is_empty();
+    for failure in report.failures {
+        Failure::from(&failure.into()).print();
+    }
+    Ok(if failed {
+        ExitCode::from(REFUSED)
+    } else {
+        ExitCode::SUCCESS
+    })
 }

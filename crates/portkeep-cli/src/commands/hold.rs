@@ -9,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use portkeep::{Consumers, Protocol};
 
 use crate::holding::Holding;
+use crate::netns_argument::NetnsArgument;
 use crate::ports_argument::{OPTIONS, PortsArgument};
 use crate::run::signals;
 
@@ -20,11 +21,14 @@ use crate::run::signals;
 #[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
 pub struct Hold {
     #[command(flatten)]
+    netns: NetnsArgument,
+    #[command(flatten)]
     ports: PortsArgument,
 }
 
 impl Hold {
     pub fn execute(&self) -> anyhow::Result<ExitCode> {
+        self.netns.enter()?;
         let ends = ending_signals();
         // Blocked before the ports are held: once they are printed, a signal is an orderly end.
         ends.thread_block().context("cannot block signals")?;

@@ -2,8 +2,12 @@
 
 pub mod disable;
 pub mod enable;
+pub mod exclude;
 pub mod hold;
+pub mod include;
 pub mod ls;
+pub mod reserve;
 pub mod run;
 pub mod status;
+pub mod unreserve;
 pub mod why;

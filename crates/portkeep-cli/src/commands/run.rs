@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::netns_argument::NetnsArgument;
 use crate::ports_argument::PortsArgument;
 use crate::run;
 
@@ -17,6 +18,8 @@ use crate::run;
 #[derive(Debug, Args)]
 #[command(after_long_help = HOLDER)]
 pub struct Run {
+    #[command(flatten)]
+    netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
     /// The command and its arguments
@@ -44,6 +47,7 @@ Ctrl-Z, portkeep stops too.";
 
 impl Run {
     pub fn execute(&self) -> anyhow::Result<ExitCode> {
+        self.netns.enter()?;
         run::run(&self.ports, &self.command)
     }
 }

@@ -8,9 +8,12 @@ use std::process::ExitCode;
 use clap::Args;
 use portkeep::ErrorKind;
 use portkeep_kernel::{ErrorKind as KernelErrorKind, Status as Installed, inspect};
+use portkeep_store::Difference;
 use serde::Serialize;
 
 use crate::cli::Locations;
+use crate::persistent_words::counted;
+use crate::printable::printable;
 use crate::table;
 
 /// Show whether Portkeep is enabled, and how
@@ -33,6 +36,72 @@ struct Document {
     reserved: Option<Reserved>,
     /// Null without privilege.
     kernel_part: Option<KernelPart>,
+    store: Store,
+}
+
+/// What is kept over reboots.
+#[derive(Debug, Serialize)]
+struct Store {
+    file: PathBuf,
+    /// Null if the file cannot be read.
+    reservations: Option<usize>,
+    exclusions: Option<usize>,
+    /// In what the store, the kernel part and `ip_local_reserved_ports` differ.
+    differences: Vec<String>,
+    /// Why one of them could not be read.
+    error: Option<String>,
+}
+
+impl Store {
+    fn collect(locations: &Locations, enabled: bool) -> Store {
+        let keeper = locations.keeper();
+        let mut store = Store {
+            file: keeper.file(),
+            reservations: None,
+            exclusions: None,
+            differences: Vec::new(),
+            error: None,
+        };
+        let looked_at = keeper.contents().and_then(|contents| {
+            store.reservations = Some(contents.reservations());
+            store.exclusions = Some(contents.exclusions());
+            if enabled {
+                let differences = keeper.differences()?;
+                store.differences = differences.iter().map(Difference::to_string).collect();
+            }
+            Ok(())
+        });
+        store.error = looked_at.err().map(|error| error.to_string());
+        store
+    }
+
+    fn rows(&self) -> Vec<[String; 2]> {
+        let mut rows = Vec::new();
+        let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
+        if let Some((reservations, exclusions)) = self.reservations.zip(self.exclusions)
+            && self.file.exists()
+        {
+            row(
+                "store",
+                format!(
+                    "{} and {} in {}",
+                    counted(reservations, "reservation"),
+                    counted(exclusions, "exclusion"),
+                    self.file.display()
+                ),
+            );
+        }
+        for difference in &self.differences {
+            row(
+                "differs",
+                format!("{difference} (`portkeep enable` repairs it)"),
+            );
+        }
+        if let Some(error) = &self.error {
+            row("store", printable(error));
+        }
+        rows
+    }
 }
 
 /// Over all network namespaces.
@@ -103,16 +172,22 @@ impl Document {
             Err(error) => return Err(error.into()),
         };
         let reserved = reserved();
+        let enabled = kernel_part.is_some() || abi_version.is_some() || reserved.is_some();
         Ok(Document {
             schema: 1,
-            enabled: kernel_part.is_some() || abi_version.is_some() || reserved.is_some(),
+            enabled,
             abi_version,
             reserved,
             kernel_part,
+            store: Store::collect(locations, enabled),
         })
     }
 
     fn rows(&self) -> Vec<[String; 2]> {
+        [self.kernel_part_rows(), self.store.rows()].concat()
+    }
+
+    fn kernel_part_rows(&self) -> Vec<[String; 2]> {
         let mut rows = Vec::new();
         let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
         row(

@@ -8,6 +8,8 @@ use clap::Args;
 use portkeep::Protocol;
 use serde::Serialize;
 
+use crate::cli::Locations;
+use crate::netns_argument::NetnsArgument;
 use crate::port_state::PortState;
 use crate::ports_argument::port;
 use crate::reservation_document::ReservationDocument;
@@ -27,6 +29,8 @@ pub struct Why {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    netns: NetnsArgument,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +98,10 @@ struct AutomaticDocument {
 }
 
 impl Why {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
-        let state = PortState::of(self.port.protocol, self.port.port)?;
+    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+        self.netns.enter()?;
+        let keeper = locations.keeper();
+        let state = PortState::of(self.port.protocol, self.port.port, &keeper)?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&document(&state))?)?;
@@ -131,7 +137,10 @@ fn document(state: &PortState) -> Document {
         port: state.port,
         protocol: state.protocol.to_string(),
         state: state.verdict().name(),
-        reservation: state.reservation.as_ref().map(ReservationDocument::from),
+        reservation: state
+            .reservation
+            .as_ref()
+            .map(|entry| ReservationDocument::new(entry, state.record.as_ref())),
         sockets: state
             .sockets
             .iter()

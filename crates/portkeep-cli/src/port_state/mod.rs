@@ -7,10 +7,13 @@ mod words;
 use std::collections::HashSet;
 
 use anyhow::Context as _;
-use portkeep::{Entry, ErrorKind, Protocol};
+use portkeep::{Entry, EntryKind, ErrorKind, Protocol};
+use portkeep_store::{Keeper, Record};
 
 pub use settings::Settings;
+pub use words::process;
 
+use crate::reservation_document::{is_everywhere, is_exclusion};
 use crate::sockets::{self, Processes, Socket};
 
 /// A port of this network namespace.
@@ -19,6 +22,8 @@ pub struct PortState {
     pub protocol: Protocol,
     pub port: u16,
     pub reservation: Option<Entry>,
+    /// What the store has about it.
+    pub record: Option<Record>,
     /// Why the reservations cannot be known, such as that Portkeep is not enabled.
     pub no_reservations: Option<portkeep::Error>,
     pub sockets: Vec<Socket>,
@@ -41,6 +46,7 @@ pub struct Caveat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Reserved,
+    Excluded,
     Bound,
     Automatic,
     Free,
@@ -50,6 +56,7 @@ impl Verdict {
     pub fn name(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
+            Self::Excluded => "excluded",
             Self::Bound => "bound",
             Self::Automatic => "automatic",
             Self::Free => "free",
@@ -58,12 +65,16 @@ impl Verdict {
 }
 
 impl PortState {
-    pub fn of(protocol: Protocol, port: u16) -> anyhow::Result<Self> {
+    pub fn of(protocol: Protocol, port: u16, keeper: &Keeper) -> anyhow::Result<Self> {
         let (reservation, no_reservations) = match portkeep::list() {
             Ok(entries) => (find(entries, protocol, port)?, None),
             Err(error) if is_out_of_reach(error.kind()) => (None, Some(error)),
             Err(error) => return Err(error.into()),
         };
+        let record = reservation
+            .as_ref()
+            .filter(|entry| entry.kind == EntryKind::Persistent)
+            .and_then(|entry| keeper.contents().ok()?.record(entry.range).cloned());
         let (sockets, no_sockets) = match sockets::bound_to(protocol, port) {
             Ok(sockets) => (sockets, None),
             Err(error) if reservation.is_some() => (Vec::new(), Some(error)),
@@ -80,6 +91,7 @@ impl PortState {
             protocol,
             port,
             reservation,
+            record,
             no_reservations,
             sockets,
             no_sockets,
@@ -91,10 +103,13 @@ impl PortState {
 
     /// Any socket counts as bound, also one in TIME_WAIT: a bind(2) may still meet it.
     pub fn verdict(&self) -> Verdict {
-        if self.reservation.is_some() {
+        let excluded = self.reservation.as_ref().is_some_and(is_exclusion);
+        if self.reservation.is_some() && !excluded {
             Verdict::Reserved
         } else if !self.sockets.is_empty() {
             Verdict::Bound
+        } else if excluded {
+            Verdict::Excluded
         } else if self.settings.is_automatic(self.port) {
             Verdict::Automatic
         } else {
@@ -111,7 +126,7 @@ fn is_out_of_reach(kind: ErrorKind) -> bool {
 fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Option<Entry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
     Ok(entries.into_iter().find(|entry| {
-        entry.netns_cookie == namespace
+        (entry.netns_cookie == namespace || is_everywhere(entry))
             && entry.range.protocol() == protocol
             && entry.range.contains(port)
     }))

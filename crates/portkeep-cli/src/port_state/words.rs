@@ -1,9 +1,12 @@
 //! A port's state in words.
 
+use portkeep::{Entry, EntryKind};
+
 use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::port_state::{Caveat, PortState};
 use crate::printable::printable;
+use crate::reservation_document::{is_everywhere, is_exclusion, may_bind_in_words};
 use crate::sockets::{Process, Socket, State, command_line};
 use crate::users;
 
@@ -30,6 +33,9 @@ impl PortState {
         let Some(entry) = &self.reservation else {
             return Vec::new();
         };
+        if entry.kind == EntryKind::Persistent {
+            return self.persistent_words(name, entry);
+        }
         let owner = &entry.owner;
         let since = Moment::before_now(entry.age());
         let block = if entry.range.count() == 1 {
@@ -46,6 +52,40 @@ impl PortState {
         lines.extend(
             command_line(owner.pid).map(|line| format!("  Its command line: {}", printable(&line))),
         );
+        lines
+    }
+
+    fn persistent_words(&self, name: &str, entry: &Entry) -> Vec<String> {
+        let since = Moment::before_now(entry.age());
+        let block = if entry.range.count() == 1 {
+            String::new()
+        } else {
+            format!(", with all of {}", entry.range)
+        };
+        let everywhere = if is_everywhere(entry) {
+            " in every network namespace"
+        } else {
+            ""
+        };
+        let how = if is_exclusion(entry) {
+            "is excluded from automatic choice; everybody may bind to it by its number".to_owned()
+        } else {
+            let consumers = match may_bind_in_words(entry, self.record.as_ref()) {
+                words if words == "associated" => "associated sockets of administrators".to_owned(),
+                words => words,
+            };
+            format!("is reserved for {consumers}")
+        };
+        let mut lines = vec![format!(
+            "{name} {how}{everywhere}, in the kernel since {} ({}){block}.",
+            since.local(),
+            since.ago(),
+        )];
+        let comment = self
+            .record
+            .as_ref()
+            .and_then(|record| record.comment.as_deref());
+        lines.extend(comment.map(|comment| format!("  Comment: {}", printable(comment))));
         lines
     }
 
@@ -171,7 +211,8 @@ impl PortState {
     }
 }
 
-fn process(pid: u32, command: &str, uid: u32) -> String {
+/// As in `process 1234 (nginx), user www-data`.
+pub fn process(pid: u32, command: &str, uid: u32) -> String {
     format!(
         "process {pid} ({}), user {}",
         printable(command),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, bail};
@@ -29,6 +30,17 @@ const DATAGRAM_MAX: usize = 32 * 1024;
 
 /// The sockets of this network namespace whose local port is `port`.
 pub fn bound_to(protocol: Protocol, port: u16) -> anyhow::Result<Vec<Socket>> {
+    bound_in(protocol, port..=port)
+}
+
+/// The sockets of this network namespace whose local port is one of `ports`.
+pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> anyhow::Result<Vec<Socket>> {
+    // The kernel compares with one port, or with none.
+    let source_port = if ports.start() == ports.end() {
+        *ports.start()
+    } else {
+        0
+    };
     let netlink = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -46,16 +58,13 @@ pub fn bound_to(protocol: Protocol, port: u16) -> anyhow::Result<Vec<Socket>> {
             protocol: protocol.number() as u8,
             extensions: ExtensionFlags::empty(),
             states: StateFlags::from_bits_retain(ALL_STATES),
-            socket_id: SocketId {
-                source_port: port,
-                ..any
-            },
+            socket_id: SocketId { source_port, ..any },
         };
         dump(&netlink, request, &mut sockets)
             .with_context(|| format!("cannot ask the kernel for {protocol} sockets"))?;
     }
     // Kernels that do not filter by port answer with every socket.
-    sockets.retain(|socket| socket.local.port() == port);
+    sockets.retain(|socket| ports.contains(&socket.local.port()));
     Ok(sockets)
 }
 

@@ -1,11 +1,13 @@
 //! The sockets that are bound to a port, and the processes that have them open.
 
 mod diag;
+mod in_use;
 mod processes;
 
 use std::net::SocketAddr;
 
 pub use diag::{bound_to, shows_inactive};
+pub use in_use::InUse;
 pub use processes::{Process, Processes, command_line};
 
 /// A socket that is bound to the port.

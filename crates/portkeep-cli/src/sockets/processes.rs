@@ -1,9 +1,13 @@
 //! Finds the processes that have a socket open.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 use nix::unistd::geteuid;
+use portkeep::{Consumer, mounts};
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
 
 /// A process that has a socket open.
@@ -87,4 +91,36 @@ fn describe(process: &ProcEntry) -> Option<Process> {
 pub fn command_line(pid: u32) -> Option<String> {
     let words = ProcEntry::new(pid.try_into().ok()?).ok()?.cmdline().ok()?;
     (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// Whether a process is one of those that the kernel part lets bind: by its effective user, a group
+/// or a cgroup of it. One that has ended is none.
+pub fn is_consumer(pid: u32, consumers: &[Consumer]) -> bool {
+    let entry = pid.try_into().ok().and_then(|pid| ProcEntry::new(pid).ok());
+    let Some((entry, status)) = entry.and_then(|entry| {
+        let status = entry.status().ok()?;
+        Some((entry, status))
+    }) else {
+        return false;
+    };
+    consumers.iter().any(|consumer| match *consumer {
+        Consumer::User(uid) => status.euid == uid,
+        Consumer::Group(gid) => status.egid == gid || status.groups.contains(&gid),
+        Consumer::Cgroup(id) => is_in_cgroup(&entry, id),
+    })
+}
+
+/// A cgroup's id is its inode number (cgroup-v2.rst); a process is in its cgroup and those above.
+fn is_in_cgroup(process: &ProcEntry, id: u64) -> bool {
+    let of_version_2 = process.cgroups().ok().and_then(|cgroups| {
+        let mut cgroups = cgroups.0.into_iter();
+        cgroups.find(|cgroup| cgroup.hierarchy == 0)
+    });
+    let hierarchy = mounts::first("cgroup2").ok().flatten();
+    let Some((cgroup, hierarchy)) = of_version_2.zip(hierarchy) else {
+        return false;
+    };
+    Path::new(cgroup.pathname.trim_start_matches('/'))
+        .ancestors()
+        .any(|below| fs::metadata(hierarchy.join(below)).is_ok_and(|cgroup| cgroup.ino() == id))
 }

@@ -36,9 +36,14 @@ pub fn elements(array: &Value) -> &[Value] {
 }
 
 /// The members of a reservation.
-pub const RESERVATION: [&str; 12] = [
+pub const RESERVATION: [&str; 18] = [
+    "cgroups",
     "command",
+    "comment",
     "end",
+    "every_netns",
+    "groups",
+    "kind",
     "may_bind",
     "netns_cookie",
     "pid",
@@ -49,4 +54,5 @@ pub const RESERVATION: [&str; 12] = [
     "token",
     "uid",
     "user",
+    "users",
 ];

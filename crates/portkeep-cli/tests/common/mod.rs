@@ -10,6 +10,7 @@
 
 pub mod json;
 pub mod kernel_part;
+pub mod persistent;
 pub mod python;
 mod running;
 

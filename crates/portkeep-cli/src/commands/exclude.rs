@@ -1,0 +1,58 @@
+//! `portkeep exclude`: keep ports from being chosen automatically.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use portkeep_store::{Kind, Ports, Request, Scope};
+
+use crate::cli::Locations;
+use crate::control_cgroup::InControlCgroup;
+use crate::netns_argument::NetnsArgument;
+use crate::persistent_block::PersistentBlock;
+use crate::persistent_words::{list, report};
+
+/// Keep ports from being chosen automatically, now and after every boot
+///
+/// Everybody can still bind to the ports by their numbers, but neither the kernel nor Portkeep gives
+/// one of them to somebody who asks for any port, and nobody can reserve them. Needs root.
+#[derive(Debug, Args)]
+pub struct Exclude {
+    /// The ports, such as 8080/tcp
+    #[arg(value_name = "A-B/tcp|udp|both")]
+    ports: PersistentBlock,
+    /// A note, shown with the exclusion to everybody
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// In all network namespaces, those to come included
+    #[arg(long, conflicts_with = "netns")]
+    every_netns: bool,
+    #[command(flatten)]
+    netns: NetnsArgument,
+}
+
+impl Exclude {
+    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+        let scope = if self.every_netns {
+            Some(Scope::Every)
+        } else {
+            self.netns.enter()?
+        };
+        let request = Request {
+            kind: Kind::Exclusion,
+            ports: Ports::These(self.ports.ranges.clone()),
+            scope,
+            users: Vec::new(),
+            groups: Vec::new(),
+            cgroups: Vec::new(),
+            comment: self.comment.clone(),
+        };
+        let _control = InControlCgroup::enter(locations);
+        let outcome = locations.keeper().reserve(&request, None)?;
+        let ports = list(&outcome.ports);
+        if outcome.changed {
+            report(&outcome, &format!("{ports} excluded"))
+        } else {
+            report(&outcome, &format!("{ports} excluded already"))
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `portkeep reserve`: reserve ports for users, groups and cgroups, over reboots.
+
+use std::num::NonZeroU16;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _};
+use portkeep_store::{Kind, Ports, Request, Scope};
+
+use crate::cli::{Cli, Locations};
+use crate::control_cgroup::InControlCgroup;
+use crate::netns_argument::NetnsArgument;
+use crate::persistent_block::{PersistentBlock, Protocols};
+use crate::persistent_words::{list, report};
+use crate::sockets::InUse;
+
+/// Reserve ports for users, groups or cgroups, now and after every boot
+///
+/// Only processes of one of them can bind to the ports, by plain bind(2); without any, only sockets
+/// that an administrator associates. The kernel gives none of the ports out automatically. Sockets
+/// that are bound there already are in the way, unless they are those of who is named. Needs root.
+#[derive(Debug, Args)]
+#[command(after_help = LOCATION)]
+pub struct Reserve {
+    /// The ports, such as 10000-20000/udp; with --count only tcp, udp or both
+    #[arg(value_name = "A-B/tcp|udp|both")]
+    ports: Target,
+    /// A user, by name or number; may be given several times
+    #[arg(long, value_name = "USER")]
+    user: Vec<String>,
+    /// A group, by name or number, whose members may bind; may be given several times
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<String>,
+    /// A cgroup, by its path or as a systemd unit, with those below it; may be given several times
+    #[arg(long = "cgroup", id = "consumer-cgroup", value_name = "CGROUP")]
+    cgroup: Vec<String>,
+    /// A note, shown with the reservation to everybody
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// Reserve so many ports wherever a block of the pool is free, and print which
+    #[arg(long, value_name = "N")]
+    count: Option<NonZeroU16>,
+    /// With --count: a first port that is a multiple of this power of two
+    #[arg(long, value_name = "K", requires = "count", value_parser = align)]
+    align: Option<u16>,
+    /// In all network namespaces, those to come included
+    #[arg(long, conflicts_with = "netns")]
+    every_netns: bool,
+    #[command(flatten)]
+    netns: NetnsArgument,
+}
+
+const LOCATION: &str = "\
+With `reserve`, --cgroup is who may bind. The location of the kernel part goes before the name of the \
+command, `portkeep --cgroup DIR reserve …`, or into PORTKEEP_CGROUP.";
+
+/// Ports by their numbers, or only their protocols.
+#[derive(Debug, Clone)]
+enum Target {
+    Block(PersistentBlock),
+    Protocols(Protocols),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(protocols) => Ok(Self::Protocols(protocols)),
+            Err(_) => text.parse().map(Self::Block),
+        }
+    }
+}
+
+fn align(text: &str) -> Result<u16, String> {
+    text.parse()
+        .ok()
+        .filter(|align: &u16| align.is_power_of_two())
+        .ok_or_else(|| "expected a power of two up to 32768".to_owned())
+}
+
+impl Reserve {
+    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+        let ports = self.ports();
+        let scope = if self.every_netns {
+            Some(Scope::Every)
+        } else {
+            self.netns.enter()?
+        };
+        let request = Request {
+            kind: Kind::Reservation,
+            ports,
+            scope,
+            users: self.user.clone(),
+            groups: self.group.clone(),
+            cgroups: self.cgroup.clone(),
+            comment: self.comment.clone(),
+        };
+        let _control = InControlCgroup::enter(locations);
+        let outcome = locations.keeper().reserve(&request, Some(&InUse))?;
+        let ports = list(&outcome.ports);
+        if self.count.is_some() || outcome.changed {
+            report(&outcome, &format!("{ports} reserved"))
+        } else {
+            report(&outcome, &format!("{ports} reserved already"))
+        }
+    }
+
+    fn ports(&self) -> Ports {
+        match (&self.ports, self.count) {
+            (Target::Block(block), None) => Ports::These(block.ranges.clone()),
+            (Target::Protocols(Protocols(protocols)), Some(count)) => Ports::Any {
+                protocols: protocols.clone(),
+                count: count.get(),
+                align: self.align.unwrap_or(1),
+            },
+            (Target::Block(_), Some(_)) => {
+                misused("with --count Portkeep chooses the ports: write tcp, udp or both instead")
+            }
+            (Target::Protocols(_), None) => {
+                misused("name the ports, as in 10000-20000/udp, or say how many with --count")
+            }
+        }
+    }
+}
+
+fn misused(message: &str) -> ! {
+    let mut cli = Cli::command();
+    cli.build();
+    let own = cli.find_subcommand("reserve").cloned();
+    own.unwrap_or(cli)
+        .error(ErrorKind::ValueValidation, message)
+        .exit()
+}

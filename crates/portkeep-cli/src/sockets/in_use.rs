@@ -1,0 +1,75 @@
+//! The sockets that are in the way of a persistent reservation.
+
+use std::collections::{BTreeSet, HashSet};
+use std::error::Error;
+
+use portkeep::{Consumer, PortRange};
+use portkeep_store::{FindSockets, FoundSockets};
+
+use crate::port_state;
+use crate::printable::printable;
+use crate::sockets::processes::is_consumer;
+use crate::sockets::{Processes, Socket, State, command_line, diag};
+use crate::users;
+
+/// Finds them with sock_diag(7) and in /proc.
+#[derive(Debug)]
+pub struct InUse;
+
+impl FindSockets for InUse {
+    fn find(
+        &self,
+        ports: PortRange,
+        consumers: &[Consumer],
+    ) -> Result<FoundSockets, Box<dyn Error + Send + Sync>> {
+        let mut sockets = diag::bound_in(ports.protocol(), ports.start()..=ports.end())?;
+        sockets.retain(holds_its_port);
+        let inodes: HashSet<u32> = sockets.iter().filter_map(|socket| socket.inode).collect();
+        let processes = Processes::with_sockets(&inodes)?;
+        let mut found = FoundSockets::default();
+        // By port; several sockets of one process at a port are one line.
+        let mut strangers = BTreeSet::new();
+        for socket in sockets {
+            let owners = socket
+                .inode
+                .map(|inode| processes.of_inode(inode))
+                .unwrap_or_default();
+            let by_user = consumers.contains(&Consumer::User(socket.uid));
+            if by_user || owners.iter().any(|owner| is_consumer(owner.pid, consumers)) {
+                found.of_consumers += 1;
+                continue;
+            }
+            let port = socket.local.port();
+            let protocol = ports.protocol();
+            if owners.is_empty() {
+                let who = without_process(&socket);
+                strangers.insert((port, format!("{port}/{protocol}: {who}")));
+            }
+            for owner in owners {
+                let process = port_state::process(owner.pid, &owner.command, owner.uid);
+                let line = command_line(owner.pid).map(|line| format!(": {}", printable(&line)));
+                let line = line.unwrap_or_default();
+                strangers.insert((port, format!("{port}/{protocol}: {process}{line}")));
+            }
+        }
+        found.of_strangers = strangers.into_iter().map(|(_, line)| line).collect();
+        Ok(found)
+    }
+}
+
+/// Not those in TIME_WAIT, nor what is going to be a connection of a listener: the listener holds
+/// the port.
+fn holds_its_port(socket: &Socket) -> bool {
+    let is_a_request = socket.state == State::Connecting && socket.inode.is_none();
+    socket.state != State::TimeWait && !is_a_request
+}
+
+fn without_process(socket: &Socket) -> String {
+    match socket.inode {
+        None => "the kernel, after its process closed it".to_owned(),
+        Some(_) => format!(
+            "a socket with no process to be seen, user {}",
+            users::name(socket.uid)
+        ),
+    }
+}

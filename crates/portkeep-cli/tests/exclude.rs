@@ -1,0 +1,164 @@
+//! `portkeep exclude`: ports that nobody gets by chance.
+
+mod common;
+
+use portkeep_tests::{Protocol, Sandbox, assert_errno, raw, sock, trials};
+
+use common::json::document;
+use common::kernel_part::{assert_free, reserved};
+use common::persistent::{assert_agreed, bind_as, enable, listed, protected, stored, stored_ports};
+use common::{USER, cells, done, misused, outcome, portkeep, portkeep_as_user, refused};
+
+trials! {
+    root:
+        everybody_may_bind_by_number,
+        nobody_reserves_there,
+        no_automatic_port_lies_there,
+        sockets_are_not_in_the_way,
+        the_same_twice_is_success,
+        what_it_overlaps_is_named,
+        it_is_shown,
+        an_ordinary_user_is_refused,
+        without_the_kernel_part_it_is_refused;
+    plain:
+        wrong_usage;
+}
+
+fn everybody_may_bind_by_number(sandbox: &Sandbox) {
+    enable();
+    let said = done(&mut portkeep(["exclude", "20000-20003/both"]));
+    assert_eq!(said, "20000-20003/tcp and 20000-20003/udp excluded\n");
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        assert_free(protocol, 20000..=20003);
+        assert_eq!(bind_as(USER, USER, protocol, 20000), 0);
+    }
+    assert_eq!(
+        stored_ports(sandbox),
+        ["20000-20003/tcp", "20000-20003/udp"]
+    );
+    assert_agreed();
+}
+
+fn nobody_reserves_there(_sandbox: &Sandbox) {
+    done(&mut portkeep(["enable", "--pool", "20000-20007"]));
+    done(&mut portkeep(["exclude", "20000-20005/tcp"]));
+    assert_errno!(raw::acquire4(sock::tcp4(), 20000, 1), EADDRINUSE);
+    assert_errno!(raw::acquire4(sock::tcp4(), 0, 3), EADDRINUSE);
+    let words = ["hold", "--tcp", "20000-20000"];
+    let reason = "port 20000/tcp is excluded from being reserved";
+    assert_eq!(refused(&mut portkeep(words)), reason);
+    assert_eq!(refused(&mut portkeep_as_user(words)), reason);
+    let own = done(&mut portkeep([
+        "run",
+        "--tcp",
+        "2",
+        "--",
+        "sh",
+        "-c",
+        "echo $PORTKEEP_TCP",
+    ]));
+    assert_eq!(own, "20006,20007\n");
+}
+
+fn no_automatic_port_lies_there(_sandbox: &Sandbox) {
+    enable();
+    common::kernel_part::set_ipv4("ip_local_port_range", "40000 40009");
+    // It warns of a lopsided choice, rightly.
+    let outcome = outcome(&mut portkeep(["exclude", "40000-40007/udp"]));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(protected(), "40000-40007");
+    let sockets: Vec<_> = (0..2).map(|_| sock::udp4()).collect();
+    for socket in &sockets {
+        sock::bind_any(socket, 0).expect("an automatic port");
+        assert!((40008..=40009).contains(&sock::local_port(socket)));
+    }
+    assert_errno!(sock::bind_any(sock::udp4(), 0), EADDRINUSE);
+}
+
+fn sockets_are_not_in_the_way(sandbox: &Sandbox) {
+    enable();
+    let there = sock::tcp4();
+    sock::bind_any(&there, 20001).expect("bind");
+    done(&mut portkeep(["exclude", "20000-20003/tcp"]));
+    assert_eq!(reserved(sandbox), [(Protocol::Tcp, 20000..=20003)]);
+}
+
+fn the_same_twice_is_success(sandbox: &Sandbox) {
+    enable();
+    let words = ["exclude", "40000-40003/tcp", "--comment", "JMX"];
+    done(&mut portkeep(words));
+    let before = (stored(sandbox), reserved(sandbox), protected());
+    assert_eq!(
+        done(&mut portkeep(words)),
+        "40000-40003/tcp excluded already\n"
+    );
+    assert_eq!((stored(sandbox), reserved(sandbox), protected()), before);
+}
+
+fn what_it_overlaps_is_named(_sandbox: &Sandbox) {
+    enable();
+    done(&mut portkeep([
+        "reserve",
+        "20000-20003/tcp",
+        "--user",
+        "root",
+    ]));
+    assert_eq!(
+        refused(&mut portkeep(["exclude", "20003-20009/tcp"])),
+        "20003-20009/tcp overlaps 20000-20003/tcp, which is reserved for user root"
+    );
+    assert_eq!(listed(), ["20000-20003/tcp persistent consumers root"]);
+}
+
+fn it_is_shown(_sandbox: &Sandbox) {
+    enable();
+    done(&mut portkeep(["exclude", "20000/tcp", "--comment", "JMX"]));
+    let text = done(&mut portkeep_as_user(["ls"]));
+    let row = cells(text.lines().nth(1).expect("a row"));
+    assert_eq!(row[..3], ["tcp", "20000", "excluded"]);
+    assert_eq!(row[6..], ["everybody", "JMX"]);
+    let why = document(&mut portkeep_as_user(["why", "20000/tcp", "--json"]));
+    assert_eq!(why["state"], "excluded");
+    assert_eq!(why["reservation"]["comment"], "JMX");
+    let text = why["explanation"].as_str().expect("words");
+    assert!(
+        text.starts_with("20000/tcp is excluded from automatic choice; everybody may"),
+        "{text}"
+    );
+    // A socket there is in the way of a bind, the exclusion is not.
+    let there = sock::tcp4();
+    sock::bind_any(&there, 20000).expect("bind");
+    let why = document(&mut portkeep(["why", "20000/tcp", "--json"]));
+    assert_eq!(why["state"], "bound");
+}
+
+fn an_ordinary_user_is_refused(_sandbox: &Sandbox) {
+    enable();
+    let outcome = outcome(&mut portkeep_as_user(["exclude", "20000/tcp"]));
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(
+        outcome.stderr.ends_with("Hint: run this as root\n"),
+        "{outcome:?}"
+    );
+    assert_eq!(listed(), [] as [&str; 0]);
+}
+
+fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
+    let reason = refused(&mut portkeep(["exclude", "40000/tcp"]));
+    assert_eq!(reason, "Portkeep is not enabled here");
+    assert_eq!(
+        (stored_ports(sandbox), protected()),
+        (vec![], String::new())
+    );
+}
+
+fn wrong_usage() {
+    for words in [
+        &["exclude"][..],
+        &["exclude", "80"],
+        &["exclude", "80/tcp", "--user", "root"],
+        &["exclude", "80/tcp", "--every-netns", "--netns", "1"],
+    ] {
+        misused(words);
+    }
+}
