@@ -8,6 +8,7 @@ mod bind;
 mod control;
 mod hooks;
 mod memory;
+mod persistent;
 mod run;
 mod stopwatch;
 
@@ -26,6 +27,7 @@ fn measure(sandbox: &Sandbox) {
     control::measure(sandbox);
     bind::measure(sandbox);
     run::measure();
+    persistent::measure(sandbox);
 }
 
 /// One line of the table.
