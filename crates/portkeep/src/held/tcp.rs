@@ -20,10 +20,8 @@ pub(super) fn bind(
     if device::get(socket)? != device::NONE || device::is_named_by(address.ip()) {
         return bind();
     }
-    if may_move(socket)? {
-        return beside(socket, device::for_bind(socket, address.ip())?, bind);
-    }
-    sharing(holder, socket, address, bind)
+    let index = device::for_bind(socket, address.ip())?;
+    let_in(holder, socket, address, index, bind)
 }
 
 /// Listens on an owner's socket that is bound to the port.
@@ -36,10 +34,28 @@ pub(super) fn listen(
     if device::get(socket)? != device::NONE {
         return listen();
     }
-    if may_move(socket)? {
-        return beside(socket, device::OWNERS, listen);
+    let address = sys::local_address(socket)?;
+    let_in(holder, socket, address, device::OWNERS, listen)
+}
+
+fn let_in(
+    holder: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    address: SocketAddr,
+    index: i32,
+    call: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    let may_move = may_move(socket)?;
+    if may_move && !flag::is_set(socket, libc::SO_REUSEPORT)? {
+        return beside(socket, index, call);
     }
-    sharing(holder, socket, sys::local_address(socket)?, listen)
+    match sharing(holder, socket, address, &call) {
+        // A command that has become another user shares with nobody.
+        Err(error) if may_move && error.raw_os_error() == Some(libc::EADDRINUSE) => {
+            beside(socket, index, call)
+        }
+        result => result,
+    }
 }
 
 /// Makes a call while the socket has a device, which must be one that can be taken away.
