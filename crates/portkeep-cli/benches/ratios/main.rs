@@ -6,6 +6,7 @@
 
 mod bind;
 mod control;
+mod held;
 mod hooks;
 mod memory;
 mod run;
@@ -14,7 +15,8 @@ mod stopwatch;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use portkeep_tests::{Sandbox, benchmark};
+use portkeep_kernel::remove;
+use portkeep_tests::{Sandbox, benchmark, enable};
 
 fn main() -> ExitCode {
     benchmark(measure, Duration::from_secs(600))
@@ -26,6 +28,9 @@ fn measure(sandbox: &Sandbox) {
     control::measure(sandbox);
     bind::measure(sandbox);
     run::measure();
+    held::measure_beside_kernel();
+    remove(&enable::location(sandbox)).expect("remove");
+    held::measure_run();
 }
 
 /// One line of the table.
