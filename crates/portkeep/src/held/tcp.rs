@@ -85,7 +85,8 @@ fn sharing(
     call: impl Fn() -> io::Result<()>,
 ) -> io::Result<()> {
     let everywhere = is_everywhere(socket, address)?;
-    let (last, elsewhere) = elsewhere(address, everywhere)?;
+    // Without IPv6 there is no such address beside all of IPv4's.
+    let last = elsewhere(address, everywhere).ok();
     forget(address.port())?;
     let _shares = Set::new(socket, libc::SO_REUSEPORT)?;
     // A whole slice of time ahead: to be interrupted now would leave the way open.
@@ -98,8 +99,10 @@ fn sharing(
         None => Some(Set::on_holder(holder, libc::SO_REUSEPORT)?),
     };
     let result = call();
-    // It fails where another socket of the owner is at all addresses of its family.
-    let _ = sys::bind(last.as_fd(), elsewhere);
+    if let Some((last, elsewhere)) = last {
+        // It fails where another socket of the owner is at all addresses of its family.
+        let _ = sys::bind(last.as_fd(), elsewhere);
+    }
     drop(open);
     result
 }
