@@ -7,7 +7,7 @@ mod words;
 use std::collections::HashSet;
 
 use anyhow::Context as _;
-use portkeep::{Entry, ErrorKind, Protocol};
+use portkeep::{Entry, ErrorKind, HeldEntry, Protocol};
 
 pub use settings::Settings;
 
@@ -21,6 +21,8 @@ pub struct PortState {
     pub reservation: Option<Entry>,
     /// Why the reservations cannot be known, such as that Portkeep is not enabled.
     pub no_reservations: Option<portkeep::Error>,
+    /// The reservation that a process of this user holds by sockets, which are among the next.
+    pub held: Option<HeldEntry>,
     pub sockets: Vec<Socket>,
     /// Why the sockets cannot be known, for a port that is reserved: that much can be told.
     pub no_sockets: Option<anyhow::Error>,
@@ -81,6 +83,7 @@ impl PortState {
             port,
             reservation,
             no_reservations,
+            held: find_held(protocol, port)?,
             sockets,
             no_sockets,
             processes,
@@ -111,6 +114,15 @@ fn is_out_of_reach(kind: ErrorKind) -> bool {
 fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Option<Entry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
     Ok(entries.into_iter().find(|entry| {
+        entry.netns_cookie == namespace
+            && entry.range.protocol() == protocol
+            && entry.range.contains(port)
+    }))
+}
+
+fn find_held(protocol: Protocol, port: u16) -> anyhow::Result<Option<HeldEntry>> {
+    let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
+    Ok(portkeep::list_held().into_iter().find(|entry| {
         entry.netns_cookie == namespace
             && entry.range.protocol() == protocol
             && entry.range.contains(port)

@@ -192,7 +192,7 @@ fn parse(line: &str) -> Result<HeldEntry, ParseError> {
         owner: Owner {
             pid: number(next()?)?,
             uid: number(next()?)?,
-            command: next()?.to_owned(),
+            command: printable(next()?.as_bytes()),
         },
         since: Duration::from_nanos(number(next()?)?),
         netns_cookie: number(next()?)?,
@@ -222,9 +222,13 @@ fn pid_namespace() -> u64 {
 fn command() -> String {
     let name = fs::read("/proc/self/comm").unwrap_or_default();
     let name = name.strip_suffix(b"\n").unwrap_or(&name);
-    if name.is_empty() {
-        return "-".to_owned();
+    match name {
+        [] => "-".to_owned(),
+        name => printable(name),
     }
+}
+
+fn printable(name: &[u8]) -> String {
     name.iter()
         .map(|&byte| match byte {
             b'!'..=b'~' => char::from(byte),
@@ -260,6 +264,8 @@ mod tests {
             (entry.since, entry.netns_cookie),
             (Duration::from_secs(5), 7)
         );
+        let entry = parse("udp 61000-61001 12 1000 a\u{1b}b 5 7").expect("a line");
+        assert_eq!(entry.owner.command, "a_b");
         for line in ["", "udp 61000-61001 12 1000 a_b 5", "udp 0-1 12 1000 a 5 7"] {
             assert!(parse(line).is_err(), "{line:?}");
         }
