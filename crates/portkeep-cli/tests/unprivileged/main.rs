@@ -22,6 +22,7 @@ trials! {
         servers::forked_workers,
         rebinding::of_tcp,
         rebinding::of_udp,
+        rebinding::beside_a_twin,
         storm::nothing_is_delivered_to_the_holder,
         supervision::other_binds_are_left_alone,
         supervision::automatic_ports_stay_out,

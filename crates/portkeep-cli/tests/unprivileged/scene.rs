@@ -67,28 +67,53 @@ impl Strangers {
     /// One of another user, which tries everything, and one of the same user. The latter does not ask
     /// to share, which the kernel lets sockets of one user do; see `docs/backends.md`.
     pub fn start(sandbox: &Sandbox, protocol: &str) -> Self {
+        Self::of(
+            sandbox,
+            protocol,
+            &[(OTHER_USER, "all"), (USER, "unshared")],
+        )
+    }
+
+    /// One of the same user that tries everything.
+    pub fn start_twin(sandbox: &Sandbox, protocol: &str) -> Self {
+        Self::of(sandbox, protocol, &[(USER, "all")])
+    }
+
+    fn of(sandbox: &Sandbox, protocol: &str, users: &[(u32, &str)]) -> Self {
         let program = build(sandbox, "stranger.c");
-        let start = |(user, kinds): (u32, &str)| {
+        let start = |(user, kinds): &(u32, &str)| {
             let mut command = Command::new(&program);
-            command.args([&PORT.to_string(), protocol, kinds]);
-            command.uid(user).gid(user).stdout(Stdio::piped());
+            command.args([&PORT.to_string(), protocol, *kinds]);
+            command.uid(*user).gid(*user).stdout(Stdio::piped());
             command.spawn().expect("start a stranger")
         };
-        Self([(OTHER_USER, "all"), (USER, "unshared")].map(start).into())
+        Self(users.iter().map(start).collect())
     }
 
     /// Ends them; none of their attempts succeeded.
+    #[track_caller]
     pub fn end(self) {
-        for mut child in self.0 {
+        for (attempts, got) in self.end_and_count() {
+            assert!(attempts > 100, "{attempts} attempts");
+            assert_eq!(got, 0, "of {attempts} attempts");
+        }
+    }
+
+    /// Ends them; of each how many attempts it made, and how many of them succeeded.
+    pub fn end_and_count(self) -> Vec<(u64, u64)> {
+        let end = |mut child: Child| {
             kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("kill");
             let mut report = String::new();
             let mut output = child.stdout.take().expect("a pipe");
             output.read_to_string(&mut report).expect("read");
             assert!(child.wait().expect("wait").success());
             let (attempts, got) = report.trim().split_once(' ').expect("two numbers");
-            assert!(attempts.parse::<u64>().expect("a number") > 100, "{report}");
-            assert_eq!(got, "0", "of {attempts} attempts");
-        }
+            (
+                attempts.parse().expect("a number"),
+                got.parse().expect("a number"),
+            )
+        };
+        self.0.into_iter().map(end).collect()
     }
 }
 
