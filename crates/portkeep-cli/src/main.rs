@@ -4,6 +4,7 @@ mod cli;
 mod clock;
 mod commands;
 mod control_cgroup;
+mod descriptor_limit;
 mod failure;
 mod holding;
 mod netns_argument;

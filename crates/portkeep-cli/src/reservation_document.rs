@@ -1,6 +1,6 @@
 //! A reservation in JSON.
 
-use portkeep::{Consumer, Consumers, Entry, EntryKind};
+use portkeep::{Backend, Consumer, Consumers, Entry, EntryKind, HeldEntry};
 use portkeep_store::{Record, group_name, user_name};
 use serde::Serialize;
 
@@ -10,6 +10,8 @@ use crate::users;
 /// A reservation as the JSON documents of `ls` and `why` have it.
 #[derive(Debug, Serialize)]
 pub struct ReservationDocument {
+    /// What keeps it, `kernel` or `held`.
+    backend: String,
     protocol: String,
     start: u16,
     end: u16,
@@ -25,8 +27,9 @@ pub struct ReservationDocument {
     groups: Vec<String>,
     cgroups: Vec<String>,
     comment: Option<String>,
-    token: u64,
-    socket_cookie: u64,
+    /// Null if it is held, as the next one.
+    token: Option<u64>,
+    socket_cookie: Option<u64>,
     netns_cookie: u64,
     every_netns: bool,
 }
@@ -40,6 +43,7 @@ impl ReservationDocument {
             None => names(entry),
         };
         Self {
+            backend: Backend::Kernel.to_string(),
             protocol: entry.range.protocol().to_string(),
             start: entry.range.start(),
             end: entry.range.end(),
@@ -54,18 +58,49 @@ impl ReservationDocument {
             groups,
             cgroups,
             comment: record.and_then(|record| record.comment.clone()),
-            token: entry.token.as_raw(),
-            socket_cookie: entry.socket_cookie,
+            token: Some(entry.token.as_raw()),
+            socket_cookie: Some(entry.socket_cookie),
             netns_cookie: entry.netns_cookie,
             every_netns: is_everywhere(entry),
         }
     }
 }
 
+impl From<&HeldEntry> for ReservationDocument {
+    fn from(entry: &HeldEntry) -> Self {
+        Self {
+            backend: Backend::Held.to_string(),
+            protocol: entry.range.protocol().to_string(),
+            start: entry.range.start(),
+            end: entry.range.end(),
+            kind: RUNTIME,
+            pid: Some(entry.owner.pid),
+            command: Some(entry.owner.command.clone()),
+            uid: Some(entry.owner.uid),
+            user: Some(users::name(entry.owner.uid)),
+            since: Moment::before_now(entry.age()).rfc3339(),
+            may_bind: HELD,
+            users: Vec::new(),
+            groups: Vec::new(),
+            cgroups: Vec::new(),
+            comment: None,
+            token: None,
+            socket_cookie: None,
+            netns_cookie: entry.netns_cookie,
+            every_netns: false,
+        }
+    }
+}
+
+/// Where a list says who may bind: the process that holds the ports by sockets lets in whom it will.
+pub const HELD: &str = "held";
+
+const RUNTIME: &str = "runtime";
+
 /// What it is, in a word.
 pub fn kind(entry: &Entry) -> &'static str {
     match entry.kind {
-        EntryKind::Runtime => "runtime",
+        EntryKind::Runtime => RUNTIME,
         _ if is_exclusion(entry) => "exclusion",
         _ => "persistent",
     }

@@ -49,10 +49,11 @@ fn no_store(sandbox: &Sandbox) -> Value {
 
 fn not_enabled(sandbox: &Sandbox) {
     for command in EVERYBODY {
-        assert_eq!(rows(&done(&mut command(&["status"]))), [("enabled", "no")]);
+        let text = done(&mut command(&["status"]));
+        assert_eq!(rows(&text), [("enabled", "no"), ("backend", "held")]);
         let status = document(&mut command(&["status", "--json"]));
         let expected = json!({
-            "schema": 1, "enabled": false, "abi_version": null, "reserved": null,
+            "schema": 1, "enabled": false, "backend": "held", "abi_version": null, "reserved": null,
             "kernel_part": null, "store": no_store(sandbox),
         });
         assert_eq!(status, expected);
@@ -69,6 +70,7 @@ fn enabled_to_root(sandbox: &Sandbox) {
     let pinned = sandbox.bpffs().join("portkeep");
     let expected = [
         ("enabled", "yes"),
+        ("backend", "kernel"),
         ("control calls here", "yes, ABI version 1"),
         ("reserved", NOTHING),
         ("attached to", cgroup),
@@ -94,7 +96,7 @@ fn enabled_to_root(sandbox: &Sandbox) {
     assert!(memory.as_u64().is_some_and(|bytes| bytes > 0), "{memory}");
     let expected = json!({
         "schema": 1,
-        "enabled": true,
+        "enabled": true, "backend": "kernel",
         "abi_version": 1,
         "reserved": { "reservations": 0, "ports": 0, "network_namespaces": 0 },
         "kernel_part": {
@@ -117,6 +119,7 @@ fn enabled_to_an_ordinary_user(sandbox: &Sandbox) {
     let text = done(&mut portkeep_as_user(["status"]));
     let expected = [
         ("enabled", "yes"),
+        ("backend", "kernel"),
         ("control calls here", "yes, ABI version 1"),
         (
             "reserved",
@@ -128,7 +131,7 @@ fn enabled_to_an_ordinary_user(sandbox: &Sandbox) {
     let status = document(&mut portkeep_as_user(["status", "--json"]));
     let expected = json!({
         "schema": 1,
-        "enabled": true,
+        "enabled": true, "backend": "kernel",
         "abi_version": 1,
         "reserved": { "reservations": 1, "ports": 4, "network_namespaces": 1 },
         "kernel_part": null,

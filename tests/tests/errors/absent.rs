@@ -1,6 +1,6 @@
 //! Calls where the kernel part is not.
 
-use portkeep::{Consumers, Error, ErrorKind, Reservation, Token, sockopt};
+use portkeep::{Acquire, Backend, Consumers, Error, ErrorKind, Reservation, Token, sockopt};
 use portkeep_tests::enable::{enable, location};
 use portkeep_tests::libc::{ENOPROTOOPT, EOPNOTSUPP};
 use portkeep_tests::raw::{ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, RELEASE, SOL_PORTKEEP, VERSION};
@@ -39,8 +39,8 @@ fn assert_absent(socket: &Socket, token: u64, is_ipv4: bool) {
         sockopt::associated(socket).map(drop),
         sockopt::version(socket).map(drop),
         portkeep::version().map(drop),
-        Reservation::builder().tcp().udp().acquire().map(drop),
-        Reservation::builder().udp().port(10100).acquire().map(drop),
+        kernel().tcp().udp().acquire().map(drop),
+        kernel().udp().port(10100).acquire().map(drop),
     ]
     .map(|result: Result<(), Error>| result.expect_err("without the kernel part"))
     {
@@ -53,6 +53,10 @@ fn assert_absent(socket: &Socket, token: u64, is_ipv4: bool) {
         );
     }
     assert_eq!(sockopt::conflict(socket), None);
+}
+
+fn kernel() -> Acquire {
+    Reservation::builder().backend(Backend::Kernel)
 }
 
 #[track_caller]

@@ -6,6 +6,7 @@
 
 mod bind;
 mod control;
+mod held;
 mod hooks;
 mod memory;
 mod persistent;
@@ -15,7 +16,8 @@ mod stopwatch;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use portkeep_tests::{Sandbox, benchmark};
+use portkeep_kernel::remove;
+use portkeep_tests::{Sandbox, benchmark, enable};
 
 fn main() -> ExitCode {
     benchmark(measure, Duration::from_secs(600))
@@ -28,6 +30,9 @@ fn measure(sandbox: &Sandbox) {
     bind::measure(sandbox);
     run::measure();
     persistent::measure(sandbox);
+    held::measure_beside_kernel();
+    remove(&enable::location(sandbox)).expect("remove");
+    held::measure_run();
 }
 
 /// One line of the table.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use portkeep::{Entry, EntryKind};
+use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, PortRange};
 use portkeep_store::{Contents, Record};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::clock::Moment;
 use crate::netns_argument::NetnsArgument;
 use crate::printable::printable;
 use crate::reservation_document::{
-    ReservationDocument, is_everywhere, is_exclusion, may_bind_in_words,
+    HELD, ReservationDocument, is_everywhere, is_exclusion, may_bind_in_words,
 };
 use crate::{table, users};
 
@@ -23,6 +23,7 @@ use crate::{table, users};
 /// MAY-BIND says who can bind in the block: sockets that the owner has associated with the
 /// reservation always can; `process` means the owning process too, `tree` its descendants also.
 /// Persistent reservations name users, groups and cgroups; of excluded ports `everybody` can bind.
+/// `held` marks ports that a process of yours holds by sockets, without the kernel part.
 #[derive(Debug, Args)]
 pub struct Ls {
     /// The reservations of every network namespace, not only of this one
@@ -41,35 +42,93 @@ struct Document {
     reservations: Vec<ReservationDocument>,
 }
 
+/// A reservation, by what keeps it.
+#[derive(Debug)]
+enum Listed {
+    /// With what the store has about it.
+    Kernel(Entry, Option<Record>),
+    Held(HeldEntry),
+}
+
+impl Listed {
+    /// The network namespace and the ports.
+    fn key(&self) -> (u64, PortRange) {
+        match self {
+            Self::Kernel(entry, _) => (entry.netns_cookie, entry.range),
+            Self::Held(entry) => (entry.netns_cookie, entry.range),
+        }
+    }
+
+    fn is_of(&self, netns_cookie: u64) -> bool {
+        self.key().0 == netns_cookie
+            || matches!(self, Self::Kernel(entry, _) if is_everywhere(entry))
+    }
+
+    fn document(&self) -> ReservationDocument {
+        match self {
+            Self::Kernel(entry, record) => ReservationDocument::new(entry, record.as_ref()),
+            Self::Held(entry) => entry.into(),
+        }
+    }
+
+    fn row(&self) -> [String; 9] {
+        match self {
+            Self::Kernel(entry, record) => kernel_row(entry, record.as_ref()),
+            Self::Held(entry) => {
+                let owner = &entry.owner;
+                [
+                    entry.range.protocol().to_string(),
+                    ports(entry.range),
+                    owner.pid.to_string(),
+                    owner.command.clone(),
+                    users::name(owner.uid),
+                    Moment::before_now(entry.age()).local(),
+                    HELD.to_owned(),
+                    entry.netns_cookie.to_string(),
+                    String::new(),
+                ]
+            }
+        }
+    }
+}
+
 impl Ls {
     pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
         self.netns.enter()?;
         let own = portkeep::netns_cookie().context("cannot identify the network namespace")?;
-        let mut entries = portkeep::list()?;
-        if !self.all_namespaces {
-            entries.retain(|entry| entry.netns_cookie == own || is_everywhere(entry));
-        }
-        entries.sort_by_key(|entry| (entry.netns_cookie, entry.range));
+        let entries = match portkeep::list() {
+            // What is held by sockets needs no kernel part.
+            Err(error) if error.kind() == ErrorKind::NotEnabled => Vec::new(),
+            entries => entries?,
+        };
         // The kernel part is the truth, also where the store cannot be read.
         let contents = locations.keeper().contents().ok();
-        let rows = entries
-            .iter()
-            .map(|entry| (entry, record(entry, contents.as_ref(), own)))
-            .collect::<Vec<_>>();
+        let mut reservations: Vec<Listed> = entries
+            .into_iter()
+            .map(|entry| {
+                let record = record(&entry, contents.as_ref(), own).cloned();
+                Listed::Kernel(entry, record)
+            })
+            .chain(portkeep::list_held().into_iter().map(Listed::Held))
+            .collect();
+        if !self.all_namespaces {
+            reservations.retain(|listed| listed.is_of(own));
+        }
+        reservations.sort_by_key(Listed::key);
         if self.json {
-            print_json(&rows)?
+            print_json(&reservations)?
         } else {
-            self.print_table(&rows)?
+            self.print_table(&reservations)?
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print_table(&self, entries: &[(&Entry, Option<&Record>)]) -> anyhow::Result<()> {
+    fn print_table(&self, reservations: &[Listed]) -> anyhow::Result<()> {
         let header = [
             "PROTO", "PORTS", "OWNER", "COMMAND", "USER", "SINCE", "MAY-BIND", "NETNS", "COMMENT",
         ];
         let mut rows = vec![header.map(str::to_owned)];
-        rows.extend(entries.iter().map(|(entry, record)| row(entry, *record)));
+        rows.extend(reservations.iter().map(Listed::row));
         if !self.all_namespaces {
             rows.iter_mut().for_each(|row| row[7].clear());
         }
@@ -88,12 +147,15 @@ fn record<'c>(entry: &Entry, contents: Option<&'c Contents>, own: u64) -> Option
         .and_then(|contents| contents.record(entry.range))
 }
 
-fn row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
-    let range = entry.range;
-    let ports = match range.count() {
+fn ports(range: PortRange) -> String {
+    match range.count() {
         1 => range.start().to_string(),
         _ => format!("{}-{}", range.start(), range.end()),
-    };
+    }
+}
+
+fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
+    let range = entry.range;
     let [owner, command, user] = match entry.kind {
         EntryKind::Runtime => [
             entry.owner.pid.to_string(),
@@ -109,7 +171,7 @@ fn row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
     };
     [
         range.protocol().to_string(),
-        ports,
+        ports(range),
         owner,
         command,
         user,
@@ -123,11 +185,8 @@ fn row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
     ]
 }
 
-fn print_json(entries: &[(&Entry, Option<&Record>)]) -> anyhow::Result<()> {
-    let reservations = entries
-        .iter()
-        .map(|(entry, record)| ReservationDocument::new(entry, *record))
-        .collect();
+fn print_json(reservations: &[Listed]) -> anyhow::Result<()> {
+    let reservations = reservations.iter().map(Listed::document).collect();
     let document = Document {
         schema: 1,
         reservations,

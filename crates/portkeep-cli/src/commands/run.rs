@@ -22,6 +22,9 @@ pub struct Run {
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
+    /// Say what keeps the ports
+    #[arg(short, long)]
+    verbose: bool,
     /// The command and its arguments
     #[arg(
         last = true,
@@ -48,6 +51,10 @@ Ctrl-Z, portkeep stops too.";
 impl Run {
     pub fn execute(&self) -> anyhow::Result<ExitCode> {
         self.netns.enter()?;
-        run::run(&self.ports, &self.command)
+        let options = run::Options {
+            ports: &self.ports,
+            verbose: self.verbose,
+        };
+        run::run(&options, &self.command)
     }
 }

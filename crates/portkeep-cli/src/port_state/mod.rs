@@ -7,7 +7,7 @@ mod words;
 use std::collections::HashSet;
 
 use anyhow::Context as _;
-use portkeep::{Entry, EntryKind, ErrorKind, Protocol};
+use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, Protocol};
 use portkeep_store::{Keeper, Record};
 
 pub use settings::Settings;
@@ -26,6 +26,8 @@ pub struct PortState {
     pub record: Option<Record>,
     /// Why the reservations cannot be known, such as that Portkeep is not enabled.
     pub no_reservations: Option<portkeep::Error>,
+    /// The reservation that a process of this user holds by sockets, which are among the next.
+    pub held: Option<HeldEntry>,
     pub sockets: Vec<Socket>,
     /// Why the sockets cannot be known, for a port that is reserved: that much can be told.
     pub no_sockets: Option<anyhow::Error>,
@@ -93,6 +95,7 @@ impl PortState {
             reservation,
             record,
             no_reservations,
+            held: find_held(protocol, port)?,
             sockets,
             no_sockets,
             processes,
@@ -122,11 +125,20 @@ fn is_out_of_reach(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotEnabled | ErrorKind::ListUnavailable)
 }
 
-/// The reservation of a port in this network namespace; there is at most one.
+/// The reservation of a port in this network namespace: its own before one for every namespace.
 fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Option<Entry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
-    Ok(entries.into_iter().find(|entry| {
-        (entry.netns_cookie == namespace || is_everywhere(entry))
+    Ok(entries
+        .into_iter()
+        .filter(|entry| entry.netns_cookie == namespace || is_everywhere(entry))
+        .filter(|entry| entry.range.protocol() == protocol && entry.range.contains(port))
+        .max_by_key(|entry| entry.netns_cookie))
+}
+
+fn find_held(protocol: Protocol, port: u16) -> anyhow::Result<Option<HeldEntry>> {
+    let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
+    Ok(portkeep::list_held().into_iter().find(|entry| {
+        entry.netns_cookie == namespace
             && entry.range.protocol() == protocol
             && entry.range.contains(port)
     }))

@@ -180,6 +180,17 @@ impl PortState {
     /// What limits the answer.
     pub fn caveats(&self) -> Vec<Caveat> {
         let mut caveats = Vec::new();
+        if let Some(held) = &self.held {
+            let owner = &held.owner;
+            caveats.push(Caveat {
+                message: format!(
+                    "{} is held, as a reservation, by {}",
+                    held.range,
+                    process(owner.pid, &owner.command, owner.uid)
+                ),
+                hint: None,
+            });
+        }
         if let Some(error) = &self.no_reservations {
             caveats.push(Caveat {
                 message: format!("reservations are not shown: {error}"),

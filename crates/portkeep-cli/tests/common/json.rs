@@ -36,7 +36,8 @@ pub fn elements(array: &Value) -> &[Value] {
 }
 
 /// The members of a reservation.
-pub const RESERVATION: [&str; 18] = [
+pub const RESERVATION: [&str; 19] = [
+    "backend",
     "cgroups",
     "command",
     "comment",

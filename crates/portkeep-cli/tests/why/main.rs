@@ -31,6 +31,7 @@ trials! {
         strangers::an_ordinary_user_learns_who_reserves,
         strangers::processes_of_others_are_hidden,
         strangers::the_own_processes_are_shown,
+        strangers::what_is_held_by_sockets_is_told,
         strangers::without_the_kernel_part_it_says_so,
         documents::of_a_free_port,
         documents::of_a_reserved_and_bound_port;

@@ -109,3 +109,19 @@ pub fn without_the_kernel_part_it_says_so(sandbox: &Sandbox) {
     let _held = acquire(Protocol::Tcp, 20000..=20000);
     assert!(!words("20000/tcp").contains("not shown"));
 }
+
+/// The socket that holds a port looks like any other; that it is a reservation is said.
+pub fn what_is_held_by_sockets_is_told(_sandbox: &Sandbox) {
+    for command in EVERYBODY {
+        let mut hold = Running::start(command(&["hold", "--udp", "20000-20001"]));
+        assert_eq!(hold.line(), "20000-20001/udp");
+        let text = done(&mut command(&["why", "20001/udp"]));
+        assert!(text.starts_with("20001/udp is bound by:\n"), "{text}");
+        let pid = hold.pid();
+        let note = format!(
+            "\nNote: 20000-20001/udp is held, as a reservation, by process {pid} (portkeep), user "
+        );
+        assert!(text.contains(&note), "{text}");
+        assert!(!done(&mut command(&["why", "20002/udp"])).contains("held"));
+    }
+}

@@ -1,0 +1,49 @@
+//! Letting sockets of the owner in.
+
+use std::ffi::c_int;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use crate::held::{device, tcp, udp};
+use crate::protocol::Protocol;
+use crate::sys;
+
+/// Binds an owner's socket to the port that `holder` holds.
+pub(super) fn bind(
+    protocol: Protocol,
+    holder: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    address: SocketAddr,
+) -> io::Result<()> {
+    match protocol {
+        Protocol::Tcp => tcp::bind(holder, socket, address),
+        Protocol::Udp => udp::bind(holder, socket, address),
+    }
+}
+
+/// The protocol whose ports a socket binds to: a socket of MPTCP binds one of TCP.
+pub(super) fn protocol(socket: BorrowedFd<'_>) -> io::Result<Option<Protocol>> {
+    let ask = |option| sys::get_option::<c_int>(socket, libc::SOL_SOCKET, option);
+    if !matches!(device::family(socket)?, libc::AF_INET | libc::AF_INET6) {
+        return Ok(None);
+    }
+    Ok(match (ask(libc::SO_TYPE)?, ask(libc::SO_PROTOCOL)?) {
+        (libc::SOCK_STREAM, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP) => Some(Protocol::Tcp),
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => Some(Protocol::Udp),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn a_unix_socket_has_no_ports() -> io::Result<()> {
+        let (socket, _) = std::os::unix::net::UnixDatagram::pair()?;
+        assert_eq!(protocol(socket.as_fd())?, None);
+        Ok(())
+    }
+}
