@@ -170,7 +170,7 @@ static __noinline int read_consumer(struct bpf_sockopt *ctx, __u32 index,
 
 	if (index >= PORTKEEP_CONSUMERS_MAX)
 		return -EINVAL;
-	given = (void *)given + sizeof(struct portkeep_create) + index * sizeof(*given);
+	given = (void *)given + sizeof(struct portkeep_acquire) + index * sizeof(*given);
 	if ((void *)(given + 1) > ctx->optval_end || given->reserved)
 		return -EINVAL;
 	kept->kind = given->kind;
@@ -190,7 +190,7 @@ static __noinline int read_consumer(struct bpf_sockopt *ctx, __u32 index,
 
 static __always_inline __u32 number_of_consumers(struct bpf_sockopt *ctx)
 {
-	return (value_length(ctx) - sizeof(struct portkeep_create)) /
+	return (value_length(ctx) - sizeof(struct portkeep_acquire)) /
 	       sizeof(struct portkeep_consumer);
 }
 
@@ -220,15 +220,20 @@ __verified_alone int check_consumers(struct bpf_sockopt *ctx, __u32 *owner_uid)
 __verified_alone int store_consumers(struct bpf_sockopt *ctx, const struct reservation_key *key)
 {
 	__u32 number = number_of_consumers(ctx), zero = 0;
+	struct reservation_key own;
 	struct consumers *those;
 	void *empty;
 
 	if (!number)
 		return 0;
+	if (!key)
+		return -EINVAL;
+	/* Linux 6.1 takes no map key from the memory a function verified alone is given. */
+	own = *key;
 	empty = bpf_map_lookup_elem(&empty_chunk, &zero);
-	if (!key || !empty || bpf_map_update_elem(&consumers, key, empty, BPF_ANY))
+	if (!empty || bpf_map_update_elem(&consumers, &own, empty, BPF_ANY))
 		return -ENOBUFS;
-	those = bpf_map_lookup_elem(&consumers, key);
+	those = bpf_map_lookup_elem(&consumers, &own);
 	if (!those)
 		return -ENOBUFS;
 	for (__u32 i = 0; i < PORTKEEP_CONSUMERS_MAX && i < number; i++) {

@@ -26,7 +26,7 @@ static __always_inline __u64 netns_of(__u64 netns, __u32 flags)
 
 static __always_inline int read_create(struct bpf_sockopt *ctx, struct portkeep_acquire *request)
 {
-	struct portkeep_create *whole = ctx->optval;
+	struct portkeep_acquire *whole = ctx->optval;
 	__u32 length = value_length(ctx);
 
 	if (length < sizeof(*whole) || length % sizeof(struct portkeep_consumer) ||
@@ -34,7 +34,7 @@ static __always_inline int read_create(struct bpf_sockopt *ctx, struct portkeep_
 		return -EINVAL;
 	if (number_of_consumers(ctx) > PORTKEEP_CONSUMERS_MAX)
 		return -EINVAL;
-	*request = whole->acquire;
+	*request = *whole;
 	return has_zero_reserved(request) ? 0 : -EINVAL;
 }
 

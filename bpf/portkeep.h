@@ -32,7 +32,7 @@ enum portkeep_option {
 	PORTKEEP_VERSION = 1, /* get: __u32, PORTKEEP_ABI_VERSION */
 	PORTKEEP_CONFLICT = 2, /* get: portkeep_conflict */
 	PORTKEEP_CLAIM = 3, /* set: __u64 token */
-	PORTKEEP_CREATE = 4, /* set: portkeep_create; get: portkeep_instance */
+	PORTKEEP_CREATE = 4, /* set: portkeep_acquire, portkeep_consumer…; get: portkeep_instance */
 	PORTKEEP_DELETE = 5, /* set: portkeep_delete */
 	PORTKEEP_LOOKUP = 6, /* set: portkeep_range; get: portkeep_instance */
 };
@@ -81,21 +81,16 @@ enum portkeep_consumer_kind {
 /* Every process is in the root cgroup: with it as a consumer everybody may bind explicitly. */
 #define PORTKEEP_ROOT_CGROUP 1
 
-/* Who may bind in a persistent reservation without associating. */
+/*
+ * Who may bind in a persistent reservation without associating. PORTKEEP_CREATE
+ * sets a portkeep_acquire and right behind it none to PORTKEEP_CONSUMERS_MAX of
+ * these. The reservation lasts until DELETE. Both take CAP_NET_ADMIN over the
+ * socket's network namespace.
+ */
 struct portkeep_consumer {
 	__u32 kind; /* enum portkeep_consumer_kind */
 	__u32 reserved;
 	__u64 id; /* of users and groups: in the caller's user namespace */
-};
-
-/*
- * PORTKEEP_CREATE, set: as an acquire, then none to PORTKEEP_CONSUMERS_MAX
- * consumers. The reservation lasts until DELETE. Takes CAP_NET_ADMIN over the
- * socket's network namespace, as DELETE does.
- */
-struct portkeep_create {
-	struct portkeep_acquire acquire;
-	struct portkeep_consumer consumers[];
 };
 
 /* PORTKEEP_DELETE, set: the range alone (4 bytes), which then is a whole block, or all of it. */

@@ -24,6 +24,12 @@ pub const VERSION: i32 = 1;
 pub const CONFLICT: i32 = 2;
 /// Takes over a reservation through its acquiring socket.
 pub const CLAIM: i32 = 3;
+/// Creates a persistent reservation; read, what this thread last created on the socket.
+pub const CREATE: i32 = 4;
+/// Deletes a persistent reservation.
+pub const DELETE: i32 = 5;
+/// Looks up a persistent reservation; read, what this thread last looked up on the socket.
+pub const LOOKUP: i32 = 6;
 
 /// Flag of an acquire: the owning process may bind without associating.
 pub const PROCESS: u32 = 1;

@@ -2,7 +2,9 @@
 
 use portkeep_tests::enable::enable;
 use portkeep_tests::libc::{EINVAL, ENOPROTOOPT, EOPNOTSUPP};
-use portkeep_tests::raw::{ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, RELEASE, SOL_PORTKEEP, VERSION};
+use portkeep_tests::raw::{
+    ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, DELETE, RELEASE, SOL_PORTKEEP, VERSION,
+};
 use portkeep_tests::{Sandbox, assert_errno, assert_ok, expect_errno, raw, sock};
 
 use crate::bytes::{acquire, get_into, lengths, sockets};
@@ -60,7 +62,7 @@ pub(crate) fn answers_of_every_length(sandbox: &Sandbox) {
 pub(crate) fn what_is_only_set_is_not_read(sandbox: &Sandbox) {
     enable(sandbox);
     for socket in sockets() {
-        for option in [RELEASE, CLAIM, 4, 5, 6, 0, 7, -1, i32::MIN, i32::MAX] {
+        for option in [RELEASE, CLAIM, DELETE, 0, 7, -1, i32::MIN, i32::MAX] {
             for len in lengths() {
                 let mut buffer = vec![UNTOUCHED; len];
                 let result = get_into(&socket, option, &mut buffer);

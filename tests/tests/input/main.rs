@@ -17,6 +17,7 @@ trials! {
         set::acquires_of_every_length,
         set::tokens_of_every_length,
         set::tails_must_be_zero,
+        set::persistent_calls_of_every_length,
         set::reserved_bytes_must_be_zero,
         set::what_is_only_read_is_not_set,
         get::answers_of_every_length,

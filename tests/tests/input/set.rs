@@ -1,11 +1,13 @@
 //! Values to set.
 
 use portkeep_tests::enable::{POOL_START, enable};
-use portkeep_tests::libc::EINVAL;
+use portkeep_tests::libc::{EACCES, EINVAL, ENOENT};
 use portkeep_tests::ports::{PortMap, map};
-use portkeep_tests::raw::{ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, RELEASE, SOL_PORTKEEP, VERSION};
+use portkeep_tests::raw::{
+    ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, CREATE, DELETE, LOOKUP, RELEASE, SOL_PORTKEEP, VERSION,
+};
 use portkeep_tests::socket2::Socket;
-use portkeep_tests::{Sandbox, assert_errno, assert_ok, errno_name, expect_errno, raw, sock};
+use portkeep_tests::{Sandbox, assert_errno, assert_ok, errno_name, expect_errno, proc, raw, sock};
 
 use crate::bytes::{LONGEST, acquire, lengths, range, resized, sockets};
 use crate::ledger::{USER, assert_charged, assert_empty, unchanged};
@@ -129,13 +131,59 @@ pub(crate) fn reserved_bytes_must_be_zero(sandbox: &Sandbox) {
     assert_empty(sandbox, USER);
 }
 
+/// A value that makes no sense is told before the missing privilege.
+pub(crate) fn persistent_calls_of_every_length(sandbox: &Sandbox) {
+    enable(sandbox);
+    let checked = proc::as_uid(USER, USER, || {
+        persistent_calls(sandbox);
+        0
+    });
+    assert_eq!(checked, 0);
+    assert_empty(sandbox, USER);
+}
+
+fn persistent_calls(sandbox: &Sandbox) {
+    for socket in sockets() {
+        unchanged(sandbox, || {
+            for len in lengths() {
+                let value = resized(&acquire(10100, 8, 0, 0), len);
+                let call = format!("create with {len} bytes");
+                // Zeros behind the first 16 bytes are consumers of no kind.
+                let errno = if len == 16 { EACCES } else { EINVAL };
+                expect_errno(set(&socket, CREATE, &value), errno, &call);
+                let value = resized(&range(10100, 8), len);
+                let whole = len == 4 || (8..=LONGEST).contains(&len);
+                let call = format!("delete with {len} bytes");
+                let errno = if whole { EACCES } else { EINVAL };
+                expect_errno(set(&socket, DELETE, &value), errno, &call);
+                let call = format!("look up with {len} bytes");
+                let errno = if whole { ENOENT } else { EINVAL };
+                expect_errno(set(&socket, LOOKUP, &value), errno, &call);
+            }
+            for (start, count) in [(0, 8), (10100, 0), (65535, 2)] {
+                for option in [DELETE, LOOKUP] {
+                    assert_errno!(set(&socket, option, &range(start, count)), EINVAL);
+                }
+            }
+            for at in 10..16 {
+                let mut value = acquire(10100, 8, 0, 0);
+                value[at] = 1;
+                assert_errno!(set(&socket, CREATE, &value), EINVAL);
+            }
+            for flags in [1, 2, 8, 16, 1 << 31] {
+                let value = acquire(10100, 8, flags, 0);
+                assert_errno!(set(&socket, CREATE, &value), EINVAL);
+            }
+        });
+    }
+}
+
 pub(crate) fn what_is_only_read_is_not_set(sandbox: &Sandbox) {
     enable(sandbox);
     for socket in sockets() {
         assert_ok!(raw::acquire4(&socket, 10100, 8));
         unchanged(sandbox, || {
-            // 4 to 6 are kept for a later version.
-            for option in [VERSION, CONFLICT, 4, 5, 6, 0, 7, -1, i32::MIN, i32::MAX] {
+            for option in [VERSION, CONFLICT, 0, 7, -1, i32::MIN, i32::MAX] {
                 for len in lengths() {
                     let value = resized(&range(10200, 8), len);
                     assert_errno!(set(&socket, option, &value), ENOPROTOOPT);
