@@ -138,8 +138,14 @@ pub fn in_cgroup(cgroup: &Path, body: impl FnOnce() -> i32) -> i32 {
 /// Makes the calling process one of an ordinary user: no supplementary groups, no capabilities.
 /// For use in a child.
 pub fn drop_privileges(uid: u32, gid: u32) {
+    drop_privileges_with(uid, gid, &[]);
+}
+
+/// [`drop_privileges`] to a user with supplementary groups.
+pub fn drop_privileges_with(uid: u32, gid: u32, groups: &[u32]) {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    setgroups(&[]).expect("setgroups");
+    let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups).expect("setgroups");
     setresgid(gid, gid, gid).expect("setresgid");
     setresuid(uid, uid, uid).expect("setresuid");
     for set in ["CapPrm", "CapEff", "CapAmb"] {

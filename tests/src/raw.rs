@@ -36,6 +36,28 @@ pub const PROCESS: u32 = 1;
 /// Flag of an acquire: the owning process and its descendants may bind without associating.
 pub const TREE: u32 = 2;
 
+/// Flag of a create: sockets bound in the block are not in the way.
+pub const ADOPT: u32 = 4;
+/// Flag of a delete: a part of a block.
+pub const PART: u32 = 8;
+/// Flag of a create or delete: in every network namespace.
+pub const EVERY_NETNS: u32 = 0x1_0000;
+
+/// A consumer by user id, `kind` and `id` of `struct portkeep_consumer`.
+pub const fn user(uid: u32) -> (u32, u64) {
+    (1, uid as u64)
+}
+
+/// A consumer by group id.
+pub const fn group(gid: u32) -> (u32, u64) {
+    (2, gid as u64)
+}
+
+/// A consumer by cgroup id.
+pub const fn cgroup(id: u64) -> (u32, u64) {
+    (3, id)
+}
+
 /// Conflict kind: a reservation holds the port.
 pub const CONFLICT_RESERVED: u8 = 1;
 /// Conflict kind: a socket is bound to the port.
@@ -101,13 +123,52 @@ pub fn acquire16(
 
 /// What the calling thread last acquired on this socket.
 pub fn instance(socket: impl AsFd) -> Result<Instance, i32> {
-    let value = get::<16>(socket, ACQUIRE)?;
+    get_instance(socket, ACQUIRE)
+}
+
+fn get_instance(socket: impl AsFd, option: i32) -> Result<Instance, i32> {
+    let value = get::<16>(socket, option)?;
     Ok(Instance {
         start: u16::from_be_bytes(field(&value, 0)),
         count: u16::from_ne_bytes(field(&value, 2)),
         reserved: u32::from_ne_bytes(field(&value, 4)),
         token: u64::from_ne_bytes(field(&value, 8)),
     })
+}
+
+/// Creates a persistent reservation and reads what was created.
+pub fn create(
+    socket: impl AsFd,
+    start: u16,
+    count: u16,
+    flags: u32,
+    consumers: &[(u32, u64)],
+) -> Result<Instance, i32> {
+    let mut value = range(start, count).to_vec();
+    value.extend(flags.to_ne_bytes());
+    value.resize(16, 0);
+    for (kind, id) in consumers {
+        value.extend(kind.to_ne_bytes());
+        value.extend([0; 4]);
+        value.extend(id.to_ne_bytes());
+    }
+    set_bytes(&socket, SOL_PORTKEEP, CREATE, &value)?;
+    get_instance(socket, CREATE)
+}
+
+/// Deletes a persistent reservation with the 4-byte value, or with flags the 8-byte one.
+pub fn delete(socket: impl AsFd, start: u16, count: u16, flags: u32) -> Result<(), i32> {
+    let mut value = range(start, count).to_vec();
+    if flags != 0 {
+        value.extend(flags.to_ne_bytes());
+    }
+    set_bytes(socket, SOL_PORTKEEP, DELETE, &value)
+}
+
+/// Looks up a persistent reservation and reads what was found.
+pub fn look_up(socket: impl AsFd, start: u16, count: u16) -> Result<Instance, i32> {
+    set_bytes(&socket, SOL_PORTKEEP, LOOKUP, &range(start, count))?;
+    get_instance(socket, LOOKUP)
 }
 
 /// [`acquire4`], then [`instance`].

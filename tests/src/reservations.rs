@@ -37,6 +37,10 @@ pub struct Reservation {
     pub socket: u64,
     /// `SO_NETNS_COOKIE` of the network namespace.
     pub netns: u64,
+    /// `runtime` or `persistent`.
+    pub lifetime: String,
+    /// `-`, or as `uid:1000,gid:44,cgroup:1234`.
+    pub consumers: String,
 }
 
 const HEADER: &str =
@@ -72,8 +76,8 @@ fn parse_line(line: &str) -> Option<Reservation> {
         token,
         socket,
         netns,
-        _,
-        _,
+        lifetime,
+        consumers,
     ] = columns.try_into().ok()?;
     let (start, end) = ports.split_once('-')?;
     Some(Reservation {
@@ -91,6 +95,8 @@ fn parse_line(line: &str) -> Option<Reservation> {
         token: token.parse().ok()?,
         socket: socket.parse().ok()?,
         netns: netns.parse().ok()?,
+        lifetime: lifetime.into(),
+        consumers: consumers.into(),
     })
 }
 
@@ -98,7 +104,8 @@ fn parse_line(line: &str) -> Option<Reservation> {
 mod tests {
     use super::{HEADER, Protocol, parse, parse_line};
 
-    const LINE: &str = "tcp 61000-61063 process,tree 1234 1000 postgres 123456789012 7 42 1";
+    const LINE: &str =
+        "tcp 61000-61063 process,tree 1234 1000 postgres 123456789012 7 42 1 runtime -";
 
     #[test]
     fn reads_every_column() {
@@ -119,6 +126,10 @@ mod tests {
             (1234, 1000, 123_456_789_012)
         );
         assert_eq!((line.token, line.socket, line.netns), (7, 42, 1));
+        assert_eq!(
+            (line.lifetime.as_str(), line.consumers.as_str()),
+            ("runtime", "-")
+        );
     }
 
     #[test]
