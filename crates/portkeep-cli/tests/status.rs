@@ -269,7 +269,10 @@ fn the_store_is_counted(sandbox: &Sandbox) {
     // What is stored is there also while Portkeep is not enabled, and differs from nothing.
     done(&mut portkeep(["disable"]));
     let text = done(&mut portkeep(["status"]));
-    assert_eq!(rows(&text), [("enabled", "no"), ("store", &expected)]);
+    assert_eq!(
+        rows(&text),
+        [("enabled", "no"), ("backend", "held"), ("store", &expected)]
+    );
 }
 
 fn what_differs_from_the_store_is_told(_sandbox: &Sandbox) {
