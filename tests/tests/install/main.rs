@@ -20,7 +20,7 @@ use std::time::Duration;
 use portkeep_tests::trials;
 
 /// For trials that install some hundred times.
-const LONG: Duration = Duration::from_secs(300);
+const LONG: Duration = Duration::from_secs(900);
 
 trials! {
     root:
