@@ -1,12 +1,15 @@
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::backend::Backend;
 use crate::conflict::ConflictKind;
 use crate::consumers::Consumers;
 use crate::error::{Error, ErrorKind};
+use crate::held;
+use crate::kernel::{Block, Blocks};
 use crate::netns;
 use crate::protocol::Protocol;
-use crate::reservation::{Block, Reservation};
+use crate::reservation::{Ports as Acquired, Reservation};
 use crate::sockopt;
 use crate::sys;
 
@@ -29,6 +32,7 @@ pub struct Acquire {
     ports: Ports,
     align: u16,
     consumers: Consumers,
+    backend: Backend,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ impl Acquire {
             ports: Ports::Any { count: 1 },
             align: 1,
             consumers: Consumers::ASSOCIATED,
+            backend: Backend::Auto,
         }
     }
 
@@ -97,6 +102,12 @@ impl Acquire {
         self
     }
 
+    /// What is to keep the ports.
+    pub fn backend(mut self, backend: Backend) -> Acquire {
+        self.backend = backend;
+        self
+    }
+
     /// Reserves the ports in the calling thread's network namespace.
     ///
     /// While a wildcard of several protocols is searched for, ports that only one of them has free
@@ -105,26 +116,89 @@ impl Acquire {
     /// # Errors
     ///
     /// [`ErrorKind::Reserved`] and [`ErrorKind::InUse`] name the first port in the way;
-    /// [`ErrorKind::NoFreeBlock`], [`ErrorKind::AutomaticRange`], [`ErrorKind::Quota`],
-    /// [`ErrorKind::NotPermitted`], [`ErrorKind::InvalidInput`], [`ErrorKind::TablesFull`],
-    /// [`ErrorKind::NotEnabled`], [`ErrorKind::Io`].
+    /// [`ErrorKind::NoFreeBlock`], [`ErrorKind::NotPermitted`], [`ErrorKind::InvalidInput`],
+    /// [`ErrorKind::Io`]; of the kernel part [`ErrorKind::AutomaticRange`], [`ErrorKind::Quota`],
+    /// [`ErrorKind::TablesFull`], and [`ErrorKind::NotEnabled`] if there is to be no other; where
+    /// sockets hold the ports [`ErrorKind::DescriptorLimit`], and
+    /// [`ErrorKind::NotSupportedHeld`] with consumers.
     pub fn acquire(&self) -> Result<Reservation, Error> {
+        self.check()?;
+        if self.backend == Backend::Held {
+            return self.hold();
+        }
+        match self.acquire_from_kernel() {
+            Err(error)
+                if error.kind() == ErrorKind::NotEnabled && self.backend == Backend::Auto =>
+            {
+                self.hold()
+            }
+            acquired => acquired,
+        }
+    }
+
+    /// Refuses what makes no sense.
+    fn check(&self) -> Result<(), Error> {
         if !self.align.is_power_of_two() {
             return Err(Error::invalid_input("the alignment must be a power of two"));
         }
-        let (first, others) = self
-            .protocols
-            .split_first()
-            .unwrap_or((&Protocol::Tcp, Default::default()));
-        let blocks = match &self.ports {
+        match &self.ports {
             Ports::Any { count: 0 } => {
                 Err(Error::invalid_input("the number of ports must not be 0"))
             }
+            Ports::Any { .. } => Ok(()),
+            Ports::These(ports) if *ports.start() == 0 => {
+                Err(Error::invalid_input("port 0 cannot be reserved"))
+            }
+            Ports::These(ports) if ports.end() < ports.start() => {
+                Err(Error::invalid_input("the port range is empty"))
+            }
+            Ports::These(ports) if !ports.start().is_multiple_of(self.align) => {
+                let message = format!("port {} is not a multiple of {}", ports.start(), self.align);
+                Err(Error::invalid_input(message))
+            }
+            Ports::These(_) => Ok(()),
+        }
+    }
+
+    fn protocols(&self) -> &[Protocol] {
+        match self.protocols.as_slice() {
+            [] => &[Protocol::Tcp],
+            protocols => protocols,
+        }
+    }
+
+    fn hold(&self) -> Result<Reservation, Error> {
+        if self.consumers != Consumers::ASSOCIATED {
+            return Err(Error::not_supported_held(
+                "let sockets in that it does not bind itself",
+            ));
+        }
+        let (start, count) = match &self.ports {
+            Ports::Any { count } => (0, *count),
+            Ports::These(ports) => (*ports.start(), ports.end() - ports.start() + 1),
+        };
+        let block = held::acquire(held::Request {
+            protocols: self.protocols(),
+            start,
+            count,
+            align: self.align,
+        })?;
+        Ok(Reservation::new(Acquired::Held(block)))
+    }
+
+    fn acquire_from_kernel(&self) -> Result<Reservation, Error> {
+        let (first, others) = self
+            .protocols()
+            .split_first()
+            .unwrap_or((&Protocol::Tcp, Default::default()));
+        let blocks = match &self.ports {
             Ports::Any { count } => self.search(*first, others, *count),
             Ports::These(ports) => self.exactly(*first, others, *ports.start(), *ports.end()),
         };
         match blocks {
-            Ok((first, others)) => Ok(Reservation::new(first, others)),
+            Ok((first, others)) => Ok(Reservation::new(Acquired::Kernel(Blocks::new(
+                first, others,
+            )))),
             Err(error) => Err(error.name_owner(netns::netns_cookie)),
         }
     }
@@ -136,16 +210,6 @@ impl Acquire {
         start: u16,
         end: u16,
     ) -> Result<(Block, Vec<Block>), Error> {
-        if start == 0 {
-            return Err(Error::invalid_input("port 0 cannot be reserved"));
-        }
-        if end < start {
-            return Err(Error::invalid_input("the port range is empty"));
-        }
-        if !start.is_multiple_of(self.align) {
-            let message = format!("port {start} is not a multiple of {}", self.align);
-            return Err(Error::invalid_input(message));
-        }
         let count = end - start + 1;
         Ok((
             self.block(first, start, count)?,

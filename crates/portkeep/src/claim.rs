@@ -3,9 +3,10 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{Error, ErrorKind};
+use crate::kernel::{Block, Blocks};
 use crate::list::{self, Entry};
 use crate::port_range::PortRange;
-use crate::reservation::{Block, Reservation};
+use crate::reservation::{Ports, Reservation};
 use crate::sockopt;
 use crate::sys;
 use crate::token::Token;
@@ -39,7 +40,10 @@ impl Reservation {
                 token,
             });
         match blocks.next() {
-            Some(first) => Ok(Reservation::new(first, blocks.collect())),
+            Some(first) => {
+                let blocks = Blocks::new(first, blocks.collect());
+                Ok(Reservation::new(Ports::Kernel(blocks)))
+            }
             None => Err(ClaimError {
                 error: not_claimable("there is no socket"),
                 sockets: Vec::new(),
@@ -60,14 +64,15 @@ impl Reservation {
         token: Token,
     ) -> Result<Reservation, ClaimError> {
         match sockopt::claim(&socket, token) {
-            Ok(()) => Ok(Reservation::new(
-                Block {
+            Ok(()) => {
+                let block = Block {
                     socket,
                     range,
                     token,
-                },
-                Vec::new(),
-            )),
+                };
+                let blocks = Blocks::new(block, Vec::new());
+                Ok(Reservation::new(Ports::Kernel(blocks)))
+            }
             Err(error) => Err(ClaimError {
                 error,
                 sockets: vec![socket],

@@ -21,13 +21,17 @@ pub struct Conflict {
     /// Linux does not record which process holds a socket, so it is known for reservations only.
     pub owner_pid: Option<u32>,
     /// The user in the way, by its id in the initial user namespace. It says something only for
-    /// [`ConflictKind::Reserved`] with a known process and for [`ConflictKind::InUse`].
+    /// [`ConflictKind::Reserved`] with a known process and for [`ConflictKind::InUse`], and is
+    /// [`u32::MAX`] if it is unknown, as it may be without the kernel part.
     pub owner_uid: u32,
     /// The name of the command in the way, as far as the list of reservations tells it.
     pub owner_command: Option<String>,
     /// Since when, as time since boot, suspended time included; `None` if unknown.
     pub since: Option<Duration>,
 }
+
+/// No user: the kernel's `INVALID_UID`.
+pub(crate) const UNKNOWN_USER: u32 = u32::MAX;
 
 /// In which way a port, or a user's limit, is in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +104,9 @@ impl Conflict {
     /// `/proc/PID/comm` is not asked: the process id is one of the initial process namespace and
     /// may be another process's here.
     pub(crate) fn name_owner(&mut self, netns_cookie: u64) {
-        let (ConflictKind::Reserved, Some(port)) = (self.kind, self.port) else {
+        let (ConflictKind::Reserved, Some(port), None) =
+            (self.kind, self.port, &self.owner_command)
+        else {
             return;
         };
         self.owner_command = list::list()
@@ -136,6 +142,7 @@ impl fmt::Display for Conflict {
                 }
                 Ok(())
             }
+            ConflictKind::InUse if self.owner_uid == UNKNOWN_USER => f.write_str("is in use"),
             ConflictKind::InUse => {
                 write!(f, "is in use by a socket of user {}", self.owner_uid)
             }

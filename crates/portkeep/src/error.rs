@@ -2,7 +2,8 @@ use std::fmt;
 use std::io;
 
 use crate::conflict::Conflict;
-use crate::port_range::ParseError;
+use crate::port_range::{ParseError, PortRange};
+use crate::protocol::Protocol;
 
 /// Why a call was refused or failed.
 ///
@@ -37,6 +38,8 @@ pub enum ErrorKind {
     AutomaticRange,
     /// The user's quota is used up (`EDQUOT`).
     Quota,
+    /// Holding the ports by sockets takes more descriptors than the process may open (`EMFILE`).
+    DescriptorLimit,
     /// One of the ports is privileged (`EACCES`).
     NotPermitted,
     /// The reservation is another process's (`EACCES`).
@@ -57,6 +60,9 @@ pub enum ErrorKind {
     NotSupportedSocket,
     /// The descriptor is no socket (`ENOTSOCK`).
     NotASocket,
+    /// A reservation that is held by sockets cannot do it, see [`Backend::Held`](crate::Backend)
+    /// (`EOPNOTSUPP`).
+    NotSupportedHeld,
     /// The kernel part is not there, or does not serve this process's cgroup (`ENOPROTOOPT`).
     NotEnabled,
     /// The kernel part is there, but its list of reservations is out of reach (any errno).
@@ -88,6 +94,42 @@ impl Error {
             message,
             conflict,
         }))
+    }
+
+    /// `doing` is what a held reservation cannot do.
+    pub(crate) fn not_supported_held(doing: &str) -> Error {
+        Error::new(
+            ErrorKind::NotSupportedHeld,
+            libc::EOPNOTSUPP,
+            format!("a reservation held by sockets cannot {doing}"),
+        )
+    }
+
+    pub(crate) fn wrong_protocol(protocol: Protocol) -> Error {
+        Error::new(
+            ErrorKind::WrongProtocol,
+            libc::EINVAL,
+            format!("the reservation has no {protocol} ports"),
+        )
+    }
+
+    pub(crate) fn outside_block(port: u16, range: PortRange) -> Error {
+        Error::new(
+            ErrorKind::OutsideBlock,
+            libc::EADDRNOTAVAIL,
+            format!(
+                "port {port}/{} is not in the reserved {range}",
+                range.protocol()
+            ),
+        )
+    }
+
+    pub(crate) fn already_bound(doing: &str, port: u16) -> Error {
+        Error::new(
+            ErrorKind::AlreadyBound,
+            libc::EINVAL,
+            format!("{doing} is refused: the socket is bound to port {port} already"),
+        )
     }
 
     pub(crate) fn invalid_input(message: impl Into<String>) -> Error {
@@ -149,6 +191,13 @@ impl Error {
             ErrorKind::NotEnabled => {
                 "run `portkeep enable` as root; if that is done, this process's cgroup is not \
                  under one that was given with --control"
+            }
+            ErrorKind::DescriptorLimit => {
+                "raise the limit (`ulimit -n`, RLIMIT_NOFILE), ask for fewer ports, \
+                 or run `portkeep enable` as root: the kernel part needs no descriptors"
+            }
+            ErrorKind::NotSupportedHeld => {
+                "run `portkeep enable` as root: the kernel part can do it"
             }
             ErrorKind::ListUnavailable => {
                 "the list is in a bpf file system; \

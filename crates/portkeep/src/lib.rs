@@ -3,7 +3,10 @@
 //! go or ends, however it ends.
 //!
 //! The kernel enforces that through Portkeep's kernel part, which root installs once per boot with
-//! `portkeep enable`; after that nobody needs a privilege.
+//! `portkeep enable`; after that nobody needs a privilege. Where it is not installed, bound sockets
+//! of the process hold the ports instead, which takes no privilege at all; what they can do less is
+//! in `docs/backends.md`, and [`Reservation::backend`] tells which it is.
+//!
 //! This crate does not install the kernel part, keeps no ports over a reboot, and is no firewall: who
 //! may talk to a port is not its business.
 //!
@@ -23,9 +26,10 @@
 //! # Ok::<(), portkeep::Error>(())
 //! ```
 //!
-//! Sockets that come from elsewhere are [associated](Reservation::associate) before they are bound.
-//! Where the code that binds is not yours, [`Consumers::PROCESS`] lets the whole process bind, and
-//! [`Consumers::TREE`] the programs it starts too:
+//! Sockets that come from elsewhere, as those that need options first, are bound by
+//! [`Reservation::bind`]; with the kernel part they may also be
+//! [associated](Reservation::associate) and bound by others. Where the code that binds is not yours, [`Consumers::PROCESS`] lets the whole process bind, and
+//! [`Consumers::TREE`] the programs it starts too, with the kernel part:
 //!
 //! ```no_run
 //! use std::process::Command;
@@ -36,7 +40,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`list()`] shows the reservations of everybody, [`version()`] whether the kernel part is there.
+//! - [`list()`] shows the reservations of everybody that the kernel part keeps, [`list_held`] those
+//!   that this user's processes hold by sockets, [`version()`] whether the kernel part is there.
 //! - A service hands its ports to its successor with [`Reservation::sockets`] and
 //!   [`Reservation::claim`], without a moment in which they are free.
 //! - [`sockopt`] has the socket options themselves, [`abi`] their layout for other bindings.
@@ -53,7 +58,7 @@
 //!
 //! match Reservation::builder().port(61000).acquire() {
 //!     Ok(reservation) => println!("got {}/tcp", reservation.start()),
-//!     Err(error) if error.kind() == ErrorKind::NotEnabled => println!("doing without"),
+//!     Err(error) if error.kind() == ErrorKind::InUse => println!("doing without"),
 //!     Err(error) => {
 //!         // port 61000/tcp is reserved by process 1234 (postgres), user 1000
 //!         eprintln!("{error}");
@@ -103,11 +108,14 @@ compile_error!("portkeep is for Linux: it speaks to a kernel part made of BPF pr
 
 pub mod abi;
 mod acquire;
+mod backend;
 pub mod bpffs;
 mod claim;
 mod conflict;
 mod consumers;
 mod error;
+mod held;
+mod kernel;
 mod list;
 pub mod mounts;
 mod netns;
@@ -120,10 +128,12 @@ mod sys;
 mod token;
 
 pub use crate::acquire::Acquire;
+pub use crate::backend::Backend;
 pub use crate::claim::ClaimError;
 pub use crate::conflict::{Conflict, ConflictKind};
 pub use crate::consumers::Consumers;
 pub use crate::error::{Error, ErrorKind};
+pub use crate::held::{HeldEntry, list as list_held};
 pub use crate::list::{Entry, Owner, list};
 pub use crate::netns::netns_cookie;
 pub use crate::port_range::{ParseError, PortRange};
@@ -147,7 +157,11 @@ mod tests {
 
     #[test]
     fn every_way_in_agrees_whether_the_kernel_part_is_there() -> Result<(), Error> {
-        let acquired = Reservation::builder().tcp().udp().acquire();
+        let acquired = Reservation::builder()
+            .tcp()
+            .udp()
+            .backend(Backend::Kernel)
+            .acquire();
         match version() {
             Ok(version) => {
                 assert!(version >= abi::PORTKEEP_ABI_VERSION);

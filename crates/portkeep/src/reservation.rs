@@ -1,13 +1,14 @@
-use std::iter;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::acquire::Acquire;
+use crate::backend::Backend;
+#[allow(unused_imports, reason = "the documentation refers to it")]
 use crate::error::{Error, ErrorKind};
-use crate::netns;
+use crate::held;
+use crate::kernel;
 use crate::port_range::PortRange;
 use crate::protocol::Protocol;
-use crate::sockopt;
 use crate::sys;
 use crate::token::Token;
 
@@ -28,18 +29,13 @@ use crate::token::Token;
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping a reservation releases its ports"]
-pub struct Reservation {
-    first: Block,
-    /// Of the other protocols, with the same numbers.
-    others: Vec<Block>,
-}
+pub struct Reservation(Ports);
 
-/// The ports of one protocol.
+/// The ports, by what keeps them.
 #[derive(Debug)]
-pub(crate) struct Block {
-    pub(crate) socket: OwnedFd,
-    pub(crate) range: PortRange,
-    pub(crate) token: Token,
+pub(crate) enum Ports {
+    Kernel(kernel::Blocks),
+    Held(held::Block),
 }
 
 impl Reservation {
@@ -48,54 +44,69 @@ impl Reservation {
         Acquire::new()
     }
 
-    pub(crate) fn new(first: Block, others: Vec<Block>) -> Reservation {
-        Reservation { first, others }
+    pub(crate) fn new(ports: Ports) -> Reservation {
+        Reservation(ports)
     }
 
-    fn blocks(&self) -> impl Iterator<Item = &Block> {
-        iter::once(&self.first).chain(&self.others)
-    }
-
-    fn block(&self, protocol: Protocol) -> Option<&Block> {
-        self.blocks()
-            .find(|block| block.range.protocol() == protocol)
+    /// What keeps the ports: [`Backend::Kernel`] or [`Backend::Held`].
+    pub fn backend(&self) -> Backend {
+        match &self.0 {
+            Ports::Kernel(_) => Backend::Kernel,
+            Ports::Held(_) => Backend::Held,
+        }
     }
 
     /// The ports of a protocol; `None` if none of it are reserved.
     pub fn range(&self, protocol: Protocol) -> Option<PortRange> {
-        self.block(protocol).map(|block| block.range)
+        self.ranges().find(|range| range.protocol() == protocol)
     }
 
     /// The ports of each protocol.
     pub fn ranges(&self) -> impl Iterator<Item = PortRange> {
-        self.blocks().map(|block| block.range)
+        let (kernel, held) = match &self.0 {
+            Ports::Kernel(blocks) => (Some(blocks.ranges()), None),
+            Ports::Held(block) => (None, Some(block.ranges())),
+        };
+        kernel
+            .into_iter()
+            .flatten()
+            .chain(held.into_iter().flatten())
     }
 
     /// The first port.
     pub fn start(&self) -> u16 {
-        self.first.range.start()
+        match &self.0 {
+            Ports::Kernel(blocks) => blocks.numbers().start(),
+            Ports::Held(block) => block.start(),
+        }
     }
 
     /// The last port.
     pub fn end(&self) -> u16 {
-        self.first.range.end()
+        match &self.0 {
+            Ports::Kernel(blocks) => blocks.numbers().end(),
+            Ports::Held(block) => block.end(),
+        }
     }
 
     /// The number of ports of each protocol.
     pub fn count(&self) -> u16 {
-        self.first.range.count()
+        self.end() - self.start() + 1
     }
 
     /// The ports in ascending order.
     pub fn ports(
         &self,
     ) -> impl DoubleEndedIterator<Item = u16> + ExactSizeIterator + Clone + use<> {
-        self.first.range.ports()
+        self.start()..=self.end()
     }
 
-    /// The token of a protocol's ports; `None` if none of it are reserved.
+    /// The token of a protocol's ports; `None` if none of it are reserved, and for held ports.
     pub fn token(&self, protocol: Protocol) -> Option<Token> {
-        self.block(protocol).map(|block| block.token)
+        match &self.0 {
+            Ports::Kernel(blocks) => blocks.token(protocol),
+            Ports::Held(_) => None,
+        }
     }
 
     /// Lets an unbound TCP or UDP socket bind to the reserved ports, and to no other.
@@ -103,25 +114,61 @@ impl Reservation {
     /// It is for sockets that need options before they are bound. A bind to port 0 then takes a
     /// free port of the reservation.
     ///
+    /// The kernel part knows the socket then, and bind(2) will do. Where ports are held by sockets
+    /// nothing would tell a later bind(2) from a stranger's: there, and where the backend does not
+    /// matter, use [`bind`](Reservation::bind).
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::AlreadyBound`], [`ErrorKind::WrongProtocol`], [`ErrorKind::NotSupportedSocket`],
     /// [`ErrorKind::NotASocket`]; [`ErrorKind::NotOwner`] in a process that has not acquired or
     /// claimed the reservation; [`ErrorKind::UnknownToken`] if the socket is of another network
-    /// namespace.
+    /// namespace; [`ErrorKind::NotSupportedHeld`].
     pub fn associate(&self, socket: &(impl AsFd + ?Sized)) -> Result<(), Error> {
-        let protocol = Protocol::of(socket.as_fd())?;
-        sockopt::associate(socket, self.block_of(protocol)?.token)
+        match &self.0 {
+            Ports::Kernel(blocks) => blocks.associate(socket.as_fd()),
+            Ports::Held(_) => Err(Error::not_supported_held(
+                "associate a socket that is bound later",
+            )),
+        }
     }
 
-    fn block_of(&self, protocol: Protocol) -> Result<&Block, Error> {
-        self.block(protocol).ok_or_else(|| {
-            Error::new(
-                ErrorKind::WrongProtocol,
-                libc::EINVAL,
-                format!("the reservation has no {protocol} ports"),
-            )
-        })
+    /// Binds a socket to a reserved port; port 0 takes a free one.
+    ///
+    /// It is for sockets that need options before they are bound. What is set stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutsideBlock`], [`ErrorKind::InUse`], [`ErrorKind::NoFreePort`],
+    /// [`ErrorKind::AlreadyBound`], [`ErrorKind::WrongProtocol`],
+    /// [`ErrorKind::NotSupportedSocket`], [`ErrorKind::NotASocket`], [`ErrorKind::NotOwner`],
+    /// [`ErrorKind::UnknownToken`]; [`ErrorKind::Io`] with the errno of bind(2).
+    pub fn bind(
+        &self,
+        socket: &(impl AsFd + ?Sized),
+        address: impl Into<SocketAddr>,
+    ) -> Result<(), Error> {
+        match &self.0 {
+            Ports::Kernel(blocks) => blocks.bind(socket.as_fd(), address.into()),
+            Ports::Held(block) => block.bind(socket.as_fd(), address.into()),
+        }
+    }
+
+    /// Listens on a TCP socket that [`bind`](Reservation::bind) has bound, as listen(2) does.
+    ///
+    /// The kernel checks for conflicts once more then, which only this call passes if the ports are
+    /// held by sockets.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] with the errno of listen(2), such as `EADDRINUSE` if another socket listens
+    /// there.
+    pub fn listen(&self, socket: &(impl AsFd + ?Sized), backlog: i32) -> Result<(), Error> {
+        match &self.0 {
+            Ports::Kernel(_) => sys::listen(socket.as_fd(), backlog),
+            Ports::Held(block) => block.listen(socket.as_fd(), backlog),
+        }
+        .map_err(|error| Error::from_call("listening", error))
     }
 
     /// A listening TCP socket at a reserved port; `None` takes a free one.
@@ -138,7 +185,8 @@ impl Reservation {
         port: Option<u16>,
     ) -> Result<TcpListener, Error> {
         let socket = self.bound_socket(Protocol::Tcp, address.into(), port)?;
-        sys::listen(socket.as_fd()).map_err(|error| Error::from_call("listening", error))?;
+        // As long a queue as net.core.somaxconn allows.
+        self.listen(&socket, libc::SOMAXCONN)?;
         Ok(socket.into())
     }
 
@@ -165,18 +213,11 @@ impl Reservation {
         address: IpAddr,
         port: Option<u16>,
     ) -> Result<OwnedFd, Error> {
-        let block = self.block_of(protocol)?;
-        if let Some(port) = port
-            && !block.range.contains(port)
-        {
-            return Err(Error::new(
-                ErrorKind::OutsideBlock,
-                libc::EADDRNOTAVAIL,
-                format!(
-                    "port {port}/{protocol} is not in the reserved {}",
-                    block.range
-                ),
-            ));
+        let range = self
+            .range(protocol)
+            .ok_or_else(|| Error::wrong_protocol(protocol))?;
+        if let Some(port) = port.filter(|&port| !range.contains(port)) {
+            return Err(Error::outside_block(port, range));
         }
         let family = if address.is_ipv4() {
             libc::AF_INET
@@ -185,49 +226,51 @@ impl Reservation {
         };
         let socket = sys::socket(family, protocol.socket_type(), protocol.number())
             .map_err(|error| Error::from_call("making a socket", error))?;
-        sockopt::associate(&socket, block.token)?;
         // On UDP the option would let sockets share the port.
         if protocol == Protocol::Tcp {
             sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)
                 .map_err(|error| Error::from_call("setting SO_REUSEADDR", error))?;
         }
-        sys::bind(socket.as_fd(), SocketAddr::new(address, port.unwrap_or(0))).map_err(
-            |error| {
-                let conflict = sockopt::recorded_conflict(socket.as_fd());
-                Error::from_bind(error, block.range, port, conflict)
-                    .name_owner(|| netns::cookie_of(socket.as_fd()))
-            },
-        )?;
+        self.bind(&socket, (address, port.unwrap_or(0)))?;
         Ok(socket)
     }
 
     /// The acquiring sockets, to hand copies of them to another process, which may then
     /// [`claim`](Reservation::claim) the reservation.
     ///
-    /// They are not to be bound.
+    /// They are not to be bound. Of held ports they are the sockets that hold them, which cannot be
+    /// claimed but keep strangers out as long as a copy is open.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.blocks().map(|block| block.socket.as_fd())
+        let (kernel, held) = match &self.0 {
+            Ports::Kernel(blocks) => (Some(blocks.sockets()), None),
+            Ports::Held(block) => (None, Some(block.sockets())),
+        };
+        kernel
+            .into_iter()
+            .flatten()
+            .chain(held.into_iter().flatten())
     }
 
     /// Gives away the acquiring sockets, and with them the duty to close them.
     pub fn into_sockets(self) -> Vec<OwnedFd> {
-        iter::once(self.first)
-            .chain(self.others)
-            .map(|block| block.socket)
-            .collect()
+        match self.0 {
+            Ports::Kernel(blocks) => blocks.into_sockets(),
+            Ports::Held(block) => block.into_sockets(),
+        }
     }
 
-    /// Ends the reservation now, even if another process has copies of the acquiring sockets.
+    /// Ends the reservation now, even if another process has copies of the acquiring sockets. Held
+    /// ports are held by each copy: of those this closes this process's.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotOwner`] if another process has claimed it, [`ErrorKind::UnknownToken`] if it
     /// has ended. This process's copies of the acquiring sockets are closed in any case.
     pub fn release(self) -> Result<(), Error> {
-        // All are released before the first error is told.
-        self.blocks()
-            .map(|block| sockopt::release(&block.socket, block.token))
-            .fold(Ok(()), Result::and)
+        match self.0 {
+            Ports::Kernel(blocks) => blocks.release(),
+            Ports::Held(_) => Ok(()),
+        }
     }
 }
 

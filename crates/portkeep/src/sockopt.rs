@@ -118,11 +118,7 @@ pub fn associate(socket: impl AsFd, token: Token) -> Result<(), Error> {
     let socket = socket.as_fd();
     set_token(socket, abi::PORTKEEP_ASSOCIATE, "associating", token).map_err(|error| {
         match (error.kind(), sys::bound_port(socket)) {
-            (ErrorKind::UnknownToken, Ok(Some(port))) => Error::new(
-                ErrorKind::AlreadyBound,
-                libc::EINVAL,
-                format!("associating is refused: the socket is bound to port {port} already"),
-            ),
+            (ErrorKind::UnknownToken, Ok(Some(port))) => Error::already_bound("associating", port),
             _ => error,
         }
     })

@@ -1,9 +1,9 @@
 //! The system calls the crate makes.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -137,11 +137,95 @@ fn bind_to<T>(socket: BorrowedFd<'_>, address: &T) -> io::Result<()> {
     Ok(())
 }
 
-/// `listen(2)` with the longest queue; the kernel cuts it to `net.core.somaxconn`.
-pub(crate) fn listen(socket: BorrowedFd<'_>) -> io::Result<()> {
+/// `listen(2)`; the kernel cuts the queue to `net.core.somaxconn`.
+pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: c_int) -> io::Result<()> {
     // SAFETY: listen(2) takes no pointers.
-    check(unsafe { libc::listen(socket.as_raw_fd(), libc::SOMAXCONN) })?;
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
     Ok(())
+}
+
+/// `connect(2)` to `AF_UNSPEC`, which dissolves what a datagram socket is connected to.
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let nowhere = libc::sockaddr {
+        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        sa_data: [0; 14],
+    };
+    // SAFETY: the pointer and the length describe `nowhere`, which outlives the call.
+    check(unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            &raw const nowhere,
+            mem::size_of::<libc::sockaddr>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// The soft limit on the number of descriptors (`RLIMIT_NOFILE` of `getrlimit(2)`).
+pub(crate) fn descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is an rlimit to write to.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// The user that this process acts as (`geteuid(2)`).
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The index of a network interface, by its name (`if_nametoindex(3)`).
+pub(crate) fn interface_index(name: &CStr) -> Option<i32> {
+    // SAFETY: the name is a C string that outlives the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    i32::try_from(index).ok().filter(|&index| index != 0)
+}
+
+/// The index of the network interface that has an address (`getifaddrs(3)`).
+pub(crate) fn interface_of(address: IpAddr) -> io::Result<Option<i32>> {
+    let mut first = std::ptr::null_mut();
+    // SAFETY: on success the call writes the head of a list that is ours to free.
+    check(unsafe { libc::getifaddrs(&raw mut first) })?;
+    let mut found = None;
+    let mut next = first;
+    // SAFETY: each pointer of the list is null or to a valid entry until freeifaddrs(3).
+    while let Some(entry) = unsafe { next.as_ref() } {
+        next = entry.ifa_next;
+        // SAFETY: ifa_addr is null or points to an address as long as its family says.
+        if unsafe { ip_of(entry.ifa_addr) } == Some(address) {
+            // SAFETY: the name is a C string of the list.
+            found = interface_index(unsafe { CStr::from_ptr(entry.ifa_name) });
+            break;
+        }
+    }
+    // SAFETY: the list came from getifaddrs(3), and nothing refers to it any more.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(found)
+}
+
+/// # Safety
+///
+/// The pointer is null or to a socket address as long as its family says.
+unsafe fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
+    // SAFETY: as the caller promises.
+    let family = unsafe { address.as_ref() }?.sa_family;
+    match family.into() {
+        libc::AF_INET => {
+            // SAFETY: the family says what it is; `read_unaligned` asks for no alignment.
+            let address = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
 }
 
 /// The port an IPv4 or IPv6 socket is bound to, `None` if it is not bound (`getsockname(2)`).

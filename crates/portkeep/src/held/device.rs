@@ -1,0 +1,48 @@
+//! The device a socket is bound to, by index (`SO_BINDTOIFINDEX`, Linux 5.1).
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::sys;
+
+/// Of holders. Indices of devices count from 1, so none of these belongs to one.
+pub(super) const HOLDERS: i32 = i32::MAX - 1;
+/// Of owners' sockets while they bind.
+pub(super) const OWNERS: i32 = i32::MAX - 2;
+/// None.
+pub(super) const NONE: i32 = 0;
+
+pub(super) fn get(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    sys::get_option(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX)
+}
+
+/// Everybody may set the device of a socket that has none; the rest takes `CAP_NET_RAW` over its
+/// network namespace (`sock_bindtoindex_locked()` in `net/core/sock.c`, Linux 5.7).
+pub(super) fn set(socket: BorrowedFd<'_>, index: i32) -> io::Result<()> {
+    sys::set_option(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)
+}
+
+/// Whether this thread may take a device away again.
+pub(super) fn may_unset() -> bool {
+    sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0).is_ok_and(|socket| {
+        set(socket.as_fd(), OWNERS).is_ok() && set(socket.as_fd(), NONE).is_ok()
+    })
+}
+
+/// A device other than a holder's with which a socket of `family` can bind to an address.
+///
+/// Only an IPv6 socket that binds to one address needs one that exists and has the address
+/// (`__inet6_bind()` in `net/ipv6/af_inet6.c`).
+pub(super) fn for_bind(family: i32, address: IpAddr) -> io::Result<i32> {
+    let canonical = address.to_canonical();
+    if family == libc::AF_INET || canonical.is_unspecified() && canonical == address {
+        return Ok(OWNERS);
+    }
+    let loopback = sys::interface_index(c"lo").unwrap_or(1);
+    if canonical.is_loopback() || canonical.is_unspecified() {
+        return Ok(loopback);
+    }
+    // What is of no device is a multicast address, or bound to with IPV6_FREEBIND.
+    Ok(sys::interface_of(canonical)?.unwrap_or(loopback))
+}

@@ -1,0 +1,82 @@
+//! From a refused bind of a holder to the error that explains it.
+
+use std::fs;
+use std::io;
+
+use crate::conflict::{Conflict, ConflictKind, UNKNOWN_USER};
+use crate::error::{Error, ErrorKind};
+use crate::held::record;
+use crate::netns;
+use crate::protocol::Protocol;
+
+/// Why a port cannot be held.
+pub(super) fn of_holder(error: io::Error, protocol: Protocol, port: u16) -> Error {
+    let conflict = |kind, owner_uid| Conflict {
+        port: Some(port),
+        kind,
+        protocol,
+        owner_pid: None,
+        owner_uid,
+        owner_command: None,
+        since: None,
+    };
+    let (kind, errno, conflict) = match error.raw_os_error() {
+        Some(errno @ libc::EADDRINUSE) => {
+            let in_the_way = reserved(protocol, port).unwrap_or_else(|| {
+                conflict(
+                    ConflictKind::InUse,
+                    user_at(protocol, port).unwrap_or(UNKNOWN_USER),
+                )
+            });
+            let kind = match in_the_way.kind {
+                ConflictKind::Reserved => ErrorKind::Reserved,
+                _ => ErrorKind::InUse,
+            };
+            (kind, errno, in_the_way)
+        }
+        Some(errno @ libc::EACCES) => (
+            ErrorKind::NotPermitted,
+            errno,
+            conflict(ConflictKind::NotPermitted, UNKNOWN_USER),
+        ),
+        Some(errno @ (libc::EMFILE | libc::ENFILE)) => {
+            let message = format!("holding port {port}/{protocol} failed: {error}");
+            return Error::new(ErrorKind::DescriptorLimit, errno, message);
+        }
+        _ => return Error::from_call(&format!("holding port {port}/{protocol}"), error),
+    };
+    Error::with_conflict(kind, errno, String::new(), Some(conflict))
+}
+
+/// The held reservation of this user in the way.
+fn reserved(protocol: Protocol, port: u16) -> Option<Conflict> {
+    let netns = netns::netns_cookie().ok()?;
+    let entry = record::list().into_iter().find(|entry| {
+        entry.netns_cookie == netns
+            && entry.range.protocol() == protocol
+            && entry.range.contains(port)
+    })?;
+    Some(Conflict {
+        port: Some(port),
+        kind: ConflictKind::Reserved,
+        protocol,
+        owner_pid: Some(entry.owner.pid),
+        owner_uid: entry.owner.uid,
+        owner_command: Some(entry.owner.command),
+        since: Some(entry.since),
+    })
+}
+
+/// The user of a socket at a port, where the kernel lists it: neither bound TCP sockets nor those
+/// of other namespaces are listed.
+fn user_at(protocol: Protocol, port: u16) -> Option<u32> {
+    ["", "6"].into_iter().find_map(|family| {
+        let list = fs::read_to_string(format!("/proc/thread-self/net/{protocol}{family}")).ok()?;
+        list.lines().find_map(|line| {
+            let mut columns = line.split_ascii_whitespace().skip(1);
+            let (_, listed) = columns.next()?.rsplit_once(':')?;
+            let user = columns.nth(5)?.parse().ok()?;
+            (u16::from_str_radix(listed, 16).ok()? == port).then_some(user)
+        })
+    })
+}
