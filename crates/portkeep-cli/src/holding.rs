@@ -1,15 +1,19 @@
 //! Acquires what the port options ask for, all or nothing.
 
 use anyhow::anyhow;
-use portkeep::{Consumers, ErrorKind, PortRange, Protocol, Reservation};
+use portkeep::{Acquire, Backend, Consumers, ErrorKind, PortRange, Protocol, Reservation};
 
+use crate::descriptor_limit::DescriptorLimit;
 use crate::failure::Refusal;
 use crate::ports_argument::{Block, PortsArgument};
 
 /// The reservations that the port options asked for. Dropping it releases them.
 #[derive(Debug)]
 pub struct Holding {
+    backend: Backend,
     reservations: Vec<Reservation>,
+    /// Raised for held ports; to be put back for commands.
+    limit: Option<DescriptorLimit>,
 }
 
 const TCP: &[Protocol] = &[Protocol::Tcp];
@@ -17,7 +21,14 @@ const UDP: &[Protocol] = &[Protocol::Udp];
 const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
 
 impl Holding {
+    /// By the kernel part, or by sockets where it is not enabled. Then there are no consumers.
     pub fn acquire(ports: &PortsArgument, consumers: Consumers) -> anyhow::Result<Self> {
+        let backend = Backend::Auto.resolve()?;
+        let (consumers, limit) = match backend {
+            // The limit may be locked; a block that is too big for it says so.
+            Backend::Held => (Consumers::ASSOCIATED, DescriptorLimit::raise().ok()),
+            _ => (consumers, None),
+        };
         let mut requests: Vec<_> = [(TCP, &ports.tcp), (UDP, &ports.udp), (BOTH, &ports.both)]
             .into_iter()
             .flat_map(|(protocols, blocks)| blocks.iter().map(move |block| (protocols, block)))
@@ -29,13 +40,52 @@ impl Holding {
         let mut acquired = requests
             .into_iter()
             .map(|(position, (protocols, block))| {
-                Ok((position, acquire_block(protocols, block, consumers)?))
+                let request = Reservation::builder().backend(backend).consumers(consumers);
+                Ok((position, acquire_block(request, protocols, block)?))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         acquired.sort_by_key(|(position, _)| *position);
         Ok(Self {
+            backend,
+            limit,
             reservations: acquired.into_iter().map(|(_, held)| held).collect(),
         })
+    }
+
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Whether any ports were asked for.
+    pub fn is_empty(&self) -> bool {
+        self.reservations.is_empty()
+    }
+
+    /// The limit on descriptors before it was raised.
+    pub fn original_limit(&self) -> Option<DescriptorLimit> {
+        self.limit
+    }
+
+    /// Whether a port of this number is held, of whatever protocol.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.reservations_with(port).next().is_some()
+    }
+
+    /// The reservations that have a port of this number.
+    pub fn reservations_with(&self, port: u16) -> impl Iterator<Item = &Reservation> {
+        self.reservations
+            .iter()
+            .filter(move |held| (held.start()..=held.end()).contains(&port))
+    }
+
+    /// What keeps the ports, for those who asked to be told more.
+    pub fn explain(&self) -> &'static str {
+        match self.backend {
+            Backend::Held => {
+                "the ports are held by sockets: Portkeep's kernel part is not enabled here"
+            }
+            _ => "the ports are kept by Portkeep's kernel part",
+        }
     }
 
     /// The ranges of one protocol in the order of the options, those of `--both` last.
@@ -47,11 +97,10 @@ impl Holding {
 }
 
 fn acquire_block(
+    mut request: Acquire,
     protocols: &[Protocol],
     block: &Block,
-    consumers: Consumers,
 ) -> anyhow::Result<Reservation> {
-    let mut request = Reservation::builder().consumers(consumers);
     for protocol in protocols {
         request = request.protocol(*protocol);
     }

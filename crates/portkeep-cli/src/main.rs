@@ -3,6 +3,7 @@
 mod cli;
 mod clock;
 mod commands;
+mod descriptor_limit;
 mod failure;
 mod holding;
 mod port_state;

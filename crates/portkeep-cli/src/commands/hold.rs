@@ -21,6 +21,9 @@ use crate::run::signals;
 pub struct Hold {
     #[command(flatten)]
     ports: PortsArgument,
+    /// Say what keeps the ports
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 impl Hold {
@@ -29,6 +32,9 @@ impl Hold {
         // Blocked before the ports are held: once they are printed, a signal is an orderly end.
         ends.thread_block().context("cannot block signals")?;
         let holding = Holding::acquire(&self.ports, Consumers::ASSOCIATED)?;
+        if self.verbose {
+            eprintln!("portkeep: {}", holding.explain());
+        }
         let mut out = io::stdout().lock();
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             for range in holding.ranges(protocol) {

@@ -19,6 +19,9 @@ use crate::run;
 pub struct Run {
     #[command(flatten)]
     ports: PortsArgument,
+    /// Say what keeps the ports
+    #[arg(short, long)]
+    verbose: bool,
     /// The command and its arguments
     #[arg(
         last = true,
@@ -44,6 +47,10 @@ Ctrl-Z, portkeep stops too.";
 
 impl Run {
     pub fn execute(&self) -> anyhow::Result<ExitCode> {
-        run::run(&self.ports, &self.command)
+        let options = run::Options {
+            ports: &self.ports,
+            verbose: self.verbose,
+        };
+        run::run(&options, &self.command)
     }
 }

@@ -7,10 +7,12 @@ use std::process::Command;
 
 use nix::unistd::Pid;
 
+use crate::descriptor_limit::DescriptorLimit;
 use crate::failure::Failure;
 use crate::holding::Holding;
 use crate::run::environment;
 use crate::run::signals::OriginalSignals;
+use crate::run::supervisor::ToHolder;
 
 /// The command as it was given, with the signals it is to start with.
 #[derive(Debug)]
@@ -30,14 +32,20 @@ impl<'a> CommandLine<'a> {
         }
     }
 
-    /// Forks and executes the command with the ports in its environment.
-    pub fn spawn(&self, holding: &Holding) -> Result<Pid, (Failure, u8)> {
+    /// Forks and executes the command with the ports in its environment, under a supervisor's
+    /// filter if there is to be one.
+    pub fn spawn(&self, holding: &Holding, filter: Option<ToHolder>) -> Result<Pid, (Failure, u8)> {
         let mut command = Command::new(self.program);
         command.args(self.arguments);
         environment::set(&mut command, holding);
-        let signals = self.signals;
+        let (signals, limit) = (self.signals, holding.original_limit());
+        let prepare = move || {
+            signals.restore()?;
+            limit.map_or(Ok(()), DescriptorLimit::restore)?;
+            filter.as_ref().map_or(Ok(()), ToHolder::install_filter)
+        };
         // SAFETY: between fork and exec this calls async-signal-safe functions only.
-        unsafe { command.pre_exec(move || Ok(signals.restore()?)) };
+        unsafe { command.pre_exec(prepare) };
         match command.spawn() {
             Ok(child) => Ok(Pid::from_raw(child.id().cast_signed())),
             Err(error) => Err(self.failure(&error)),

@@ -9,26 +9,26 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getpgrp, getppid, setsid};
-use portkeep::Consumers;
+use portkeep::{Backend, Consumers};
 
 use crate::failure::{Failure, REFUSED};
 use crate::holding::Holding;
-use crate::ports_argument::PortsArgument;
 use crate::run::channel::{Received, Report, ToForeground};
 use crate::run::command::CommandLine;
 use crate::run::group_copies::GroupCopies;
 use crate::run::reaper::{Child, exit_code, next_change};
 use crate::run::signals::{ReceivedSignal, Sender, SignalQueue};
-use crate::run::surroundings;
+use crate::run::supervisor::{self, Supervisor};
+use crate::run::{Options, surroundings};
 
 /// Holds the ports while the command and its descendants live.
 pub fn hold(
-    ports: &PortsArgument,
+    options: &Options<'_>,
     command: &CommandLine<'_>,
     foreground: ToForeground,
     foreground_pid: Pid,
 ) -> anyhow::Result<()> {
-    let result = Holder::start(ports, command, foreground_pid)
+    let result = Holder::start(options, command, foreground_pid)
         .and_then(|holder| holder.serve(&foreground).map_err(refused));
     if let Err((failure, code)) = result {
         foreground.send(&Report::Failed(failure, code))?;
@@ -42,6 +42,8 @@ fn refused(error: anyhow::Error) -> (Failure, u8) {
 
 struct Holder {
     holding: Holding,
+    /// Where the ports are held by sockets, and until the last that it supervises has gone.
+    supervisor: Option<Supervisor>,
     command: Pid,
     foreground_pid: Pid,
     /// Whether it was stopped by us.
@@ -52,7 +54,7 @@ struct Holder {
 
 impl Holder {
     fn start(
-        ports: &PortsArgument,
+        options: &Options<'_>,
         command: &CommandLine<'_>,
         foreground_pid: Pid,
     ) -> Result<Self, (Failure, u8)> {
@@ -60,11 +62,15 @@ impl Holder {
             .context("prctl")
             .map_err(refused)?;
         let consumers = Consumers::PROCESS | Consumers::TREE;
-        let holding = Holding::acquire(ports, consumers).map_err(refused)?;
+        let holding = Holding::acquire(options.ports, consumers).map_err(refused)?;
+        if options.verbose {
+            eprintln!("portkeep: {}", holding.explain());
+        }
         let signals = SignalQueue::open().map_err(refused)?;
-        let command = command.spawn(&holding)?;
+        let (command, supervisor) = start_command(command, &holding)?;
         let mut holder = Self {
             holding,
+            supervisor,
             command,
             foreground_pid,
             foreground_stopped: false,
@@ -89,7 +95,12 @@ impl Holder {
             if let Some(code) = self.watch_command()? {
                 break code;
             }
-            wait_for_input(&self.signals, listening.then_some(foreground))?;
+            wait_for_input(
+                &self.signals,
+                listening.then_some(foreground),
+                &mut self.supervisor,
+                &self.holding,
+            )?;
             for signal in self.signals.take()? {
                 self.copies.note(signal);
             }
@@ -101,15 +112,18 @@ impl Holder {
             }
         };
         let Self {
-            holding, signals, ..
+            holding,
+            supervisor,
+            signals,
+            ..
         } = self;
         let holder_stays = has_children()?;
         // With nobody left the ports are free before our caller learns that the command ended,
         // so that it can ask for them again.
         let holding = holder_stays.then_some(holding);
         foreground.send(&Report::Ended { code, holder_stays })?;
-        if holding.is_some() {
-            wait_for_others(&signals)?;
+        if let Some(holding) = holding {
+            wait_for_others(&signals, supervisor, &holding)?;
         }
         Ok(())
     }
@@ -169,13 +183,63 @@ impl Holder {
     }
 }
 
-fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> anyhow::Result<()> {
+/// Starts the command, supervised if its ports are held by sockets. Where that cannot be, it is told
+/// and runs all the same: it may know how to do without, and others are kept out in any case.
+fn start_command(
+    command: &CommandLine<'_>,
+    holding: &Holding,
+) -> Result<(Pid, Option<Supervisor>), (Failure, u8)> {
+    if holding.backend() != Backend::Held || holding.is_empty() {
+        return Ok((command.spawn(holding, None)?, None));
+    }
+    let (from_command, to_holder) = supervisor::pair().context("socketpair").map_err(refused)?;
+    let pid = command.spawn(holding, Some(to_holder))?;
+    let supervisor = match from_command.receive().context("recvmsg").map_err(refused)? {
+        Ok(supervisor) => Some(supervisor),
+        Err(error) => {
+            let reason = match error {
+                Errno::EBUSY => "it is supervised already, as by another `portkeep run`",
+                error => error.desc(),
+            };
+            eprintln!("portkeep: the command cannot bind to its ports: seccomp: {reason}");
+            None
+        }
+    };
+    Ok((pid, supervisor))
+}
+
+/// Waits for a signal, a message, or a call of the command's to answer, which it does.
+fn wait_for_input(
+    signals: &SignalQueue,
+    channel: Option<&ToForeground>,
+    supervisor: &mut Option<Supervisor>,
+    holding: &Holding,
+) -> anyhow::Result<()> {
     let mut inputs = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     inputs.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
+    let others = inputs.len();
+    inputs.extend(
+        supervisor
+            .as_ref()
+            .map(|supervisor| PollFd::new(supervisor.as_fd(), PollFlags::POLLIN)),
+    );
     match poll(&mut inputs, PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(error) => Err(error).context("poll"),
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(()),
+        Err(error) => return Err(error).context("poll"),
     }
+    let events = inputs
+        .get(others)
+        .and_then(PollFd::revents)
+        .unwrap_or(PollFlags::empty());
+    if events.contains(PollFlags::POLLIN)
+        && let Some(supervisor) = supervisor
+    {
+        supervisor.serve(holding).context("seccomp")?;
+    } else if events.contains(PollFlags::POLLHUP) {
+        *supervisor = None;
+    }
+    Ok(())
 }
 
 /// Whether descendants are left, after waiting for those that have ended.
@@ -190,10 +254,14 @@ fn has_children() -> anyhow::Result<bool> {
 }
 
 /// Waits in a session of its own until the last descendant has gone or SIGTERM comes.
-fn wait_for_others(signals: &SignalQueue) -> anyhow::Result<()> {
+fn wait_for_others(
+    signals: &SignalQueue,
+    mut supervisor: Option<Supervisor>,
+    holding: &Holding,
+) -> anyhow::Result<()> {
     setsid().context("setsid")?;
     while has_children()? {
-        wait_for_input(signals, None)?;
+        wait_for_input(signals, None, &mut supervisor, holding)?;
         if signals
             .take()?
             .iter()

@@ -7,6 +7,9 @@
 //! (PR_SET_CHILD_SUBREAPER(2const)), so that those that outlive their parents
 //! become its children. The ports' consumers are the owner and its descendants.
 //!
+//! Without the kernel part the ports are held by sockets of the holder, which then lets the command
+//! in: see [`supervisor`].
+//!
 //! All three stay in one process group, so that the terminal's signals and job
 //! control treat the command as if it had been started without us. The holder
 //! leaves the group, and the session, once the command has ended.
@@ -19,6 +22,7 @@ mod group_copies;
 mod holder;
 mod reaper;
 pub mod signals;
+mod supervisor;
 mod surroundings;
 
 use std::ffi::OsString;
@@ -33,8 +37,16 @@ use crate::run::command::CommandLine;
 use crate::run::foreground::Foreground;
 use crate::run::signals::{OriginalSignals, SignalQueue};
 
+/// How to run it.
+#[derive(Debug)]
+pub struct Options<'a> {
+    pub ports: &'a PortsArgument,
+    /// Whether to say what keeps the ports.
+    pub verbose: bool,
+}
+
 /// Runs the command with the ports and gives its exit status.
-pub fn run(ports: &PortsArgument, command: &[OsString]) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options<'_>, command: &[OsString]) -> anyhow::Result<ExitCode> {
     let original = OriginalSignals::block()?;
     let foreground = getpid();
     let (to_holder, to_foreground) = Channel::pair().context("socketpair")?;
@@ -47,7 +59,7 @@ pub fn run(ports: &PortsArgument, command: &[OsString]) -> anyhow::Result<ExitCo
         ForkResult::Child => {
             drop(to_holder);
             let command = CommandLine::new(command, original);
-            let status = holder::hold(ports, &command, to_foreground, foreground);
+            let status = holder::hold(options, &command, to_foreground, foreground);
             // Whoever could be told of an error is the foreground process, and it knows.
             std::process::exit(i32::from(status.is_err()));
         }

@@ -1,0 +1,111 @@
+//! The seccomp filter of the command.
+
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+/// The calling convention whose numbers the filter compares, `AUDIT_ARCH_*` of `linux/audit.h`.
+///
+/// Calls by another one (32-bit programs, x32) pass the filter: their binds to held ports are
+/// refused like a stranger's.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: Option<u32> = Some(0xC000_003E);
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: Option<u32> = Some(0xC000_00B7);
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const ARCHITECTURE: Option<u32> = None;
+
+/// Puts this thread, and what it will execute and fork, under the filter. Gives the descriptor to
+/// supervise it by, which is closed on exec.
+///
+/// It is called between fork and exec, so it must be async-signal-safe: it makes system calls only.
+pub fn install() -> Result<OwnedFd, Errno> {
+    let program = program(ARCHITECTURE.ok_or(Errno::ENOSYS)?);
+    // Without WAIT_KILLABLE_RECV (Linux 5.19) a signal breaks off a call that is being answered, and
+    // a call that is made again finds the socket bound. With it only a deadly one does.
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let patient = listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    match set_filter(&program, patient) {
+        Err(Errno::EINVAL) => set_filter_or_give_up_privileges(&program, listener),
+        Err(Errno::EACCES) => set_filter_or_give_up_privileges(&program, patient),
+        installed => installed,
+    }
+}
+
+/// Who lacks `CAP_SYS_ADMIN` may filter only what gains no privileges by exec.
+fn set_filter_or_give_up_privileges(
+    program: &[libc::sock_filter],
+    flags: libc::c_ulong,
+) -> Result<OwnedFd, Errno> {
+    match set_filter(program, flags) {
+        Err(Errno::EACCES) => {
+            nix::sys::prctl::set_no_new_privs()?;
+            match set_filter(program, flags) {
+                // Linux before 5.19 looks at the privileges first.
+                Err(Errno::EINVAL) => set_filter(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER),
+                installed => installed,
+            }
+        }
+        installed => installed,
+    }
+}
+
+fn set_filter(program: &[libc::sock_filter], flags: libc::c_ulong) -> Result<OwnedFd, Errno> {
+    let program = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies the program, which outlives the call, and writes nothing.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    let descriptor = Errno::result(result)? as RawFd;
+    // SAFETY: the kernel has just returned this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// `if (arch == ARCHITECTURE && (nr == bind || nr == listen)) notify; else allow;` over a
+/// `struct seccomp_data`, in the machine of bpf(4).
+const fn program(architecture: u32) -> [libc::sock_filter; 7] {
+    const NUMBER: u32 = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
+    const ARCH: u32 = std::mem::offset_of!(libc::seccomp_data, arch) as u32;
+    [
+        load(ARCH),
+        jump_unless(architecture, 3),
+        load(NUMBER),
+        jump_if(libc::SYS_bind as u32, 2),
+        jump_if(libc::SYS_listen as u32, 1),
+        give(libc::SECCOMP_RET_ALLOW),
+        give(libc::SECCOMP_RET_USER_NOTIF),
+    ]
+}
+
+const fn load(offset: u32) -> libc::sock_filter {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
+}
+
+const fn jump_if(value: u32, skip: u8) -> libc::sock_filter {
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, skip, 0, value)
+}
+
+const fn jump_unless(value: u32, skip: u8) -> libc::sock_filter {
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, skip, value)
+}
+
+const fn give(verdict: u32) -> libc::sock_filter {
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, verdict)
+}
+
+const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    }
+}
