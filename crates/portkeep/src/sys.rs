@@ -230,6 +230,26 @@ unsafe fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
 
 /// The port an IPv4 or IPv6 socket is bound to, `None` if it is not bound (`getsockname(2)`).
 pub(crate) fn bound_port(socket: BorrowedFd<'_>) -> io::Result<Option<u16>> {
+    let address = name(socket)?;
+    // The port is at the same place in sockaddr_in.
+    const _: () = assert!(
+        mem::offset_of!(libc::sockaddr_in, sin_port)
+            == mem::offset_of!(libc::sockaddr_in6, sin6_port)
+    );
+    let internet = [libc::AF_INET, libc::AF_INET6].contains(&i32::from(address.sin6_family));
+    Ok(Some(u16::from_be(address.sin6_port)).filter(|&port| internet && port != 0))
+}
+
+/// The address an IPv4 or IPv6 socket is bound to (`getsockname(2)`).
+pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    let address = name(socket)?;
+    // SAFETY: it is as long as the address of either family.
+    let ip = unsafe { ip_of((&raw const address).cast()) };
+    let ip = ip.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
+    Ok(SocketAddr::new(ip, u16::from_be(address.sin6_port)))
+}
+
+fn name(socket: BorrowedFd<'_>) -> io::Result<libc::sockaddr_in6> {
     let mut address = MaybeUninit::<libc::sockaddr_in6>::zeroed();
     let mut length = mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t;
     // SAFETY: the pointer and the length describe `address`; the kernel writes no more than the length.
@@ -241,14 +261,7 @@ pub(crate) fn bound_port(socket: BorrowedFd<'_>) -> io::Result<Option<u16>> {
         )
     })?;
     // SAFETY: all fields are integers, and what the kernel has not written is zero.
-    let address = unsafe { address.assume_init() };
-    // The port is at the same place in sockaddr_in.
-    const _: () = assert!(
-        mem::offset_of!(libc::sockaddr_in, sin_port)
-            == mem::offset_of!(libc::sockaddr_in6, sin6_port)
-    );
-    let internet = [libc::AF_INET, libc::AF_INET6].contains(&i32::from(address.sin6_family));
-    Ok(Some(u16::from_be(address.sin6_port)).filter(|&port| internet && port != 0))
+    Ok(unsafe { address.assume_init() })
 }
 
 /// The time since boot, suspended time included (`CLOCK_BOOTTIME` of `clock_gettime(2)`).

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind};
-use crate::held::owner;
 use crate::held::record::Record;
+use crate::held::{owner, tcp};
 use crate::port_range::PortRange;
 use crate::protocol::Protocol;
 use crate::sys;
@@ -154,7 +154,7 @@ impl Block {
         };
         let _one_at_a_time = self.lock();
         match holder {
-            Some(holder) => owner::listen(holder, socket, backlog),
+            Some(holder) => tcp::listen(holder, socket, backlog),
             None => sys::listen(socket, backlog),
         }
     }

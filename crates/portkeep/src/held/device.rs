@@ -1,5 +1,6 @@
 //! The device a socket is bound to, by index (`SO_BINDTOIFINDEX`, Linux 5.1).
 
+use std::ffi::c_int;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,6 +11,8 @@ use crate::sys;
 pub(super) const HOLDERS: i32 = i32::MAX - 1;
 /// Of owners' sockets while they bind.
 pub(super) const OWNERS: i32 = i32::MAX - 2;
+/// Of sockets that guard a port while an owner's binds.
+pub(super) const GUARDS: i32 = i32::MAX - 3;
 /// None.
 pub(super) const NONE: i32 = 0;
 
@@ -30,13 +33,30 @@ pub(super) fn may_unset() -> bool {
     })
 }
 
-/// A device other than a holder's with which a socket of `family` can bind to an address.
+/// The family of a socket's addresses.
+pub(super) fn family(socket: BorrowedFd<'_>) -> io::Result<c_int> {
+    sys::get_option(socket, libc::SOL_SOCKET, libc::SO_DOMAIN)
+}
+
+/// Whether an address brings the device along, by the scope id: `fe80::/10`, `ff01::` and `ff02::`
+/// with any flags.
+pub(super) fn is_named_by(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => {
+            let first = address.segments()[0];
+            first & 0xffc0 == 0xfe80 || matches!(first & 0xff0f, 0xff01 | 0xff02)
+        }
+    }
+}
+
+/// A device other than a holder's with which a socket can bind to an address.
 ///
 /// Only an IPv6 socket that binds to one address needs one that exists and has the address
 /// (`__inet6_bind()` in `net/ipv6/af_inet6.c`).
-pub(super) fn for_bind(family: i32, address: IpAddr) -> io::Result<i32> {
+pub(super) fn for_bind(socket: BorrowedFd<'_>, address: IpAddr) -> io::Result<i32> {
     let canonical = address.to_canonical();
-    if family == libc::AF_INET || canonical.is_unspecified() && canonical == address {
+    if family(socket)? == libc::AF_INET || canonical.is_unspecified() && canonical == address {
         return Ok(OWNERS);
     }
     let loopback = sys::interface_index(c"lo").unwrap_or(1);
@@ -45,4 +65,27 @@ pub(super) fn for_bind(family: i32, address: IpAddr) -> io::Result<i32> {
     }
     // What is of no device is a multicast address, or bound to with IPV6_FREEBIND.
     Ok(sys::interface_of(canonical)?.unwrap_or(loopback))
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_a_scope() {
+        for (address, scoped) in [
+            ("::", false),
+            ("::1", false),
+            ("127.0.0.1", false),
+            ("2001:db8::1", false),
+            ("fe80::1", true),
+            ("febf::1", true),
+            ("fec0::1", false),
+            ("ff02::1", true),
+            ("ff12::1", true),
+            ("ff05::1", false),
+        ] {
+            let address: IpAddr = address.parse().expect("an address");
+            assert_eq!(is_named_by(address), scoped, "{address}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::held::{device, time_wait};
 use crate::protocol::Protocol;
@@ -20,22 +20,38 @@ pub(super) fn bind(protocol: Protocol, port: u16) -> io::Result<OwnedFd> {
         }
         holder => holder?,
     };
-    if protocol == Protocol::Udp {
-        // Not before it is bound, lest it pass by sockets that are bound to devices.
-        device::set(holder.as_fd(), device::HOLDERS)?;
-    }
+    // Not before it is bound, lest it pass by sockets that are bound to devices.
+    device::set(holder.as_fd(), device::HOLDERS)?;
     Ok(holder)
 }
 
+/// Binds a TCP socket beside the holder of a port, at all addresses too. It has `SO_REUSEADDR` then.
+pub(super) fn bind_guard(port: u16) -> io::Result<OwnedFd> {
+    let guard = bind_socket(Protocol::Tcp, port, |socket| {
+        device::set(socket, device::GUARDS)
+    })?;
+    sys::set_option(guard.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
+    Ok(guard)
+}
+
 fn bind_plainly(protocol: Protocol, port: u16, reuse: bool) -> io::Result<OwnedFd> {
+    bind_socket(protocol, port, |socket| match reuse {
+        true => sys::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1),
+        false => Ok(()),
+    })
+}
+
+fn bind_socket(
+    protocol: Protocol,
+    port: u16,
+    prepare: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
     let open = |family, address| {
         let socket = sys::socket(family, protocol.socket_type(), protocol.number())?;
         if family == libc::AF_INET6 {
             sys::set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0)?;
         }
-        if reuse {
-            sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
-        }
+        prepare(socket.as_fd())?;
         sys::bind(socket.as_fd(), address)?;
         Ok(socket)
     };

@@ -12,19 +12,26 @@
 //!   So an owner is let in without touching the holder, and no stranger ever passes. As the holder
 //!   stays at a device that does not exist, no datagram is ever delivered to it either.
 //! - A TCP socket loses its device only with `CAP_NET_RAW`. With it the same way is taken.
-//! - Without it both sockets have `SO_REUSEADDR` while the owner's binds, and again while it
-//!   listens. A stranger with that flag whose `bind(2)` falls just then passes too; see
-//!   `docs/backends.md`. It cannot listen, for then the holder is closed again.
+//! - Without it an owner's TCP socket binds with both flags set, while the holder lets one pass for
+//!   `SO_REUSEPORT`, of the same user, and a second socket that guards the port for that moment lets
+//!   one pass for `SO_REUSEADDR`. To listen, the owner's socket and the holder have `SO_REUSEADDR`.
+//!
+//! In the moments of the last way a stranger that is just like the owner passes too, as it must:
+//! where user, flags, device and address are the same, the kernel has nothing to tell the two by.
+//! What that comes to is in `docs/backends.md`.
 
 mod block;
 mod device;
+mod flag;
 mod holder;
 mod limit;
 mod owner;
 mod record;
 mod refusal;
 mod search;
+mod tcp;
 mod time_wait;
+mod udp;
 
 pub(crate) use block::Block;
 pub use record::{HeldEntry, list};
