@@ -11,7 +11,7 @@ use crate::sys;
 pub(super) const HOLDERS: i32 = i32::MAX - 1;
 /// Of owners' sockets while they bind.
 pub(super) const OWNERS: i32 = i32::MAX - 2;
-/// Of sockets that guard a port while an owner's binds.
+/// Of sockets that help an owner's to pass.
 pub(super) const GUARDS: i32 = i32::MAX - 3;
 /// None.
 pub(super) const NONE: i32 = 0;
@@ -59,12 +59,16 @@ pub(super) fn for_bind(socket: BorrowedFd<'_>, address: IpAddr) -> io::Result<i3
     if family(socket)? == libc::AF_INET || canonical.is_unspecified() && canonical == address {
         return Ok(OWNERS);
     }
-    let loopback = sys::interface_index(c"lo").unwrap_or(1);
     if canonical.is_loopback() || canonical.is_unspecified() {
-        return Ok(loopback);
+        return Ok(loopback());
     }
     // What is of no device is a multicast address, or bound to with IPV6_FREEBIND.
-    Ok(sys::interface_of(canonical)?.unwrap_or(loopback))
+    Ok(sys::interface_of(canonical)?.unwrap_or_else(loopback))
+}
+
+/// The device that every network namespace has.
+pub(super) fn loopback() -> i32 {
+    sys::interface_index(c"lo").unwrap_or(1)
 }
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,11 @@ pub(super) fn is_set(socket: BorrowedFd<'_>, flag: c_int) -> io::Result<bool> {
     Ok(sys::get_option::<c_int>(socket, libc::SOL_SOCKET, flag)? != 0)
 }
 
+/// Sets one.
+pub(super) fn set(socket: BorrowedFd<'_>, flag: c_int) -> io::Result<()> {
+    sys::set_option(socket, libc::SOL_SOCKET, flag, &1)
+}
+
 /// A flag that is set until this is dropped. One that was set before stays so.
 #[derive(Debug)]
 pub(super) struct Set<'a> {
@@ -28,7 +33,7 @@ impl<'a> Set<'a> {
 
     /// As `new`, without asking: holders have no flags but while an owner is let in.
     pub(super) fn on_holder(socket: BorrowedFd<'a>, flag: c_int) -> io::Result<Set<'a>> {
-        sys::set_option(socket, libc::SOL_SOCKET, flag, &1)?;
+        set(socket, flag)?;
         Ok(Set {
             socket,
             flag: Some(flag),

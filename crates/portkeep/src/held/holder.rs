@@ -25,15 +25,6 @@ pub(super) fn bind(protocol: Protocol, port: u16) -> io::Result<OwnedFd> {
     Ok(holder)
 }
 
-/// Binds a TCP socket beside the holder of a port, at all addresses too. It has `SO_REUSEADDR` then.
-pub(super) fn bind_guard(port: u16) -> io::Result<OwnedFd> {
-    let guard = bind_socket(Protocol::Tcp, port, |socket| {
-        device::set(socket, device::GUARDS)
-    })?;
-    sys::set_option(guard.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
-    Ok(guard)
-}
-
 fn bind_plainly(protocol: Protocol, port: u16, reuse: bool) -> io::Result<OwnedFd> {
     bind_socket(protocol, port, |socket| match reuse {
         true => sys::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1),

@@ -12,9 +12,8 @@
 //!   So an owner is let in without touching the holder, and no stranger ever passes. As the holder
 //!   stays at a device that does not exist, no datagram is ever delivered to it either.
 //! - A TCP socket loses its device only with `CAP_NET_RAW`. With it the same way is taken.
-//! - Without it an owner's TCP socket binds with both flags set, while the holder lets one pass for
-//!   `SO_REUSEPORT`, of the same user, and a second socket that guards the port for that moment lets
-//!   one pass for `SO_REUSEADDR`. To listen, the owner's socket and the holder have `SO_REUSEADDR`.
+//! - Without it the holder lets an owner's TCP socket pass for `SO_REUSEPORT`, which makes exceptions
+//!   within one user only, and which both sockets have while one binds, and again while it listens.
 //!
 //! In the moments of the last way a stranger that is just like the owner passes too, as it must:
 //! where user, flags, device and address are the same, the kernel has nothing to tell the two by.

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 
-use crate::held::flag::Set;
-use crate::held::{device, holder};
+use crate::held::device;
+use crate::held::flag::{self, Set};
 use crate::sys;
 
 /// Binds an owner's socket to the port that `holder` holds.
@@ -23,18 +23,7 @@ pub(super) fn bind(
     if may_move(socket)? {
         return beside(socket, device::for_bind(socket, address.ip())?, bind);
     }
-    let _guard = guard(socket, address);
-    let (last, elsewhere) = match elsewhere(socket, address)? {
-        Some(other) => other,
-        None => {
-            // It passes by the owner's, and by no stranger that got in.
-            let other = like(socket, address)?;
-            sys::set_option(other.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
-            (other, address)
-        }
-    };
-    let _reuse = Set::new(socket, libc::SO_REUSEADDR)?;
-    sharing(holder, socket, bind, || sys::bind(last.as_fd(), elsewhere))
+    sharing(holder, socket, address, bind)
 }
 
 /// Listens on an owner's socket that is bound to the port.
@@ -50,38 +39,7 @@ pub(super) fn listen(
     if may_move(socket)? {
         return beside(socket, device::OWNERS, listen);
     }
-    let address = sys::local_address(socket)?;
-    let _reuse = Set::new(socket, libc::SO_REUSEADDR)?;
-    if let Some((last, elsewhere)) = elsewhere(socket, address)? {
-        let _guard = guard(socket, address);
-        return sharing(holder, socket, listen, || {
-            sys::bind(last.as_fd(), elsewhere)
-        });
-    }
-    // At all addresses there would be no undoing that the kernel remembers the sharing.
-    thread::yield_now();
-    let _open = Set::on_holder(holder, libc::SO_REUSEADDR)?;
-    listen()
-}
-
-/// Makes a call while the holder lets sockets of the same user pass that have `SO_REUSEPORT`.
-///
-/// The kernel remembers of the last socket that bound or listened with that flag that others like it
-/// may pass unchecked (`tb->fastreuseport`). To bind another one without it makes it forget.
-fn sharing(
-    holder: BorrowedFd<'_>,
-    socket: BorrowedFd<'_>,
-    call: impl Fn() -> io::Result<()>,
-    forget: impl Fn() -> io::Result<()>,
-) -> io::Result<()> {
-    let _shares = Set::new(socket, libc::SO_REUSEPORT)?;
-    // A whole slice of time ahead: to be interrupted now would leave the way open.
-    thread::yield_now();
-    let _open = Set::on_holder(holder, libc::SO_REUSEPORT)?;
-    call()?;
-    // It fails where the owner has other sockets that overlap.
-    let _ = forget();
-    Ok(())
+    sharing(holder, socket, sys::local_address(socket)?, listen)
 }
 
 /// Makes a call while the socket has a device, which must be one that can be taken away.
@@ -99,55 +57,100 @@ fn may_move(socket: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(protocol == libc::IPPROTO_TCP && device::may_unset())
 }
 
-/// A socket that stands at the port, at all addresses if it can, while an owner's is let in. It has a
-/// device, so that it conflicts with strangers only: all that lack `SO_REUSEADDR`. So whoever passes
-/// both it and the holder has both flags.
-fn guard(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<OwnedFd> {
-    holder::bind_guard(address.port()).or_else(|_| {
-        let guard = like(socket, address)?;
-        sys::bind(guard.as_fd(), address)?;
-        sys::set_option(guard.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
-        Ok(guard)
-    })
-}
-
-/// A TCP socket with a device that can bind to the same address.
-fn like(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<OwnedFd> {
-    let family = device::family(socket)?;
-    let other = sys::socket(family, libc::SOCK_STREAM, libc::IPPROTO_TCP)?;
-    if family == libc::AF_INET6 {
-        let only = is_v6_only(socket)?;
-        sys::set_option(other.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &only)?;
-    }
-    device::set(other.as_fd(), device::for_bind(socket, address.ip())?)?;
-    Ok(other)
-}
-
-fn is_v6_only(socket: BorrowedFd<'_>) -> io::Result<c_int> {
-    sys::get_option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
-}
-
-/// Of the block whose traffic is discarded, RFC 6666.
-const DISCARDED: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0x504b);
-/// A loopback address as good as any.
-const UNUSED: Ipv4Addr = Ipv4Addr::new(127, 80, 75, 1);
-
-/// A TCP socket with a device, and an address for it that nobody uses and that is none of those of a
-/// socket at `address`; `None` if it is at all addresses of both families.
-fn elsewhere(
+/// Makes a call while holder and socket have `SO_REUSEPORT`, for which sockets of the same user pass.
+///
+/// Of the last socket that bound or listened with that flag the kernel remembers user and address,
+/// and lets others like it pass unchecked from then on (`tb->fastreuseport` in
+/// `net/ipv4/inet_connection_sock.c`). So another one follows, at an address that nobody uses.
+fn sharing(
+    holder: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
     address: SocketAddr,
-) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
-    let v4 = address.ip().to_canonical().is_ipv4();
-    if !v4 && address.ip().is_unspecified() && is_v6_only(socket)? == 0 {
-        return Ok(None);
-    }
-    let (family, elsewhere) = match v4 {
-        true => (libc::AF_INET6, IpAddr::V6(DISCARDED)),
-        false => (libc::AF_INET, IpAddr::V4(UNUSED)),
+    call: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    let everywhere = is_everywhere(socket, address)?;
+    let (last, elsewhere) = elsewhere(address, everywhere)?;
+    forget(address.port())?;
+    let _shares = Set::new(socket, libc::SO_REUSEPORT)?;
+    // A whole slice of time ahead: to be interrupted now would leave the way open.
+    thread::yield_now();
+    let first = everywhere
+        .then(|| remember_half(socket, address.port()).ok())
+        .flatten();
+    let open = match first {
+        Some(_) => None,
+        None => Some(Set::on_holder(holder, libc::SO_REUSEPORT)?),
     };
-    let other = sys::socket(family, libc::SOCK_STREAM, libc::IPPROTO_TCP)?;
-    sys::set_option(other.as_fd(), libc::IPPROTO_IP, libc::IP_FREEBIND, &1)?;
-    device::set(other.as_fd(), device::for_bind(other.as_fd(), elsewhere)?)?;
-    Ok(Some((other, SocketAddr::new(elsewhere, address.port()))))
+    let result = call();
+    // It fails where another socket of the owner is at all addresses of its family.
+    let _ = sys::bind(last.as_fd(), elsewhere);
+    drop(open);
+    result
+}
+
+/// Whether a socket is at all addresses of both families, or is to be.
+fn is_everywhere(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<bool> {
+    let only_v6 = || sys::get_option::<c_int>(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+    Ok(address.is_ipv6() && address.ip().is_unspecified() && only_v6()? == 0)
+}
+
+/// Makes the kernel forget sockets that did share, and whose like nothing else would replace. It does
+/// not while the owner has such a socket: then others of the user may share too, as ever.
+fn forget(port: u16) -> io::Result<()> {
+    let socket = open(libc::AF_INET, device::GUARDS)?;
+    flag::set(socket.as_fd(), libc::SO_REUSEADDR)?;
+    let _ = sys::bind(socket.as_fd(), (UNUSED, port).into());
+    Ok(())
+}
+
+/// Prepares the way for a socket that is to be everywhere. Were it the one that the kernel remembers,
+/// every other would be taken for its like, and nothing could take its place. So one that is at all
+/// IPv6 addresses goes before it: it is like that one, and those of IPv4 are not.
+///
+/// What is like the remembered one is not checked, so the check against other sockets of the owner
+/// is made here.
+fn remember_half(socket: BorrowedFd<'_>, port: u16) -> io::Result<[OwnedFd; 2]> {
+    let reuses = flag::is_set(socket, libc::SO_REUSEADDR)?;
+    let open = |family| {
+        let socket = open(family, device::GUARDS)?;
+        flag::set(socket.as_fd(), libc::SO_REUSEPORT)?;
+        if reuses {
+            flag::set(socket.as_fd(), libc::SO_REUSEADDR)?;
+        }
+        Ok::<_, io::Error>(socket)
+    };
+    let (v4, v6) = (open(libc::AF_INET)?, open(libc::AF_INET6)?);
+    sys::bind(v4.as_fd(), (Ipv4Addr::UNSPECIFIED, port).into())?;
+    sys::set_option(v6.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &1)?;
+    sys::bind(v6.as_fd(), (Ipv6Addr::UNSPECIFIED, port).into())?;
+    Ok([v4, v6])
+}
+
+/// A socket that is to take a socket's place in the kernel's memory, and where it is to bind.
+fn elsewhere(address: SocketAddr, everywhere: bool) -> io::Result<(OwnedFd, SocketAddr)> {
+    let ip = address.ip().to_canonical();
+    // The other family where the socket is at all addresses of one. Else its own: whatever other
+    // socket of the owner is in the way there is in the socket's way too.
+    let v4 = everywhere || ip.is_ipv4() != ip.is_unspecified();
+    let (family, elsewhere, index) = match v4 {
+        true => (libc::AF_INET, IpAddr::V4(UNUSED), device::OWNERS),
+        // To bind to one IPv6 address takes a device that exists.
+        false => (libc::AF_INET6, IpAddr::V6(DISCARDED), device::loopback()),
+    };
+    let socket = open(family, index)?;
+    sys::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_FREEBIND, &1)?;
+    flag::set(socket.as_fd(), libc::SO_REUSEPORT)?;
+    Ok((socket, SocketAddr::new(elsewhere, address.port())))
+}
+
+/// A loopback address as good as any.
+const UNUSED: Ipv4Addr = Ipv4Addr::new(127, 80, 75, 1);
+/// Of the block whose traffic is discarded, RFC 6666.
+const DISCARDED: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0x504b);
+
+/// A TCP socket with a device, which thus conflicts with no holder.
+fn open(family: c_int, index: i32) -> io::Result<OwnedFd> {
+    let socket = sys::socket(family, libc::SOCK_STREAM, libc::IPPROTO_TCP)?;
+    device::set(socket.as_fd(), index)?;
+    Ok(socket)
 }
