@@ -2,9 +2,12 @@
 
 mod common;
 
+use std::os::unix::process::CommandExt as _;
+
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use portkeep_tests::{Protocol, Sandbox, assert_ok, enable, proc, sock, trials};
+use portkeep_tests::{Protocol, Sandbox, assert_ok, enable, proc, reservations, sock, trials};
 
 use common::kernel_part::{
     PROTOCOLS, acquire, assert_free, assert_kept, assert_nothing_reserved, reserved,
@@ -31,7 +34,8 @@ trials! {
         privileged_ports_are_refused_to_an_ordinary_user,
         the_quota_of_an_ordinary_user,
         a_block_longer_than_the_pool,
-        without_the_kernel_part_it_is_refused,
+        without_the_kernel_part_sockets_hold_them,
+        more_than_can_be_held_is_refused_before_anything_is_taken,
         a_closed_standard_output_ends_it;
     plain:
         wrong_usage;
@@ -340,24 +344,61 @@ fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
     end(running);
 }
 
-fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
-    for words in [["hold", "--tcp", "1"], ["hold", "--both", "20000-20001"]] {
+fn without_the_kernel_part_sockets_hold_them(sandbox: &Sandbox) {
+    let both = [Protocol::Tcp, Protocol::Udp];
+    for command in EVERYBODY {
+        let mut running = Running::start(command(&["hold", "--both", "20000-20001"]));
         assert_eq!(
-            refused(&mut portkeep(words)),
-            "Portkeep is not enabled here"
+            [running.line(), running.line()],
+            ["20000-20001/tcp", "20000-20001/udp"]
         );
-        let hint = hint(&mut portkeep(words));
-        assert!(hint.starts_with("run `portkeep enable` as root"), "{hint}");
+        both.iter()
+            .for_each(|&protocol| assert_kept(protocol, 20000..=20001));
+        let reason = refused(&mut command(&["hold", "--udp", "20001-20001"]));
+        assert!(
+            reason.starts_with("port 20001/udp is reserved by process "),
+            "{reason}"
+        );
+        end(running);
+        both.iter()
+            .for_each(|&protocol| assert_free(protocol, 20000..=20001));
+        let mut verbose = Running::start(command(&["hold", "--verbose", "--tcp", "1"]));
+        assert_eq!(verbose.line(), "61000/tcp");
+        verbose.signal(Signal::SIGKILL);
+        verbose.wait();
+        assert_free(Protocol::Tcp, 61000..=61000);
     }
-    // Nor is it there in a cgroup that the kernel part does not reach.
+    // So it is in a cgroup that the kernel part does not reach.
     enable::enable(sandbox);
     let code = proc::in_cgroup(&sandbox.outside_cgroup(), || {
-        let status = portkeep(["hold", "--tcp", "1"])
-            .status()
-            .expect("start the command");
-        status.code().unwrap_or(-1)
+        let mut hold = Running::start(portkeep(["hold", "--tcp", "20000-20000"]));
+        assert_eq!(hold.line(), "20000/tcp");
+        assert_eq!(reservations::list(sandbox), []);
+        0
     });
-    assert_eq!(code, 1);
+    assert_eq!(code, 0);
+}
+
+fn more_than_can_be_held_is_refused_before_anything_is_taken(_sandbox: &Sandbox) {
+    let mut command = portkeep_as_user(["hold", "--tcp", "20000-20099"]);
+    let limit = || Ok(setrlimit(Resource::RLIMIT_NOFILE, 50, 50)?);
+    // SAFETY: the closure makes a system call and allocates nothing.
+    unsafe { command.pre_exec(limit) };
+    let reason = refused(&mut command);
+    assert!(
+        reason.starts_with("holding the ports takes 100 descriptors"),
+        "{reason}"
+    );
+    assert_free(Protocol::Tcp, 20000..=20099);
+    // The soft limit is no limit.
+    let mut command = portkeep_as_user(["hold", "--tcp", "20000-20099"]);
+    let limit = || Ok(setrlimit(Resource::RLIMIT_NOFILE, 50, 500)?);
+    // SAFETY: as above.
+    unsafe { command.pre_exec(limit) };
+    let mut running = Running::start(command);
+    assert_eq!(running.line(), "20000-20099/tcp");
+    assert_kept(Protocol::Tcp, 20000..=20099);
+    end(running);
 }
 
 fn a_closed_standard_output_ends_it(sandbox: &Sandbox) {

@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
+use nix::sys::signal::Signal;
 use portkeep_tests::proc::Child;
 use portkeep_tests::{Channel, Protocol, Sandbox, assert_ok, enable, proc, raw, sock, trials};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use common::json::{RESERVATION, document, elements, members};
 use common::kernel_part::{acquire, the_reservation};
@@ -29,7 +32,8 @@ trials! {
         control_codes_in_names_do_not_reach_the_terminal,
         a_reader_that_leaves_is_no_error,
         what_has_ended_is_gone,
-        without_the_kernel_part_it_is_refused,
+        without_the_kernel_part_what_the_user_holds_is_shown,
+        a_hostile_directory_of_records_is_left_alone,
         a_bpf_file_system_elsewhere_is_told;
     plain:
         wrong_usage;
@@ -104,7 +108,7 @@ fn the_document_tells_everything(sandbox: &Sandbox) {
         "protocol": "tcp", "start": 20000, "end": 20003,
         "pid": holder.pid().as_raw(), "command": "portkeep", "uid": USER,
         "user": user_name(USER), "since": reservation["since"], "may_bind": "associated",
-        "token": entry.token, "socket_cookie": entry.socket, "netns_cookie": entry.netns,
+        "backend": "kernel", "token": entry.token, "socket_cookie": entry.socket, "netns_cookie": entry.netns,
     });
     assert_eq!(*reservation, expected);
 }
@@ -285,14 +289,57 @@ fn what_has_ended_is_gone(sandbox: &Sandbox) {
     assert_eq!(table(&["ls"]), [HEADER]);
 }
 
-fn without_the_kernel_part_it_is_refused(_sandbox: &Sandbox) {
+fn without_the_kernel_part_what_the_user_holds_is_shown(_sandbox: &Sandbox) {
     for command in EVERYBODY {
-        for words in [&["ls"][..], &["ls", "--json"], &["ls", "--all-namespaces"]] {
-            assert_eq!(refused(&mut command(words)), "Portkeep is not enabled here");
-            let hint = hint(&mut command(words));
-            assert!(hint.starts_with("run `portkeep enable` as root"), "{hint}");
-        }
+        assert_eq!(done(&mut command(&["ls"])).lines().count(), 1);
+        let mut hold = Running::start(command(&["hold", "--udp", "20000-20003"]));
+        assert_eq!(hold.line(), "20000-20003/udp");
+        let listed = done(&mut command(&["ls"]));
+        let row = cells(listed.lines().nth(1).expect("a row"));
+        let pid = hold.pid().to_string();
+        assert_eq!(row[..4], ["udp", "20000-20003", &pid, "portkeep"]);
+        assert_eq!(row.last(), Some(&"held"));
+        let list = document(&mut command(&["ls", "--json"]));
+        let held = &list["reservations"][0];
+        assert_eq!(
+            (&held["backend"], &held["token"]),
+            (&"held".into(), &Value::Null)
+        );
+        assert_eq!(
+            (&held["start"], &held["pid"]),
+            (&20000.into(), &hold.pid().as_raw().into())
+        );
+        // A record whose process has been killed is neither shown nor kept.
+        hold.signal(Signal::SIGKILL);
+        hold.wait();
+        assert_eq!(done(&mut command(&["ls"])).lines().count(), 1);
     }
+}
+
+fn a_hostile_directory_of_records_is_left_alone(sandbox: &Sandbox) {
+    let runtime = sandbox.state_dir().join("runtime");
+    let elsewhere = sandbox.state_dir().join("elsewhere");
+    fs::create_dir(&runtime).expect("make a directory");
+    fs::create_dir(&elsewhere).expect("make a directory");
+    symlink(&elsewhere, runtime.join("portkeep")).expect("make a link");
+    let with_runtime = |words: &[&str]| {
+        let mut command = portkeep(words);
+        command.env("XDG_RUNTIME_DIR", &runtime);
+        command
+    };
+    let mut hold = Running::start(with_runtime(&["hold", "--tcp", "20000-20000"]));
+    assert_eq!(hold.line(), "20000/tcp");
+    assert_eq!(fs::read_dir(&elsewhere).expect("read it").count(), 0);
+    assert_eq!(done(&mut with_runtime(&["ls"])).lines().count(), 1);
+    // Nor is one used that others can write to.
+    fs::remove_file(runtime.join("portkeep")).expect("remove the link");
+    let open = runtime.join("portkeep");
+    fs::create_dir(&open).expect("make a directory");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("open it");
+    assert_eq!(done(&mut with_runtime(&["ls"])).lines().count(), 1);
+    let mut other = Running::start(with_runtime(&["hold", "--tcp", "20001-20001"]));
+    assert_eq!(other.line(), "20001/tcp");
+    assert_eq!(fs::read_dir(&open).expect("read it").count(), 0);
 }
 
 fn a_bpf_file_system_elsewhere_is_told(sandbox: &Sandbox) {

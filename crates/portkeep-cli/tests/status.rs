@@ -36,10 +36,11 @@ fn rows(text: &str) -> Vec<(&str, &str)> {
 
 fn not_enabled(_sandbox: &Sandbox) {
     for command in EVERYBODY {
-        assert_eq!(rows(&done(&mut command(&["status"]))), [("enabled", "no")]);
+        let text = done(&mut command(&["status"]));
+        assert_eq!(rows(&text), [("enabled", "no"), ("backend", "held")]);
         let status = document(&mut command(&["status", "--json"]));
         let expected = json!({
-            "schema": 1, "enabled": false, "abi_version": null, "reserved": null,
+            "schema": 1, "enabled": false, "backend": "held", "abi_version": null, "reserved": null,
             "kernel_part": null,
         });
         assert_eq!(status, expected);
@@ -56,6 +57,7 @@ fn enabled_to_root(sandbox: &Sandbox) {
     let pinned = sandbox.bpffs().join("portkeep");
     let expected = [
         ("enabled", "yes"),
+        ("backend", "kernel"),
         ("control calls here", "yes, ABI version 1"),
         ("reserved", NOTHING),
         ("attached to", cgroup),
@@ -81,7 +83,7 @@ fn enabled_to_root(sandbox: &Sandbox) {
     assert!(memory.as_u64().is_some_and(|bytes| bytes > 0), "{memory}");
     let expected = json!({
         "schema": 1,
-        "enabled": true,
+        "enabled": true, "backend": "kernel",
         "abi_version": 1,
         "reserved": { "reservations": 0, "ports": 0, "network_namespaces": 0 },
         "kernel_part": {
@@ -103,6 +105,7 @@ fn enabled_to_an_ordinary_user(_sandbox: &Sandbox) {
     let text = done(&mut portkeep_as_user(["status"]));
     let expected = [
         ("enabled", "yes"),
+        ("backend", "kernel"),
         ("control calls here", "yes, ABI version 1"),
         (
             "reserved",
@@ -114,7 +117,7 @@ fn enabled_to_an_ordinary_user(_sandbox: &Sandbox) {
     let status = document(&mut portkeep_as_user(["status", "--json"]));
     let expected = json!({
         "schema": 1,
-        "enabled": true,
+        "enabled": true, "backend": "kernel",
         "abi_version": 1,
         "reserved": { "reservations": 1, "ports": 4, "network_namespaces": 1 },
         "kernel_part": null,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep::ErrorKind;
+use portkeep::{Backend, ErrorKind};
 use portkeep_kernel::{ErrorKind as KernelErrorKind, Status as Installed, inspect};
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use crate::table;
 
 /// Show whether Portkeep is enabled, and how
 ///
+/// The backend is what would keep the ports of this process: the kernel part, or else `held` sockets.
 /// Without privilege it shows what everybody may see: the ABI version and what is reserved.
 #[derive(Debug, Args)]
 pub struct Status {
@@ -27,6 +28,8 @@ pub struct Status {
 struct Document {
     schema: u32,
     enabled: bool,
+    /// What would keep the calling process's ports, `kernel` or `held`.
+    backend: String,
     /// What the calling process can reserve with; null where it cannot.
     abi_version: Option<u32>,
     /// Null if the list cannot be read.
@@ -106,6 +109,11 @@ impl Document {
         Ok(Document {
             schema: 1,
             enabled: kernel_part.is_some() || abi_version.is_some() || reserved.is_some(),
+            backend: match abi_version {
+                Some(_) => Backend::Kernel,
+                None => Backend::Held,
+            }
+            .to_string(),
             abi_version,
             reserved,
             kernel_part,
@@ -119,6 +127,7 @@ impl Document {
             "enabled",
             if self.enabled { "yes" } else { "no" }.to_owned(),
         );
+        row("backend", self.backend.clone());
         if !self.enabled {
             return rows;
         }

@@ -36,7 +36,8 @@ pub fn elements(array: &Value) -> &[Value] {
 }
 
 /// The members of a reservation.
-pub const RESERVATION: [&str; 12] = [
+pub const RESERVATION: [&str; 13] = [
+    "backend",
     "command",
     "end",
     "may_bind",

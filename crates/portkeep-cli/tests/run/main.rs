@@ -49,7 +49,6 @@ trials! {
         refused::automatic_ports,
         refused::privileged_ports_to_an_ordinary_user,
         refused::a_block_longer_than_the_pool,
-        refused::without_the_kernel_part,
         nested::several_at_once_have_distinct_ports,
         nested::an_inner_run_has_ports_of_its_own,
         nested::an_inner_run_may_bind_the_outer_ports;

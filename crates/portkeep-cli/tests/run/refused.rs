@@ -143,17 +143,6 @@ pub fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
     assert_nothing_reserved(sandbox);
 }
 
-pub fn without_the_kernel_part(_sandbox: &Sandbox) {
-    for ports in [["--tcp", "1"], ["--both", "20000-20001"]] {
-        assert_eq!(
-            refused(&mut run_shell(&ports, NEVER)),
-            "Portkeep is not enabled here"
-        );
-        let hint = hint(&mut run_shell(&ports, NEVER));
-        assert!(hint.starts_with("run `portkeep enable` as root"), "{hint}");
-    }
-}
-
 pub fn wrong_usage() {
     misused(&["run"]);
     misused(&["run", "--"]);
