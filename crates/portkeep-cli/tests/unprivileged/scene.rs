@@ -1,0 +1,96 @@
+//! A command that an ordinary user runs with ports of its own, and strangers that want them.
+
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use portkeep_tests::Sandbox;
+
+use crate::common::{Running, USER, portkeep_as_user};
+
+/// The port that the command gets, of both protocols.
+pub const PORT: u16 = 20000;
+
+/// Another ordinary user.
+const OTHER_USER: u32 = 65533;
+
+/// Where programs are built that every user can run.
+pub fn build(sandbox: &Sandbox, source: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/unprivileged/programs")
+        .join(source);
+    let name = source.file_name().expect("a name");
+    let built = sandbox.state_dir().join(name).with_extension("built");
+    let mut command = match source.extension().and_then(|it| it.to_str()) {
+        Some("c") => {
+            let mut cc = Command::new("cc");
+            cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
+            cc.arg(&built).arg(&source);
+            cc
+        }
+        Some("go") => {
+            let mut go = Command::new("go");
+            go.args(["build", "-o"]).arg(&built).arg(&source);
+            go.env("CGO_ENABLED", "0").env("GO111MODULE", "off");
+            go
+        }
+        _ => {
+            let mut cp = Command::new("cp");
+            cp.arg(&source).arg(&built);
+            cp
+        }
+    };
+    let status = command.status();
+    let status = status.unwrap_or_else(|error| panic!("run {command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
+    built
+}
+
+/// Runs a program with [`PORT`] once it is let go on; a line tells when the port is held.
+pub fn run(program: &[&str]) -> Running {
+    let port = format!("{PORT}-{PORT}");
+    let wait = r#"echo held; read -r line; exec "$@""#;
+    let words = ["run", "--both", &port, "--", "sh", "-c", wait, "sh"];
+    let mut run = Running::start(portkeep_as_user(words.iter().chain(program)));
+    assert_eq!(run.line(), "held");
+    run
+}
+
+/// Processes that try to get the port all the time.
+pub struct Strangers(Vec<Child>);
+
+impl Strangers {
+    /// One of another user, which tries everything, and one of the same user. The latter does not ask
+    /// to share, which the kernel lets sockets of one user do; see `docs/backends.md`.
+    pub fn start(sandbox: &Sandbox, protocol: &str) -> Self {
+        let program = build(sandbox, "stranger.c");
+        let start = |(user, kinds): (u32, &str)| {
+            let mut command = Command::new(&program);
+            command.args([&PORT.to_string(), protocol, kinds]);
+            command.uid(user).gid(user).stdout(Stdio::piped());
+            command.spawn().expect("start a stranger")
+        };
+        Self([(OTHER_USER, "all"), (USER, "unshared")].map(start).into())
+    }
+
+    /// Ends them; none of their attempts succeeded.
+    pub fn end(self) {
+        for mut child in self.0 {
+            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("kill");
+            let mut report = String::new();
+            let mut output = child.stdout.take().expect("a pipe");
+            output.read_to_string(&mut report).expect("read");
+            assert!(child.wait().expect("wait").success());
+            let (attempts, got) = report.trim().split_once(' ').expect("two numbers");
+            assert!(attempts.parse::<u64>().expect("a number") > 100, "{report}");
+            assert_eq!(got, "0", "of {attempts} attempts");
+        }
+    }
+}
+
+/// How long anything on the loopback may take.
+pub const LONG: Duration = Duration::from_secs(20);
