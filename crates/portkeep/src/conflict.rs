@@ -1,12 +1,15 @@
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
 use crate::abi::{self, ConflictRecord};
+#[cfg(target_os = "linux")]
 use crate::list;
 use crate::protocol::Protocol;
+#[cfg(target_os = "linux")]
 use crate::sys;
 
-/// What was in the way of the last refused acquire or bind on a socket.
+/// What was in the way of the last refused acquire or bind on a socket. Windows does not tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conflict {
@@ -53,6 +56,7 @@ pub enum ConflictKind {
     Other(u8),
 }
 
+#[cfg(target_os = "linux")]
 impl ConflictKind {
     fn from_number(number: u8) -> Option<ConflictKind> {
         Some(match number {
@@ -78,6 +82,7 @@ impl ConflictKind {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Conflict {
     pub(crate) fn from_record(record: &ConflictRecord) -> Option<Conflict> {
         Some(Conflict {
@@ -156,7 +161,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use crate::abi::Be16;

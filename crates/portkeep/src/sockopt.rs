@@ -40,6 +40,7 @@ use crate::token::Token;
 /// [`ErrorKind::Reserved`], [`ErrorKind::InUse`], [`ErrorKind::NoFreeBlock`],
 /// [`ErrorKind::AutomaticRange`], [`ErrorKind::Quota`], [`ErrorKind::NotPermitted`],
 /// [`ErrorKind::InvalidInput`], [`ErrorKind::TablesFull`].
+#[doc(alias = "SIO_ACQUIRE_PORT_RESERVATION")]
 pub fn acquire(
     socket: impl AsFd,
     start: u16,
@@ -101,6 +102,7 @@ pub(crate) fn try_acquire(
 /// # Errors
 ///
 /// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`]
+#[doc(alias = "SIO_RELEASE_PORT_RESERVATION")]
 pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
     set_token(socket.as_fd(), abi::PORTKEEP_RELEASE, "releasing", token)
 }
@@ -114,6 +116,7 @@ pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
 ///
 /// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`] (also for a reservation of the other
 /// protocol or of another network namespace), [`ErrorKind::AlreadyBound`].
+#[doc(alias = "SIO_ASSOCIATE_PORT_RESERVATION")]
 pub fn associate(socket: impl AsFd, token: Token) -> Result<(), Error> {
     let socket = socket.as_fd();
     set_token(socket, abi::PORTKEEP_ASSOCIATE, "associating", token).map_err(|error| {
