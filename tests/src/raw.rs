@@ -24,11 +24,32 @@ pub const VERSION: i32 = 1;
 pub const CONFLICT: i32 = 2;
 /// Takes over a reservation through its acquiring socket.
 pub const CLAIM: i32 = 3;
+/// Creates a persistent reservation; read, what this thread last created on the socket.
+pub const CREATE: i32 = 4;
+/// Deletes a persistent reservation or a part of one.
+pub const DELETE: i32 = 5;
+/// Looks up a persistent reservation; read, what this thread last looked up on the socket.
+pub const LOOKUP: i32 = 6;
 
 /// Flag of an acquire: the owning process may bind without associating.
 pub const PROCESS: u32 = 1;
 /// Flag of an acquire: the owning process and its descendants may bind without associating.
 pub const TREE: u32 = 2;
+/// Flag of a create: sockets that are bound in the block are not in the way.
+pub const ADOPT: u32 = 4;
+/// Flag of a delete: the range may be a part of a block.
+pub const PART: u32 = 8;
+/// Flag of a create and a delete: in every network namespace.
+pub const EVERY_NETNS: u32 = 0x10000;
+
+/// A consumer: its kind and its id.
+pub type Consumer = (u32, u64);
+/// Consumer kind: a user.
+pub const UID: u32 = 1;
+/// Consumer kind: a group.
+pub const GID: u32 = 2;
+/// Consumer kind: a cgroup with its descendants.
+pub const CGROUP: u32 = 3;
 
 /// Conflict kind: a reservation holds the port.
 pub const CONFLICT_RESERVED: u8 = 1;
@@ -95,7 +116,11 @@ pub fn acquire16(
 
 /// What the calling thread last acquired on this socket.
 pub fn instance(socket: impl AsFd) -> Result<Instance, i32> {
-    let value = get::<16>(socket, ACQUIRE)?;
+    get_instance(socket, ACQUIRE)
+}
+
+fn get_instance(socket: impl AsFd, option: i32) -> Result<Instance, i32> {
+    let value = get::<16>(socket, option)?;
     Ok(Instance {
         start: u16::from_be_bytes(field(&value, 0)),
         count: u16::from_ne_bytes(field(&value, 2)),
@@ -128,6 +153,46 @@ pub fn associated(socket: impl AsFd) -> Result<u64, i32> {
 /// Takes over the reservation of this acquiring socket.
 pub fn claim(socket: impl AsFd, token: u64) -> Result<(), i32> {
     set_bytes(socket, SOL_PORTKEEP, CLAIM, &token.to_ne_bytes())
+}
+
+/// `struct portkeep_create`'s bytes.
+#[must_use]
+pub fn create_value(start: u16, count: u16, flags: u32, consumers: &[Consumer]) -> Vec<u8> {
+    let mut value = vec![0; 16];
+    value[..4].copy_from_slice(&range(start, count));
+    value[4..8].copy_from_slice(&flags.to_ne_bytes());
+    for (kind, id) in consumers {
+        value.extend(kind.to_ne_bytes());
+        value.extend([0; 4]);
+        value.extend(id.to_ne_bytes());
+    }
+    value
+}
+
+/// Creates a persistent reservation and reads it back.
+pub fn create(
+    socket: impl AsFd,
+    start: u16,
+    count: u16,
+    flags: u32,
+    consumers: &[Consumer],
+) -> Result<Instance, i32> {
+    let value = create_value(start, count, flags, consumers);
+    set_bytes(&socket, SOL_PORTKEEP, CREATE, &value)?;
+    get_instance(&socket, CREATE)
+}
+
+/// Deletes a persistent reservation, or with [`PART`] a part of one.
+pub fn delete(socket: impl AsFd, start: u16, count: u16, flags: u32) -> Result<(), i32> {
+    let mut value = range(start, count).to_vec();
+    value.extend(flags.to_ne_bytes());
+    set_bytes(socket, SOL_PORTKEEP, DELETE, &value)
+}
+
+/// Looks up the persistent reservation of exactly this range.
+pub fn lookup(socket: impl AsFd, start: u16, count: u16) -> Result<Instance, i32> {
+    set_bytes(&socket, SOL_PORTKEEP, LOOKUP, &range(start, count))?;
+    get_instance(&socket, LOOKUP)
 }
 
 /// The ABI version of the kernel part.

@@ -2,7 +2,9 @@
 
 use portkeep_tests::enable::enable;
 use portkeep_tests::libc::{EINVAL, ENOPROTOOPT, EOPNOTSUPP};
-use portkeep_tests::raw::{ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, RELEASE, SOL_PORTKEEP, VERSION};
+use portkeep_tests::raw::{
+    ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, CREATE, DELETE, LOOKUP, RELEASE, SOL_PORTKEEP, VERSION,
+};
 use portkeep_tests::{Sandbox, assert_errno, assert_ok, expect_errno, raw, sock};
 
 use crate::bytes::{acquire, get_into, lengths, sockets};
@@ -23,10 +25,18 @@ pub(crate) fn answers_of_every_length(sandbox: &Sandbox) {
         let block = assert_ok!(raw::acquire(&used, 10100, 8));
         assert_ok!(raw::associate(&used, block.token));
         assert_errno!(raw::acquire4(&used, 10105, 1), EADDRINUSE);
+        assert_ok!(raw::create(&used, 10300, 8, 0, &[]));
+        assert_ok!(raw::lookup(&used, 10300, 8));
         unchanged(sandbox, || {
             for socket in [&fresh, &used] {
-                for (option, size) in [(ACQUIRE, 16), (ASSOCIATE, 8), (VERSION, 4), (CONFLICT, 24)]
-                {
+                for (option, size) in [
+                    (ACQUIRE, 16),
+                    (CREATE, 16),
+                    (LOOKUP, 16),
+                    (ASSOCIATE, 8),
+                    (VERSION, 4),
+                    (CONFLICT, 24),
+                ] {
                     let mut whole = vec![0; size];
                     assert_eq!(get_into(socket, option, &mut whole), Ok(size));
                     for len in lengths() {
@@ -45,12 +55,13 @@ pub(crate) fn answers_of_every_length(sandbox: &Sandbox) {
                 }
             }
         });
-        for option in [ACQUIRE, ASSOCIATE, CONFLICT] {
+        for option in [ACQUIRE, CREATE, LOOKUP, ASSOCIATE, CONFLICT] {
             let none = assert_ok!(raw::get_bytes(&fresh, SOL_PORTKEEP, option, 64));
             let some = assert_ok!(raw::get_bytes(&used, SOL_PORTKEEP, option, 64));
             assert!(none.iter().all(|&byte| byte == 0) && some.iter().any(|&byte| byte != 0));
         }
         assert_eq!(assert_ok!(raw::instance(&used)).reserved, 0);
+        assert_ok!(raw::delete(&used, 10300, 8, 0));
         assert_eq!(assert_ok!(raw::conflict(&used)).reserved, 0);
     }
     drop(occupied);
@@ -60,7 +71,7 @@ pub(crate) fn answers_of_every_length(sandbox: &Sandbox) {
 pub(crate) fn what_is_only_set_is_not_read(sandbox: &Sandbox) {
     enable(sandbox);
     for socket in sockets() {
-        for option in [RELEASE, CLAIM, 4, 5, 6, 0, 7, -1, i32::MIN, i32::MAX] {
+        for option in [RELEASE, CLAIM, DELETE, 0, 7, -1, i32::MIN, i32::MAX] {
             for len in lengths() {
                 let mut buffer = vec![UNTOUCHED; len];
                 let result = get_into(&socket, option, &mut buffer);

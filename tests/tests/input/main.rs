@@ -7,6 +7,7 @@ mod ledger;
 mod bytes;
 mod extremes;
 mod get;
+mod persistent;
 mod random;
 mod set;
 
@@ -22,6 +23,10 @@ trials! {
         get::answers_of_every_length,
         get::what_is_only_set_is_not_read,
         get::other_levels_are_left_alone,
+        persistent::creates_of_every_length,
+        persistent::creates_with_a_byte_set,
+        persistent::ranges_of_every_length,
+        persistent::impossible_ranges,
         extremes::first_and_last_ports,
         extremes::the_whole_port_space,
         extremes::ports_are_in_network_byte_order,

@@ -5,10 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use portkeep_tests::enable::enable;
 use portkeep_tests::libc::{
-    EACCES, EADDRINUSE, EADDRNOTAVAIL, EDQUOT, EINVAL, ENOPROTOOPT, EOPNOTSUPP,
+    EACCES, EADDRINUSE, EADDRNOTAVAIL, EDQUOT, EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP,
 };
 use portkeep_tests::ports::map;
-use portkeep_tests::raw::{ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, RELEASE, SOL_PORTKEEP, VERSION};
+use portkeep_tests::raw::{
+    ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, CREATE, DELETE, LOOKUP, RELEASE, SOL_PORTKEEP, VERSION,
+};
 use portkeep_tests::{Protocol, Sandbox, assert_ok, errno_name, proc, raw, sock};
 
 use crate::bytes::sockets;
@@ -57,7 +59,8 @@ impl Random {
     fn option(&mut self) -> i32 {
         let unknown = self.number() as i32;
         self.of(&[
-            ACQUIRE, ACQUIRE, ACQUIRE, RELEASE, ASSOCIATE, CLAIM, VERSION, CONFLICT, 4, unknown,
+            ACQUIRE, ACQUIRE, ACQUIRE, RELEASE, ASSOCIATE, CLAIM, VERSION, CONFLICT, CREATE,
+            DELETE, LOOKUP, 7, unknown,
         ])
     }
 
@@ -170,7 +173,8 @@ fn assert_expected(level: i32, option: i32, result: Result<(), i32>) {
     let Err(errno) = result else {
         assert_eq!(level, SOL_PORTKEEP, "no other level is answered");
         assert!(
-            (1..=3).contains(&option) || (ACQUIRE..=ASSOCIATE).contains(&option),
+            [VERSION, CONFLICT, CLAIM, CREATE, LOOKUP].contains(&option)
+                || (ACQUIRE..=ASSOCIATE).contains(&option),
             "{option}"
         );
         return;
@@ -182,6 +186,9 @@ fn assert_expected(level: i32, option: i32, result: Result<(), i32>) {
         RELEASE | CLAIM => &[EINVAL, EACCES, ENOPROTOOPT],
         ASSOCIATE => &[EINVAL, EACCES],
         VERSION | CONFLICT => &[EINVAL, ENOPROTOOPT],
+        CREATE => &[EINVAL, EACCES],
+        DELETE => &[EINVAL, EACCES, ENOPROTOOPT],
+        LOOKUP => &[EINVAL, ENOENT],
         _ => &[ENOPROTOOPT],
     };
     assert!(
