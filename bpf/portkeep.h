@@ -89,13 +89,13 @@ struct portkeep_consumer {
 };
 
 /*
- * PORTKEEP_CREATE, set: as an acquire, then none to PORTKEEP_CONSUMERS_MAX
- * consumers. The reservation lasts until DELETE. Takes CAP_NET_ADMIN over the
- * socket's network namespace, as DELETE does.
+ * PORTKEEP_CREATE, set: directly behind this none to PORTKEEP_CONSUMERS_MAX
+ * portkeep_consumer follow; ISO C++ has no flexible array member to say so. The
+ * reservation lasts until DELETE. Takes CAP_NET_ADMIN over the socket's network
+ * namespace, as DELETE does.
  */
 struct portkeep_create {
 	struct portkeep_acquire acquire;
-	struct portkeep_consumer consumers[];
 };
 
 /* PORTKEEP_DELETE, set: the range alone (4 bytes), which then is a whole block, or all of it. */
