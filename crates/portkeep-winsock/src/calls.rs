@@ -1,0 +1,233 @@
+//! The calls of the C library that fail as Winsock's do.
+//!
+//! The arguments are those of the system calls of these names, and their constants Linux'.
+
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libc::{sockaddr, socklen_t, ssize_t};
+use portkeep::{Conflict, ConflictKind, sockopt};
+
+use crate::blocking;
+use crate::code::Code;
+use crate::last_error;
+use crate::monitor;
+use crate::socket;
+use crate::startup;
+
+/// Makes a system call unless Winsock refuses it, and turns its -1 into the code.
+fn call<T: PartialOrd + From<i8>>(system_call: impl FnOnce() -> T) -> Result<T, Code> {
+    blocking::check_call()?;
+    startup::check(&monitor::lock())?;
+    let result = system_call();
+    match result < T::from(0) {
+        true => Err(Code::last_os_error()),
+        false => Ok(result),
+    }
+}
+
+/// Defines functions that are system calls but for their errors.
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident = $call:ident ($($argument:ident: $type:ty),*) -> $result:ty
+        $(, $code:ident => $instead:ident)?;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Safety
+            ///
+            /// As of the system call of that name.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+                // SAFETY: the caller vouches for the arguments.
+                let result = call(|| unsafe { libc::$call($($argument),*) });
+                $(let result = result.map_err(|code| match code {
+                    Code::$code => Code::$instead,
+                    code => code,
+                });)?
+                last_error::or_socket_error(result)
+            }
+        )*
+    };
+}
+
+calls! {
+    /// `listen`
+    portkeep_winsock_listen = listen(socket: c_int, backlog: c_int) -> c_int;
+    /// `connect`: on a socket that does not block `WSAEWOULDBLOCK` while it goes on.
+    portkeep_winsock_connect = connect(socket: c_int, address: *const sockaddr, length: socklen_t)
+        -> c_int, INPROGRESS => WOULDBLOCK;
+    /// `shutdown`
+    portkeep_winsock_shutdown = shutdown(socket: c_int, how: c_int) -> c_int;
+    /// `getsockname`
+    portkeep_winsock_getsockname = getsockname(
+        socket: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int;
+    /// `getpeername`
+    portkeep_winsock_getpeername = getpeername(
+        socket: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int;
+    /// `getsockopt`
+    portkeep_winsock_getsockopt = getsockopt(
+        socket: c_int, level: c_int, option: c_int, value: *mut c_void, length: *mut socklen_t)
+        -> c_int;
+    /// `setsockopt`
+    portkeep_winsock_setsockopt = setsockopt(
+        socket: c_int, level: c_int, option: c_int, value: *const c_void, length: socklen_t)
+        -> c_int;
+    /// `recv`
+    portkeep_winsock_recv = recv(
+        socket: c_int, buffer: *mut c_void, length: usize, flags: c_int) -> ssize_t;
+    /// `recvfrom`
+    portkeep_winsock_recvfrom = recvfrom(
+        socket: c_int, buffer: *mut c_void, length: usize, flags: c_int, from: *mut sockaddr,
+        from_length: *mut socklen_t) -> ssize_t;
+}
+
+/// `send`: no signal comes when the peer is gone.
+///
+/// # Safety
+///
+/// As of send(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portkeep_winsock_send(
+    socket: c_int,
+    buffer: *const c_void,
+    length: usize,
+    flags: c_int,
+) -> ssize_t {
+    let flags = flags | libc::MSG_NOSIGNAL;
+    // SAFETY: the caller vouches for the buffer.
+    last_error::or_socket_error(call(|| unsafe {
+        libc::send(socket, buffer, length, flags)
+    }))
+}
+
+/// `sendto`: no signal comes when the peer is gone.
+///
+/// # Safety
+///
+/// As of sendto(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portkeep_winsock_sendto(
+    socket: c_int,
+    buffer: *const c_void,
+    length: usize,
+    flags: c_int,
+    to: *const sockaddr,
+    to_length: socklen_t,
+) -> ssize_t {
+    let flags = flags | libc::MSG_NOSIGNAL;
+    // SAFETY: the caller vouches for the pointers.
+    let send = || unsafe { libc::sendto(socket, buffer, length, flags, to, to_length) };
+    last_error::or_socket_error(call(send))
+}
+
+/// `ioctlsocket`: `FIONBIO` sets whether the socket does not block, `FIONREAD` tells how many bytes
+/// can be read. Another command is `WSAEINVAL`.
+#[unsafe(no_mangle)]
+pub extern "C" fn ioctlsocket(
+    socket: usize,
+    command: std::ffi::c_long,
+    argument: *mut std::ffi::c_ulong,
+) -> c_int {
+    const FIONBIO: u32 = 0x8004_667E;
+    const FIONREAD: u32 = 0x4004_667F;
+    let control = || {
+        let descriptor = {
+            let mut world = monitor::lock();
+            startup::check(&world)?;
+            socket::look_up(&mut world, socket)?.descriptor
+        };
+        let mut number = c_int::from(crate::user_memory::read(argument)? != 0);
+        // The command is a signed number of 32 bits on Windows, and may come as a wider one.
+        let request = match command as u32 {
+            FIONBIO => libc::FIONBIO,
+            FIONREAD => libc::FIONREAD,
+            _ => return Err(Code::INVAL),
+        };
+        // SAFETY: both requests take the address of an int.
+        let result = call(|| unsafe { libc::ioctl(descriptor, request, &raw mut number) })?;
+        if request == libc::FIONREAD {
+            crate::user_memory::write(argument, number.unsigned_abs().into())?;
+        }
+        Ok(result)
+    };
+    last_error::or_socket_error(control())
+}
+
+/// `bind`: `WSAEACCES` for a port in a reserved block that is not the caller's, `WSAEADDRINUSE` for
+/// one that a socket is bound to.
+///
+/// # Safety
+///
+/// As of bind(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portkeep_winsock_bind(
+    socket: c_int,
+    address: *const sockaddr,
+    length: socklen_t,
+) -> c_int {
+    // SAFETY: the caller vouches for the address.
+    let bind = |socket| unsafe { libc::bind(socket, address, length) };
+    let result = call(|| bind(socket)).map_err(|code| match code {
+        Code::ADDRINUSE => {
+            // SAFETY: the program's descriptor, open as it was a moment ago.
+            let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+            match is_reserved(socket, bind) {
+                true => Code::ACCES,
+                false => code,
+            }
+        }
+        code => code,
+    });
+    last_error::or_socket_error(result)
+}
+
+/// Whether a reservation is what refused a bind.
+///
+/// The socket's record may be about an earlier refusal, since Linux' own refusals leave it alone.
+/// So another socket that has no record yet tries the same.
+fn is_reserved(socket: BorrowedFd<'_>, bind: impl FnOnce(c_int) -> c_int) -> bool {
+    // An associated socket is refused other reserved ports in other words.
+    let associated = sockopt::associated(socket).is_ok_and(|token| token.is_some());
+    if associated || !is_about_reservation(sockopt::conflict(socket)) {
+        return false;
+    }
+    match another(socket) {
+        Some(fresh) => {
+            bind(fresh.as_raw_fd());
+            is_about_reservation(sockopt::conflict(fresh.as_fd()))
+        }
+        None => true,
+    }
+}
+
+fn is_about_reservation(conflict: Option<Conflict>) -> bool {
+    conflict.is_some_and(|conflict| conflict.kind == ConflictKind::Reserved)
+}
+
+/// A new socket of the same family, type and protocol.
+fn another(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let ask = |option| {
+        let mut value = MaybeUninit::<c_int>::zeroed();
+        let mut length = size_of::<c_int>() as socklen_t;
+        // SAFETY: the pointer and the length describe `value`.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                value.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        // SAFETY: an integer that began as zero.
+        (result == 0).then(|| unsafe { value.assume_init() })
+    };
+    let family = ask(libc::SO_DOMAIN)?;
+    let kind = ask(libc::SO_TYPE)? | libc::SOCK_CLOEXEC;
+    let protocol = ask(libc::SO_PROTOCOL)?;
+    // SAFETY: socket(2) takes no pointers.
+    let descriptor = unsafe { libc::socket(family, kind, protocol) };
+    // SAFETY: a new descriptor, nobody else's.
+    (descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) })
+}

@@ -1,0 +1,130 @@
+//! Making and closing sockets.
+
+use std::ffi::{c_int, c_void};
+
+use crate::blocking;
+use crate::code::Code;
+use crate::last_error;
+use crate::monitor;
+use crate::socket;
+use crate::startup;
+
+const WSA_FLAG_OVERLAPPED: u32 = 0x01;
+const WSA_FLAG_NO_HANDLE_INHERIT: u32 = 0x80;
+
+/// `AF_INET6` of Windows, where programs take the number from users and files. Linux had it for
+/// IrDA, until 4.17.
+const WINDOWS_AF_INET6: c_int = 23;
+
+/// Makes a socket that is closed on exec: a program that is started gets none unasked on Windows.
+fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Result<c_int, Code> {
+    blocking::check_call()?;
+    startup::check(&monitor::lock())?;
+    let family = match family {
+        WINDOWS_AF_INET6 => libc::AF_INET6,
+        family => family,
+    };
+    // On Windows 0 is the first type that goes with the protocol, and TCP if that is 0 too.
+    let kind = match (kind, protocol) {
+        (0, 0 | libc::IPPROTO_TCP) => libc::SOCK_STREAM,
+        (0, libc::IPPROTO_UDP) => libc::SOCK_DGRAM,
+        _ => kind,
+    };
+    // SAFETY: socket(2) takes no pointers.
+    let descriptor = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
+    if descriptor < 0 {
+        return Err(Code::last_os_error());
+    }
+    made(descriptor, overlapped)
+}
+
+/// Takes note of a new socket of this thread's.
+fn made(descriptor: c_int, overlapped: bool) -> Result<c_int, Code> {
+    socket::made(&mut monitor::lock(), descriptor, overlapped).map(|()| descriptor)
+}
+
+/// `socket`: an overlapped socket, or -1 (`INVALID_SOCKET`).
+#[unsafe(no_mangle)]
+pub extern "C" fn portkeep_winsock_socket(family: c_int, kind: c_int, protocol: c_int) -> c_int {
+    last_error::or_socket_error(create(family, kind, protocol, true))
+}
+
+/// `WSASocketW`: a socket, overlapped only with `WSA_FLAG_OVERLAPPED`. `WSAEINVAL` for other flags
+/// than that and `WSA_FLAG_NO_HANDLE_INHERIT`, for a socket group and for a protocol catalogue's
+/// entry, neither of which there is.
+#[unsafe(no_mangle)]
+pub extern "C" fn WSASocketW(
+    family: c_int,
+    kind: c_int,
+    protocol: c_int,
+    protocol_info: *const c_void,
+    group: u32,
+    flags: u32,
+) -> usize {
+    let known = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
+    let result = match protocol_info.is_null() && group == 0 && flags & !known == 0 {
+        true => create(family, kind, protocol, flags & WSA_FLAG_OVERLAPPED != 0),
+        false => Err(Code::INVAL),
+    };
+    // `INVALID_SOCKET` has all bits set.
+    last_error::or_socket_error(result) as usize
+}
+
+/// `WSASocketA`: what differs from `WSASocketW` is the catalogue's entry.
+#[unsafe(no_mangle)]
+pub extern "C" fn WSASocketA(
+    family: c_int,
+    kind: c_int,
+    protocol: c_int,
+    protocol_info: *const c_void,
+    group: u32,
+    flags: u32,
+) -> usize {
+    WSASocketW(family, kind, protocol, protocol_info, group, flags)
+}
+
+/// `accept`: the new socket is overlapped if the listening one is.
+///
+/// # Safety
+///
+/// As of accept(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portkeep_winsock_accept(
+    listener: c_int,
+    address: *mut libc::sockaddr,
+    length: *mut libc::socklen_t,
+) -> c_int {
+    let accept = || {
+        blocking::check_call()?;
+        let overlapped = {
+            let mut world = monitor::lock();
+            startup::check(&world)?;
+            let handle = socket::look_up(&mut world, listener as usize)?;
+            world
+                .sockets
+                .get(handle)
+                .is_none_or(|socket| socket.overlapped)
+        };
+        // SAFETY: the caller vouches for the pointers.
+        let descriptor = unsafe { libc::accept4(listener, address, length, libc::SOCK_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(Code::last_os_error());
+        }
+        made(descriptor, overlapped)
+    };
+    last_error::or_socket_error(accept())
+}
+
+/// `closesocket`: what is pending on the socket ends with `WSA_OPERATION_ABORTED`, a blocking
+/// control call of another thread with `WSAEINTR`.
+#[unsafe(no_mangle)]
+pub extern "C" fn closesocket(socket: usize) -> c_int {
+    let close = || {
+        blocking::check_call()?;
+        let mut world = monitor::lock();
+        startup::check(&world)?;
+        let handle = socket::look_up(&mut world, socket)?;
+        socket::close(&mut world, handle).map(|()| 0)
+    };
+    last_error::or_socket_error(close())
+}

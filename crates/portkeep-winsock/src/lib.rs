@@ -1,0 +1,47 @@
+//! Windows' calls for port reservations on Linux, as a C library: the control codes
+//! `SIO_ACQUIRE_PORT_RESERVATION`, `SIO_RELEASE_PORT_RESERVATION` and
+//! `SIO_ASSOCIATE_PORT_RESERVATION` of Winsock, what programs need around them, and the functions
+//! for persistent reservations of the IP Helper API.
+//!
+//! Programs use it through the headers in `include/portkeep-winsock`, which say what each function
+//! does and where it differs from Windows; `docs/winsock.md` says how to compile. Nothing here is
+//! for Rust programs, which have the crate [`portkeep`].
+//!
+//! # Names
+//!
+//! Functions that only Windows has keep their names. Those that the C library has too, such as
+//! `bind`, are named `portkeep_winsock_bind`, and the headers make programs call them: other code of the
+//! process keeps the C library's.
+//!
+//! # Errors
+//!
+//! Winsock functions return -1 (`SOCKET_ERROR`, `INVALID_SOCKET`) or 0 (`FALSE`) and set the
+//! thread's last error, IP Helper functions return the code. No pointer crashes a control call:
+//! what cannot be read or written is `WSAEFAULT`.
+//!
+//! # Threads and fork
+//!
+//! Every function may be called by several threads at once. After `fork(2)` the child has the
+//! library's state as it was, and a lock that another thread had stays locked: a program with
+//! threads executes another one there, or does not use the library.
+#![allow(non_snake_case, clippy::too_many_arguments)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("portkeep-winsock is for Linux: Windows has these calls itself");
+
+pub mod blocking;
+mod calls;
+mod code;
+pub mod create;
+pub mod event;
+pub mod ioctl;
+pub mod last_error;
+mod layout;
+mod monitor;
+pub mod operation;
+pub mod overlapped;
+mod request;
+mod socket;
+pub mod startup;
+pub mod thread;
+mod user_memory;

@@ -1,0 +1,169 @@
+//! What the library knows of sockets beyond what the kernel does.
+//!
+//! A `SOCKET` is a file descriptor. Descriptors that the program got elsewhere serve too; they are
+//! overlapped sockets, as those of `socket` are.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
+
+use crate::code::Code;
+use crate::monitor::{Guard, World};
+use crate::request::{self, Request};
+
+/// A socket as it was looked up. Another one that gets its descriptor later has another number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle {
+    pub(crate) descriptor: c_int,
+    serial: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    serial: u64,
+    /// Device and inode: tells when the descriptor was closed by `close(2)` and used again.
+    inode: (u64, u64),
+    /// Made by this library, so that the last `WSACleanup` closes it.
+    pub(crate) own: bool,
+    /// With the attribute of `WSA_FLAG_OVERLAPPED`.
+    pub(crate) overlapped: bool,
+    /// A thread has its turn with control calls on this socket; others wait for theirs.
+    pub(crate) busy: bool,
+    /// That thread is in the kernel with the descriptor, which may not be closed meanwhile.
+    pub(crate) executing: bool,
+    /// Overlapped requests which wait for their turn.
+    pub(crate) waiting: VecDeque<Request>,
+}
+
+/// The sockets by descriptor.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    last: u64,
+    sockets: BTreeMap<c_int, Socket>,
+}
+
+impl Sockets {
+    pub(crate) const fn new() -> Sockets {
+        Sockets {
+            last: 0,
+            sockets: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, descriptor: c_int, inode: (u64, u64), own: bool, overlapped: bool) -> u64 {
+        self.last += 1;
+        let socket = Socket {
+            serial: self.last,
+            inode,
+            own,
+            overlapped,
+            busy: false,
+            executing: false,
+            waiting: VecDeque::new(),
+        };
+        self.sockets.insert(descriptor, socket);
+        self.last
+    }
+
+    /// The socket, unless it has been closed since it was looked up.
+    pub(crate) fn get(&mut self, handle: Handle) -> Option<&mut Socket> {
+        self.sockets
+            .get_mut(&handle.descriptor)
+            .filter(|socket| socket.serial == handle.serial)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Socket> {
+        self.sockets.values_mut()
+    }
+
+    fn any_own(&self) -> Option<Handle> {
+        let mut own = self.sockets.iter().filter(|(_, socket)| socket.own);
+        own.next().map(|(&descriptor, socket)| Handle {
+            descriptor,
+            serial: socket.serial,
+        })
+    }
+}
+
+/// The device and inode of a descriptor, if it is a socket's.
+fn inode(descriptor: c_int) -> Result<(u64, u64), Code> {
+    let mut status = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: `status` is a struct stat to write to.
+    if unsafe { libc::fstat(descriptor, status.as_mut_ptr()) } != 0 {
+        return Err(Code::NOTSOCK);
+    }
+    // SAFETY: all of it are integers, and it began as zeros.
+    let status = unsafe { status.assume_init() };
+    match status.st_mode & libc::S_IFMT {
+        // The types of the fields differ between architectures.
+        #[allow(clippy::unnecessary_cast)]
+        libc::S_IFSOCK => Ok((status.st_dev as u64, status.st_ino as u64)),
+        _ => Err(Code::NOTSOCK),
+    }
+}
+
+/// The descriptor of a `SOCKET`, which is an unsigned number as wide as a pointer.
+pub(crate) fn descriptor(socket: usize) -> Result<c_int, Code> {
+    c_int::try_from(socket).map_err(|_| Code::NOTSOCK)
+}
+
+/// The socket; `WSAENOTSOCK` if the descriptor is not one's.
+pub(crate) fn look_up(world: &mut World, socket: usize) -> Result<Handle, Code> {
+    let descriptor = descriptor(socket)?;
+    let inode = inode(descriptor);
+    let serial = match (world.sockets.sockets.get(&descriptor), inode) {
+        (Some(socket), Ok(inode)) if socket.inode == inode => socket.serial,
+        (known, inode) => {
+            if known.is_some() {
+                forget(world, descriptor);
+            }
+            world.sockets.add(descriptor, inode?, false, true)
+        }
+    };
+    Ok(Handle { descriptor, serial })
+}
+
+/// Takes note of a socket that the library has just made.
+pub(crate) fn made(world: &mut World, descriptor: c_int, overlapped: bool) -> Result<(), Code> {
+    forget(world, descriptor);
+    let inode = inode(descriptor)?;
+    world.sockets.add(descriptor, inode, true, overlapped);
+    Ok(())
+}
+
+/// The socket is closed: what waits for its turn is aborted.
+fn forget(world: &mut World, descriptor: c_int) {
+    if let Some(socket) = world.sockets.sockets.remove(&descriptor) {
+        for request in socket.waiting {
+            request::complete(world, request, Err(Code::OPERATION_ABORTED));
+        }
+    }
+}
+
+/// Closes a socket. An operation that is in the kernel is waited for, the others are aborted.
+pub(crate) fn close(world: &mut Guard, handle: Handle) -> Result<(), Code> {
+    while world.sockets.get(handle).ok_or(Code::NOTSOCK)?.executing {
+        world.wait(crate::monitor::Deadline::NEVER);
+    }
+    forget(world, handle.descriptor);
+    // A blocking call that waits for its turn or is in its hook ends.
+    world.changed();
+    // SAFETY: the program gives its descriptor away.
+    match unsafe { libc::close(handle.descriptor) } {
+        0 => Ok(()),
+        _ => Err(Code::last_os_error()),
+    }
+}
+
+/// Closes the sockets that the library made.
+pub(crate) fn close_own(world: &mut Guard) {
+    while let Some(handle) = world.sockets.any_own() {
+        // What the program closed itself, and may have opened something else in place of, stays.
+        let current = look_up(world, handle.descriptor as usize);
+        if current.is_ok_and(|current| current.serial == handle.serial) {
+            let _ = close(world, handle);
+        } else {
+            forget(world, handle.descriptor);
+        }
+    }
+}
