@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Winsock on Linux, as far as programs need it that reserve ports.
+ *
+ * A SOCKET is a file descriptor. Addresses, options and flags have Linux' values
+ * and structures; error codes, control codes and what control calls take have
+ * Windows'. Functions that are not declared here do not exist: nothing is a stub.
+ *
+ * Control calls (WSAIoctl, WSPIoctl) behave as Windows documents them. Where
+ * its documentation and what is observed on Windows differ, this library
+ *
+ * - fails with WSAEFAULT if lpcbBytesReturned is NULL, whatever else there is
+ *   (observed; the documentation allows NULL for some calls);
+ * - reports 16 bytes for SIO_ACQUIRE_PORT_RESERVATION and 0 for its siblings,
+ *   which have no output (observed; documented as never 0);
+ * - ignores the output buffer of a code that has no output (observed; documented
+ *   as having to be 0 bytes long), and accepts an input longer than needed;
+ * - fails with WSAEFAULT for an input too short (observed, and WSAIoctl's page),
+ *   but with WSAEINVAL and 0 bytes for an output buffer too small (the pages of
+ *   these codes; WSAEFAULT is observed for others);
+ * - resets the last error to 0 on success (observed);
+ * - refuses an overlapped call at once for what is wrong with its arguments. What
+ *   the transport refuses, an unknown control code too, returns WSA_IO_PENDING,
+ *   and the completion tells the error (observed);
+ * - sets lpcbBytesReturned of an overlapped call that succeeds at once
+ *   (documented; observed for some codes and not for others), and leaves it alone
+ *   when it returns WSA_IO_PENDING (observed);
+ * - refuses a control call with WSAEINPROGRESS inside a completion routine and
+ *   inside a blocking hook (documented; other socket calls only in the latter).
+ *
+ * Control calls on one socket take turns. An overlapped one that has to wait for
+ * its turn is pending, until then or until its socket or its thread ends, which
+ * completes it with WSA_OPERATION_ABORTED; SIO_FLUSH does so too.
+ */
+#ifndef PORTKEEP_WINSOCK2_H
+#define PORTKEEP_WINSOCK2_H
+#pragma GCC system_header
+
+#include "windows.h"
+
+#if defined(_SYS_SOCKET_H) && defined(__USE_FORTIFY_LEVEL) && __USE_FORTIFY_LEVEL > 0
+#define PORTKEEP_RECV_IS_INLINE
+#endif
+#pragma push_macro("__USE_FORTIFY_LEVEL")
+#undef __USE_FORTIFY_LEVEL
+#define __USE_FORTIFY_LEVEL 0
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#pragma pop_macro("__USE_FORTIFY_LEVEL")
+
+/* Strict modes of the compiler leave them out. */
+#ifndef __u_char_defined
+typedef unsigned char u_char;
+typedef unsigned short u_short;
+typedef unsigned int u_int;
+typedef unsigned long u_long;
+#define __u_char_defined
+#endif
+
+typedef UINT_PTR SOCKET;
+typedef unsigned int GROUP;
+
+#define INVALID_SOCKET ((SOCKET)(~0))
+#define SOCKET_ERROR (-1)
+
+typedef struct sockaddr SOCKADDR, *PSOCKADDR, *LPSOCKADDR;
+typedef struct sockaddr_in SOCKADDR_IN, *PSOCKADDR_IN, *LPSOCKADDR_IN;
+typedef struct sockaddr_storage SOCKADDR_STORAGE, *PSOCKADDR_STORAGE, *LPSOCKADDR_STORAGE;
+typedef struct in_addr IN_ADDR, *PIN_ADDR, *LPIN_ADDR;
+
+#define SD_RECEIVE 0
+#define SD_SEND 1
+#define SD_BOTH 2
+
+/* ---- error codes ---- */
+
+#define WSA_INVALID_HANDLE 6
+#define WSA_NOT_ENOUGH_MEMORY 8
+#define WSA_INVALID_PARAMETER 87
+#define WSA_OPERATION_ABORTED 995
+#define WSA_IO_INCOMPLETE 996
+#define WSA_IO_PENDING 997
+
+#define WSABASEERR 10000
+#define WSAEINTR 10004
+#define WSAEBADF 10009
+#define WSAEACCES 10013
+#define WSAEFAULT 10014
+#define WSAEINVAL 10022
+#define WSAEMFILE 10024
+#define WSAEWOULDBLOCK 10035
+#define WSAEINPROGRESS 10036
+#define WSAEALREADY 10037
+#define WSAENOTSOCK 10038
+#define WSAEDESTADDRREQ 10039
+#define WSAEMSGSIZE 10040
+#define WSAEPROTOTYPE 10041
+#define WSAENOPROTOOPT 10042
+#define WSAEPROTONOSUPPORT 10043
+#define WSAESOCKTNOSUPPORT 10044
+#define WSAEOPNOTSUPP 10045
+#define WSAEPFNOSUPPORT 10046
+#define WSAEAFNOSUPPORT 10047
+#define WSAEADDRINUSE 10048
+#define WSAEADDRNOTAVAIL 10049
+#define WSAENETDOWN 10050
+#define WSAENETUNREACH 10051
+#define WSAENETRESET 10052
+#define WSAECONNABORTED 10053
+#define WSAECONNRESET 10054
+#define WSAENOBUFS 10055
+#define WSAEISCONN 10056
+#define WSAENOTCONN 10057
+#define WSAESHUTDOWN 10058
+#define WSAETOOMANYREFS 10059
+#define WSAETIMEDOUT 10060
+#define WSAECONNREFUSED 10061
+#define WSAELOOP 10062
+#define WSAENAMETOOLONG 10063
+#define WSAEHOSTDOWN 10064
+#define WSAEHOSTUNREACH 10065
+#define WSAENOTEMPTY 10066
+#define WSAEPROCLIM 10067
+#define WSAEUSERS 10068
+#define WSAEDQUOT 10069
+#define WSAESTALE 10070
+#define WSAEREMOTE 10071
+#define WSASYSNOTREADY 10091
+#define WSAVERNOTSUPPORTED 10092
+#define WSANOTINITIALISED 10093
+
+/* ---- control codes ---- */
+
+#define IOC_VOID 0x20000000U
+#define IOC_OUT 0x40000000U
+#define IOC_IN 0x80000000U
+#define IOC_INOUT (IOC_IN | IOC_OUT)
+
+#define IOC_UNIX 0x00000000U
+#define IOC_WS2 0x08000000U
+#define IOC_PROTOCOL 0x10000000U
+#define IOC_VENDOR 0x18000000U
+
+#define _WSAIO(x, y) (IOC_VOID | (x) | (y))
+#define _WSAIOR(x, y) (IOC_OUT | (x) | (y))
+#define _WSAIOW(x, y) (IOC_IN | (x) | (y))
+#define _WSAIORW(x, y) (IOC_INOUT | (x) | (y))
+
+/* Aborts the overlapped calls that are pending on the socket. */
+#define SIO_FLUSH _WSAIO(IOC_WS2, 4)
+
+/* Of ioctlsocket. */
+#undef FIONBIO
+#undef FIONREAD
+#define FIONBIO 0x8004667E
+#define FIONREAD 0x4004667F
+
+PORTKEEP_STATIC_ASSERT(SIO_FLUSH == 0x28000004);
+
+/* ---- structures ---- */
+
+#define WSADESCRIPTION_LEN 256
+#define WSASYS_STATUS_LEN 128
+
+typedef struct WSAData {
+	WORD wVersion;
+	WORD wHighVersion;
+#if UINTPTR_MAX > 0xFFFFFFFF
+	unsigned short iMaxSockets;
+	unsigned short iMaxUdpDg;
+	char *lpVendorInfo;
+	char szDescription[WSADESCRIPTION_LEN + 1];
+	char szSystemStatus[WSASYS_STATUS_LEN + 1];
+#else
+	char szDescription[WSADESCRIPTION_LEN + 1];
+	char szSystemStatus[WSASYS_STATUS_LEN + 1];
+	unsigned short iMaxSockets;
+	unsigned short iMaxUdpDg;
+	char *lpVendorInfo;
+#endif
+} WSADATA, *LPWSADATA;
+
+PORTKEEP_STATIC_ASSERT(sizeof(WSADATA) == (sizeof(void *) == 8 ? 408 : 400));
+
+typedef OVERLAPPED WSAOVERLAPPED, *LPWSAOVERLAPPED;
+typedef HANDLE WSAEVENT, *LPWSAEVENT;
+
+/* dwError is 0 or an error code, dwFlags is 0. */
+typedef void(CALLBACK *LPWSAOVERLAPPED_COMPLETION_ROUTINE)(DWORD dwError, DWORD cbTransferred,
+							   LPWSAOVERLAPPED lpOverlapped,
+							   DWORD dwFlags);
+
+#define WSA_INVALID_EVENT ((WSAEVENT)NULL)
+#define WSA_MAXIMUM_WAIT_EVENTS MAXIMUM_WAIT_OBJECTS
+#define WSA_WAIT_EVENT_0 WAIT_OBJECT_0
+#define WSA_WAIT_IO_COMPLETION WAIT_IO_COMPLETION
+#define WSA_WAIT_TIMEOUT WAIT_TIMEOUT
+#define WSA_WAIT_FAILED WAIT_FAILED
+#define WSA_INFINITE INFINITE
+
+#define WSA_FLAG_OVERLAPPED 0x01
+#define WSA_FLAG_NO_HANDLE_INHERIT 0x80
+
+/* Entries of a catalogue of protocols, which Linux does not have: only NULL will do. */
+typedef struct _WSAPROTOCOL_INFOA WSAPROTOCOL_INFOA, *LPWSAPROTOCOL_INFOA;
+typedef struct _WSAPROTOCOL_INFOW WSAPROTOCOL_INFOW, *LPWSAPROTOCOL_INFOW;
+
+/*
+ * A thread, for the completion routine of a WSPIoctl that another one makes.
+ * WPUOpenCurrentThread fills it in; ThreadHandle is gettid(2).
+ */
+typedef struct _WSATHREADID {
+	HANDLE ThreadHandle;
+	DWORD_PTR Reserved;
+} WSATHREADID, *LPWSATHREADID;
+
+typedef void(CALLBACK *LPWSAUSERAPC)(DWORD_PTR dwContext);
+
+PORTKEEP_BEGIN_DECLS
+
+/* ---- start, end, errors ---- */
+
+/* Returns the error itself. All but the functions for the last error need it first. */
+int WSAAPI WSAStartup(WORD wVersionRequested, LPWSADATA lpWSAData);
+/* The last one also closes the sockets that were made here. */
+int WSAAPI WSACleanup(void);
+int WSAAPI WSAGetLastError(void);
+void WSAAPI WSASetLastError(int iError);
+
+/* ---- sockets ---- */
+
+SOCKET WSAAPI WSASocketA(int af, int type, int protocol, LPWSAPROTOCOL_INFOA lpProtocolInfo,
+			 GROUP g, DWORD dwFlags);
+SOCKET WSAAPI WSASocketW(int af, int type, int protocol, LPWSAPROTOCOL_INFOW lpProtocolInfo,
+			 GROUP g, DWORD dwFlags);
+#ifdef UNICODE
+#define WSASocket WSASocketW
+#else
+#define WSASocket WSASocketA
+#endif
+
+int WSAAPI closesocket(SOCKET s);
+/* FIONBIO and FIONREAD. */
+int WSAAPI ioctlsocket(SOCKET s, long cmd, u_long *argp);
+
+/*
+ * The C library's functions, with Winsock's errors. bind fails with WSAEACCES for a
+ * port in a reserved block that is not the caller's, and with WSAEADDRINUSE for one
+ * that is merely in use.
+ *
+ * socket takes 23 for AF_INET6, as it is on Windows, too: a program may get the
+ * number from its user.
+ */
+PORTKEEP_REDIRECT(socket);
+PORTKEEP_REDIRECT(bind);
+PORTKEEP_REDIRECT(listen);
+PORTKEEP_REDIRECT(connect);
+PORTKEEP_REDIRECT(accept);
+PORTKEEP_REDIRECT(shutdown);
+PORTKEEP_REDIRECT(getsockname);
+PORTKEEP_REDIRECT(getpeername);
+PORTKEEP_REDIRECT(getsockopt);
+PORTKEEP_REDIRECT(setsockopt);
+PORTKEEP_REDIRECT(send);
+PORTKEEP_REDIRECT(sendto);
+#ifdef PORTKEEP_RECV_IS_INLINE
+ssize_t portkeep_winsock_recv(int socket, void *buffer, size_t length, int flags);
+ssize_t portkeep_winsock_recvfrom(int socket, void *buffer, size_t length, int flags,
+				  struct sockaddr *from, socklen_t *from_length);
+#define recv portkeep_winsock_recv
+#define recvfrom portkeep_winsock_recvfrom
+#else
+PORTKEEP_REDIRECT(recv);
+PORTKEEP_REDIRECT(recvfrom);
+#endif
+
+/* ---- control calls ---- */
+
+int WSAAPI WSAIoctl(SOCKET s, DWORD dwIoControlCode, LPVOID lpvInBuffer, DWORD cbInBuffer,
+		    LPVOID lpvOutBuffer, DWORD cbOutBuffer, LPDWORD lpcbBytesReturned,
+		    LPWSAOVERLAPPED lpOverlapped,
+		    LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+/* The routine is called by the thread of *lpThreadId; NULL is the calling thread. */
+int WSAAPI WSPIoctl(SOCKET s, DWORD dwIoControlCode, LPVOID lpvInBuffer, DWORD cbInBuffer,
+		    LPVOID lpvOutBuffer, DWORD cbOutBuffer, LPDWORD lpcbBytesReturned,
+		    LPWSAOVERLAPPED lpOverlapped,
+		    LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine,
+		    LPWSATHREADID lpThreadId, LPINT lpErrno);
+
+BOOL WSAAPI WSAGetOverlappedResult(SOCKET s, LPWSAOVERLAPPED lpOverlapped, LPDWORD lpcbTransfer,
+				   BOOL fWait, LPDWORD lpdwFlags);
+
+int WSAAPI WPUOpenCurrentThread(LPWSATHREADID lpThreadId, LPINT lpErrno);
+int WSAAPI WPUCloseThread(LPWSATHREADID lpThreadId, LPINT lpErrno);
+int WSAAPI WPUQueueApc(LPWSATHREADID lpThreadId, LPWSAUSERAPC lpfnUserApc, DWORD_PTR dwContext,
+		       LPINT lpErrno);
+
+/* ---- events ---- */
+
+WSAEVENT WSAAPI WSACreateEvent(void);
+BOOL WSAAPI WSASetEvent(WSAEVENT hEvent);
+BOOL WSAAPI WSAResetEvent(WSAEVENT hEvent);
+BOOL WSAAPI WSACloseEvent(WSAEVENT hEvent);
+DWORD WSAAPI WSAWaitForMultipleEvents(DWORD cEvents, const WSAEVENT *lphEvents, BOOL fWaitAll,
+				      DWORD dwTimeout, BOOL fAlertable);
+
+/* ---- blocking hooks ---- */
+
+/*
+ * The hook of this thread is called by its blocking control calls, at least once
+ * and before anything is done, as long as it returns TRUE. WSACancelBlockingCall in
+ * it makes the control call fail with WSAEINTR. Other calls that block do so in the
+ * kernel, and call no hook.
+ */
+FARPROC WSAAPI WSASetBlockingHook(FARPROC lpBlockFunc);
+int WSAAPI WSAUnhookBlockingHook(void);
+BOOL WSAAPI WSAIsBlocking(void);
+int WSAAPI WSACancelBlockingCall(void);
+
+PORTKEEP_END_DECLS
+
+/*
+ * On Windows the length of an address or an option is an int, on Linux a socklen_t.
+ * Here it may be either.
+ */
+#ifdef __cplusplus
+inline SOCKET accept(SOCKET s, struct sockaddr *addr, int *addrlen)
+{
+	return (SOCKET)accept((int)s, addr, (socklen_t *)addrlen);
+}
+inline int getsockname(SOCKET s, struct sockaddr *name, int *namelen)
+{
+	return getsockname((int)s, name, (socklen_t *)namelen);
+}
+inline int getpeername(SOCKET s, struct sockaddr *name, int *namelen)
+{
+	return getpeername((int)s, name, (socklen_t *)namelen);
+}
+inline int getsockopt(SOCKET s, int level, int optname, void *optval, int *optlen)
+{
+	return getsockopt((int)s, level, optname, optval, (socklen_t *)optlen);
+}
+inline ssize_t recvfrom(SOCKET s, void *buf, size_t len, int flags, struct sockaddr *from,
+			int *fromlen)
+{
+	return recvfrom((int)s, buf, len, flags, from, (socklen_t *)fromlen);
+}
+#else
+#define PORTKEEP_LENGTH(pointer)                                                                   \
+	__builtin_choose_expr(__builtin_types_compatible_p(__typeof__(pointer), int *),            \
+			      (socklen_t *)(void *)(pointer), (pointer))
+#define accept(s, addr, addrlen) accept(s, addr, PORTKEEP_LENGTH(addrlen))
+#define getsockname(s, name, namelen) getsockname(s, name, PORTKEEP_LENGTH(namelen))
+#define getpeername(s, name, namelen) getpeername(s, name, PORTKEEP_LENGTH(namelen))
+#define getsockopt(s, level, optname, optval, optlen)                                              \
+	getsockopt(s, level, optname, optval, PORTKEEP_LENGTH(optlen))
+#ifndef PORTKEEP_RECV_IS_INLINE
+#define recvfrom(s, buf, len, flags, from, fromlen)                                                \
+	recvfrom(s, buf, len, flags, from, PORTKEEP_LENGTH(fromlen))
+#endif
+#endif
+
+#endif /* PORTKEEP_WINSOCK2_H */
