@@ -23,7 +23,10 @@ fn main() -> ExitCode {
             seed::says_what_is_wrong,
             runs::acquire,
             runs::token,
-            runs::bind;
+            runs::bind,
+            runs::mechanics,
+            runs::overlapped,
+            runs::pending;
         plain:
             installed::has_what_a_package_has,
             layout::in_c,

@@ -8,6 +8,7 @@
 #include <ws2ipdef.h>
 #include <iphlpapi.h>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,11 @@ static inline int all_are(const void *bytes, int byte, size_t size)
 		if (*at++ != byte)
 			return 0;
 	return 1;
+}
+
+static inline int is_open(int descriptor)
+{
+	return fcntl(descriptor, F_GETFD) >= 0;
 }
 
 /* Another process, which does as it is told through its input and tells through its output. */
