@@ -29,10 +29,15 @@ pub struct StartupData {
     vendor_info: *mut c_char,
     description: [u8; 257],
     system_status: [u8; 129],
+    /// The compiler would leave room here, with nothing in it.
+    #[cfg(target_pointer_width = "64")]
+    padding: [u8; 6],
     #[cfg(not(target_pointer_width = "64"))]
     max_sockets: u16,
     #[cfg(not(target_pointer_width = "64"))]
     max_datagram: u16,
+    #[cfg(not(target_pointer_width = "64"))]
+    padding: [u8; 2],
     #[cfg(not(target_pointer_width = "64"))]
     vendor_info: *mut c_char,
 }
@@ -68,6 +73,7 @@ pub extern "C" fn WSAStartup(requested: u16, data: *mut c_void) -> c_int {
         vendor_info: std::ptr::null_mut(),
         description: text(DESCRIPTION),
         system_status: text(STATUS),
+        padding: text(b""),
     };
     if let Err(code) = user_memory::write(data.cast::<StartupData>(), data_out) {
         return code.0;

@@ -1,6 +1,7 @@
 //! The C library `portkeep-winsock`: C programs, compiled by gcc and clang against the installed
 //! library, with the kernel part and without.
 
+mod checked;
 mod installed;
 mod layout;
 mod program;
@@ -9,8 +10,12 @@ mod seed;
 
 use std::env;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use portkeep_tests::tests;
+
+/// For tools that make programs many times slower.
+const LONG: Duration = Duration::from_secs(600);
 
 /// Every trial compiles against one installation, which is made first.
 fn main() -> ExitCode {
@@ -26,7 +31,11 @@ fn main() -> ExitCode {
             runs::bind,
             runs::mechanics,
             runs::overlapped,
-            runs::pending;
+            runs::pending,
+            runs::storm,
+            checked::by_thread_sanitizer => LONG,
+            checked::by_helgrind => LONG,
+            checked::by_memcheck => LONG;
         plain:
             installed::has_what_a_package_has,
             layout::in_c,
