@@ -19,7 +19,9 @@ const WINDOWS_AF_INET6: c_int = 23;
 /// Makes a socket that is closed on exec: a program that is started gets none unasked on Windows.
 fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Result<c_int, Code> {
     blocking::check_call()?;
-    startup::check(&monitor::lock())?;
+    // All under the lock: nobody takes the new socket for the one that had its descriptor before.
+    let mut world = monitor::lock();
+    startup::check(&world)?;
     let family = match family {
         WINDOWS_AF_INET6 => libc::AF_INET6,
         family => family,
@@ -35,12 +37,8 @@ fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Resu
     if descriptor < 0 {
         return Err(Code::last_os_error());
     }
-    made(descriptor, overlapped)
-}
-
-/// Takes note of a new socket of this thread's.
-fn made(descriptor: c_int, overlapped: bool) -> Result<c_int, Code> {
-    socket::made(&mut monitor::lock(), descriptor, overlapped).map(|()| descriptor)
+    socket::made(&mut world, descriptor, overlapped)?;
+    Ok(descriptor)
 }
 
 /// `socket`: an overlapped socket, or -1 (`INVALID_SOCKET`).
@@ -110,7 +108,8 @@ pub unsafe extern "C" fn portkeep_winsock_accept(
         if descriptor < 0 {
             return Err(Code::last_os_error());
         }
-        made(descriptor, overlapped)
+        socket::made(&mut monitor::lock(), descriptor, overlapped)?;
+        Ok(descriptor)
     };
     last_error::or_socket_error(accept())
 }

@@ -53,5 +53,8 @@ pub(crate) fn by_helgrind(sandbox: &Sandbox) {
 }
 
 pub(crate) fn by_memcheck(sandbox: &Sandbox) {
-    by_valgrind(sandbox, &["--leak-check=full", "--errors-for-leak-kinds=definite"]);
+    by_valgrind(
+        sandbox,
+        &["--leak-check=full", "--errors-for-leak-kinds=definite"],
+    );
 }

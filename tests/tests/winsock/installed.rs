@@ -48,7 +48,11 @@ pub(crate) fn make_once() {
 /// The shared library under its soname, the static one, headers, and pkg-config knows them.
 pub(crate) fn has_what_a_package_has() {
     let prefix = prefix();
-    let dynamic = read(Command::new("readelf").arg("-dW").arg(prefix.join("lib/libportkeep-winsock.so")));
+    let dynamic = read(
+        Command::new("readelf")
+            .arg("-dW")
+            .arg(prefix.join("lib/libportkeep-winsock.so")),
+    );
     assert!(
         dynamic.contains("Library soname: [libportkeep-winsock.so.0]"),
         "{dynamic}"

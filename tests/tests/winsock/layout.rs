@@ -41,7 +41,10 @@ pub(crate) fn in_cpp() {
             for standard in ["-std=c++11", "-std=c++17", "-std=gnu++20"] {
                 check(compiler, &["-x", "c++", width, standard]);
             }
-            check(compiler, &["-x", "c++", width, "-O2", "-D_FORTIFY_SOURCE=2"]);
+            check(
+                compiler,
+                &["-x", "c++", width, "-O2", "-D_FORTIFY_SOURCE=2"],
+            );
         }
     }
 }
