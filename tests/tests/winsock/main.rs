@@ -1,12 +1,19 @@
 //! The C library `portkeep-winsock`: C programs, compiled by gcc and clang against the installed
 //! library, with the kernel part and without.
 
+mod absent;
 mod checked;
+mod examples;
 mod installed;
 mod layout;
 mod program;
 mod runs;
 mod seed;
+mod wide;
+
+#[allow(dead_code, reason = "of it only the commands are needed")]
+#[path = "../examples/readme.rs"]
+mod readme;
 
 use std::env;
 use std::process::ExitCode;
@@ -26,6 +33,10 @@ fn main() -> ExitCode {
         root:
             seed::prints_what_it_prints_on_windows,
             seed::says_what_is_wrong,
+            examples::life,
+            examples::event,
+            examples::routine,
+            absent::the_kernel_part,
             runs::acquire,
             runs::token,
             runs::bind,
@@ -39,6 +50,9 @@ fn main() -> ExitCode {
         plain:
             installed::has_what_a_package_has,
             layout::in_c,
-            layout::in_cpp;
+            layout::in_cpp,
+            wide::conversions_and_arguments,
+            examples::compile_without_a_warning,
+            absent::functions_outside_the_scope;
     })
 }

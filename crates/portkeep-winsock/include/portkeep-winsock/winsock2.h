@@ -46,6 +46,7 @@
 #define __USE_FORTIFY_LEVEL 0
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #pragma pop_macro("__USE_FORTIFY_LEVEL")
@@ -275,6 +276,12 @@ ssize_t portkeep_winsock_recvfrom(int socket, void *buffer, size_t length, int f
 PORTKEEP_REDIRECT(recv);
 PORTKEEP_REDIRECT(recvfrom);
 #endif
+
+/*
+ * Windows' select takes other sets and passes over the number of sockets: a program
+ * that calls it with Linux' would wait for nothing. So it does not link.
+ */
+extern __typeof__(select) select __asm__("portkeep_winsock_has_no_select");
 
 /* ---- control calls ---- */
 

@@ -1,0 +1,51 @@
+//! What is not there: functions outside the scope do not link, and without the kernel part the
+//! calls say so.
+
+use std::path::Path;
+use std::process::Command;
+
+use portkeep_tests::Sandbox;
+
+use crate::installed::{pkg_config, read};
+use crate::program::{passes, sources};
+
+pub(crate) fn the_kernel_part(sandbox: &Sandbox) {
+    passes(sandbox, "absent");
+}
+
+/// Each compiles, with a declaration of the program's, and none links.
+pub(crate) fn functions_outside_the_scope() {
+    for (call, missing) in [
+        (
+            "select(0, NULL, NULL, NULL, NULL)",
+            "portkeep_winsock_has_no_select",
+        ),
+        ("WSASend()", "WSASend"),
+        ("WSARecvFrom()", "WSARecvFrom"),
+        ("WSADuplicateSocketW()", "WSADuplicateSocketW"),
+        ("GetExtendedTcpTable()", "GetExtendedTcpTable"),
+        ("CreateIoCompletionPort()", "CreateIoCompletionPort"),
+    ] {
+        let messages = link(call).expect_err(call);
+        let expected = format!("undefined reference to `{missing}'");
+        assert!(messages.contains(&expected), "{messages}");
+    }
+    assert_eq!(link("WSACleanup()"), Ok(()));
+}
+
+fn link(call: &str) -> Result<(), String> {
+    let installed = read(pkg_config().args(["--cflags", "--libs"]));
+    let output = Command::new("gcc")
+        .args(["-std=gnu11", "-Wno-implicit-function-declaration"])
+        .arg(format!("-DCALL={call}"))
+        .arg("-o")
+        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("winsock-outside"))
+        .arg(sources().join("outside.c"))
+        .args(installed.split_whitespace())
+        .output()
+        .expect("run gcc");
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
