@@ -37,8 +37,8 @@ int main(void)
 		fail(L"WSACreateEvent");
 
 	/* The structure and the buffers have to stay until the event is set. */
-	if (WSAIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &block, sizeof(block),
-		     &bytes, &overlapped, NULL) &&
+	if (WSAIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &block,
+		     sizeof(block), &bytes, &overlapped, NULL) &&
 	    WSAGetLastError() != WSA_IO_PENDING)
 		fail(L"SIO_ACQUIRE_PORT_RESERVATION");
 

@@ -77,8 +77,8 @@ int main(void)
 	wprintf(L"a stranger's bind to port %u: error %d\n", start, WSAGetLastError());
 
 	/* Associated with the token, a socket may bind in the block; to port 0, to any port of it. */
-	if (WSAIoctl(server, SIO_ASSOCIATE_PORT_RESERVATION, &block.Token, sizeof(block.Token), NULL,
-		     0, &bytes, NULL, NULL))
+	if (WSAIoctl(server, SIO_ASSOCIATE_PORT_RESERVATION, &block.Token, sizeof(block.Token),
+		     NULL, 0, &bytes, NULL, NULL))
 		fail(L"SIO_ASSOCIATE_PORT_RESERVATION");
 	if (bind_port(server, 0))
 		fail(L"bind the server");
@@ -86,8 +86,8 @@ int main(void)
 
 	/* A server that is bound keeps its port when the reservation ends: close it, too. */
 	closesocket(server);
-	if (WSAIoctl(holder, SIO_RELEASE_PORT_RESERVATION, &block.Token, sizeof(block.Token), NULL, 0,
-		     &bytes, NULL, NULL))
+	if (WSAIoctl(holder, SIO_RELEASE_PORT_RESERVATION, &block.Token, sizeof(block.Token), NULL,
+		     0, &bytes, NULL, NULL))
 		fail(L"SIO_RELEASE_PORT_RESERVATION");
 	if (bind_port(stranger, start))
 		fail(L"bind the stranger after the release");

@@ -13,7 +13,10 @@
 #pragma comment(lib, "ws2_32.lib")
 #pragma comment(lib, "iphlpapi.lib")
 
-enum { START = 9000, COUNT = 10 };
+enum {
+	START = 9000,
+	COUNT = 10
+};
 
 static void fail(const wchar_t *what, ULONG error)
 {
@@ -48,8 +51,8 @@ int main(void)
 	s = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
 	if (s == INVALID_SOCKET)
 		fail(L"socket", WSAGetLastError());
-	if (WSAIoctl(s, SIO_ASSOCIATE_PORT_RESERVATION, &token, sizeof(token), NULL, 0, &bytes, NULL,
-		     NULL))
+	if (WSAIoctl(s, SIO_ASSOCIATE_PORT_RESERVATION, &token, sizeof(token), NULL, 0, &bytes,
+		     NULL, NULL))
 		fail(L"SIO_ASSOCIATE_PORT_RESERVATION", WSAGetLastError());
 	address.sin_family = AF_INET;
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

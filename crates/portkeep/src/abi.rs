@@ -12,12 +12,15 @@ pub const SOL_PORTKEEP: i32 = 0x504B;
 /// Set: an [`AcquireRequest`], or its [`Range`] alone. Get: an [`Instance`].
 ///
 /// The number is that of Winsock's `SIO_ACQUIRE_PORT_RESERVATION`.
+#[doc(alias = "SIO_ACQUIRE_PORT_RESERVATION")]
 pub const PORTKEEP_ACQUIRE: i32 = 0x9800_0064_u32 as i32;
 /// Set: a token, `u64`. The number is that of Winsock's `SIO_RELEASE_PORT_RESERVATION`.
+#[doc(alias = "SIO_RELEASE_PORT_RESERVATION")]
 pub const PORTKEEP_RELEASE: i32 = 0x9800_0065_u32 as i32;
 /// Set: a token, `u64`. Get: the associated token, 0 if there is none.
 ///
 /// The number is that of Winsock's `SIO_ASSOCIATE_PORT_RESERVATION`.
+#[doc(alias = "SIO_ASSOCIATE_PORT_RESERVATION")]
 pub const PORTKEEP_ASSOCIATE: i32 = 0x9800_0066_u32 as i32;
 /// Get: a `u32`, [`PORTKEEP_ABI_VERSION`].
 pub const PORTKEEP_VERSION: i32 = 1;

@@ -121,6 +121,7 @@ impl Acquire {
     /// [`ErrorKind::TablesFull`], and [`ErrorKind::NotEnabled`] if there is to be no other; where
     /// sockets hold the ports [`ErrorKind::DescriptorLimit`], and
     /// [`ErrorKind::NotSupportedHeld`] with consumers.
+    #[doc(alias = "SIO_ACQUIRE_PORT_RESERVATION")]
     pub fn acquire(&self) -> Result<Reservation, Error> {
         self.check()?;
         if self.backend == Backend::Held {

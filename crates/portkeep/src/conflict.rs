@@ -1,13 +1,16 @@
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
 use crate::abi::{self, ConflictRecord};
 use crate::consumer::Consumer;
+#[cfg(target_os = "linux")]
 use crate::list::{self, EntryKind};
 use crate::protocol::Protocol;
+#[cfg(target_os = "linux")]
 use crate::sys;
 
-/// What was in the way of the last refused acquire or bind on a socket.
+/// What was in the way of the last refused acquire or bind on a socket. Windows does not tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conflict {
@@ -57,6 +60,7 @@ pub enum ConflictKind {
     Other(u8),
 }
 
+#[cfg(target_os = "linux")]
 impl ConflictKind {
     fn from_number(number: u8) -> Option<ConflictKind> {
         Some(match number {
@@ -82,6 +86,7 @@ impl ConflictKind {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Conflict {
     pub(crate) fn from_record(record: &ConflictRecord) -> Option<Conflict> {
         Some(Conflict {
@@ -188,7 +193,7 @@ fn persistent_words(f: &mut fmt::Formatter<'_>, consumers: &[Consumer]) -> fmt::
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use crate::abi::Be16;

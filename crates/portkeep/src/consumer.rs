@@ -65,13 +65,14 @@ impl FromStr for Consumer {
 }
 
 /// From the column CONSUMERS, a list or `-`. A kind that a later kernel part may add is passed over.
+#[cfg(target_os = "linux")]
 pub(crate) fn from_column(text: &str) -> Vec<Consumer> {
     text.split(',')
         .filter_map(|word| word.parse().ok())
         .collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

@@ -37,6 +37,7 @@ impl Consumers {
     }
 
     /// From the column FLAGS. A word that a later kernel part may add is passed over.
+    #[cfg(target_os = "linux")]
     pub(crate) fn from_column(text: &str) -> Consumers {
         text.split(',')
             .fold(Consumers::ASSOCIATED, |consumers, word| match word {
@@ -77,7 +78,7 @@ impl fmt::Display for Consumers {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

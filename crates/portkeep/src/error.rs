@@ -4,6 +4,8 @@ use std::io;
 use crate::conflict::Conflict;
 use crate::port_range::{ParseError, PortRange};
 use crate::protocol::Protocol;
+#[cfg(windows)]
+use crate::windows::number as libc;
 
 /// Why a call was refused or failed.
 ///
@@ -218,6 +220,7 @@ impl Error {
 
     /// Fills in who owns the reservation in the way, where `netns_cookie` is the cookie of the
     /// network namespace of the refused socket. Done once, for errors that reach the caller.
+    #[cfg(target_os = "linux")]
     pub(crate) fn name_owner(mut self, netns_cookie: impl FnOnce() -> io::Result<u64>) -> Error {
         if let Some(conflict) = &mut self.0.conflict
             && let Ok(cookie) = netns_cookie()

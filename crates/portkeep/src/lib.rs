@@ -69,6 +69,14 @@
 //! }
 //! ```
 //!
+//! # On Windows
+//!
+//! There the crate makes the calls that it is named after: the control codes
+//! `SIO_ACQUIRE_PORT_RESERVATION` and its siblings, and the IP Helper functions for persistent
+//! reservations. [`Reservation`] and its builder are the same; what only the kernel part has is not
+//! there, or refused with [`ErrorKind::InvalidInput`]. C programs for Windows compile on Linux with
+//! the library `portkeep-winsock`.
+//!
 //! # Threads and fork
 //!
 //! A [`Reservation`] may be used from several threads at once; it belongs to the process, not to the
@@ -103,46 +111,71 @@
 //!
 //! Acquiring and opening take microseconds and wait for nobody, so they need no `spawn_blocking`.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("portkeep is for Linux: it speaks to a kernel part made of BPF programs");
+#[cfg(not(any(target_os = "linux", windows)))]
+compile_error!("portkeep is for Linux, and for Windows, which has such calls itself");
 
 pub mod abi;
+#[cfg(target_os = "linux")]
 mod acquire;
+#[cfg(target_os = "linux")]
 mod backend;
+#[cfg(target_os = "linux")]
 pub mod bpffs;
+#[cfg(target_os = "linux")]
 mod claim;
 mod conflict;
 mod consumer;
 mod consumers;
 mod error;
+#[cfg(target_os = "linux")]
 mod held;
+#[cfg(target_os = "linux")]
 mod kernel;
+#[cfg(target_os = "linux")]
 mod list;
+#[cfg(target_os = "linux")]
 pub mod mounts;
+#[cfg(target_os = "linux")]
 mod netns;
+#[cfg(target_os = "linux")]
 mod persistent;
 mod port_range;
 mod protocol;
+#[cfg(target_os = "linux")]
 mod refusal;
+#[cfg(target_os = "linux")]
 mod reservation;
+#[cfg(target_os = "linux")]
 pub mod sockopt;
+#[cfg(target_os = "linux")]
 mod sys;
 mod token;
+#[cfg(windows)]
+mod windows;
 
+#[cfg(target_os = "linux")]
 pub use crate::acquire::Acquire;
+#[cfg(target_os = "linux")]
 pub use crate::backend::Backend;
+#[cfg(target_os = "linux")]
 pub use crate::claim::ClaimError;
 pub use crate::conflict::{Conflict, ConflictKind};
 pub use crate::consumer::Consumer;
 pub use crate::consumers::Consumers;
 pub use crate::error::{Error, ErrorKind};
+#[cfg(target_os = "linux")]
 pub use crate::held::{HeldEntry, list as list_held};
+#[cfg(target_os = "linux")]
 pub use crate::list::{Entry, EntryKind, Owner, list};
+#[cfg(target_os = "linux")]
 pub use crate::netns::netns_cookie;
 pub use crate::port_range::{ParseError, PortRange};
 pub use crate::protocol::Protocol;
+#[cfg(target_os = "linux")]
 pub use crate::reservation::Reservation;
 pub use crate::token::Token;
+#[cfg(windows)]
+pub use crate::windows::{Acquire, Reservation, persistent, sockopt};
 
 /// The version of the kernel ABI that answers this process.
 ///
@@ -150,11 +183,12 @@ pub use crate::token::Token;
 ///
 /// [`ErrorKind::NotEnabled`] if the kernel part is not there, or does not serve this process's
 /// cgroup; [`ErrorKind::Io`] if no socket can be made.
+#[cfg(target_os = "linux")]
 pub fn version() -> Result<u32, Error> {
     sockopt::version(acquire::acquiring_socket(Protocol::Udp)?)
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

@@ -16,6 +16,7 @@ use crate::protocol::Protocol;
 /// assert!(range.contains(61063));
 /// # Ok::<(), portkeep::ParseError>(())
 /// ```
+#[doc(alias = "INET_PORT_RANGE")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
     protocol: Protocol,

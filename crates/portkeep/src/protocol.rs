@@ -1,11 +1,16 @@
 use std::ffi::c_int;
 use std::fmt;
+#[cfg(target_os = "linux")]
 use std::os::fd::BorrowedFd;
 use std::str::FromStr;
 
+#[cfg(target_os = "linux")]
 use crate::error::{Error, ErrorKind};
 use crate::port_range::ParseError;
+#[cfg(target_os = "linux")]
 use crate::sys;
+#[cfg(windows)]
+use crate::windows::number as libc;
 
 /// A transport protocol with ports. Each has a port space of its own in every network namespace.
 ///
@@ -27,6 +32,7 @@ impl Protocol {
         }
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn from_number(number: i32) -> Option<Protocol> {
         [Protocol::Tcp, Protocol::Udp]
             .into_iter()
@@ -42,6 +48,7 @@ impl Protocol {
     }
 
     /// The protocol of a socket (`SO_PROTOCOL`), which a raw one does not speak (`SO_TYPE`).
+    #[cfg(target_os = "linux")]
     pub(crate) fn of(socket: BorrowedFd<'_>) -> Result<Protocol, Error> {
         let ask = |option| {
             sys::get_option::<i32>(socket, libc::SOL_SOCKET, option)
@@ -81,7 +88,7 @@ impl FromStr for Protocol {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::os::fd::AsFd;

@@ -27,6 +27,7 @@ use crate::token::Token;
 /// let another = reservation.tcp_listener(Ipv6Addr::UNSPECIFIED, None)?;
 /// # Ok::<(), portkeep::Error>(())
 /// ```
+#[doc(alias = "INET_PORT_RESERVATION_INSTANCE")]
 #[derive(Debug)]
 #[must_use = "dropping a reservation releases its ports"]
 pub struct Reservation(Ports);
@@ -124,6 +125,7 @@ impl Reservation {
     /// [`ErrorKind::NotASocket`]; [`ErrorKind::NotOwner`] in a process that has not acquired or
     /// claimed the reservation; [`ErrorKind::UnknownToken`] if the socket is of another network
     /// namespace; [`ErrorKind::NotSupportedHeld`].
+    #[doc(alias = "SIO_ASSOCIATE_PORT_RESERVATION")]
     pub fn associate(&self, socket: &(impl AsFd + ?Sized)) -> Result<(), Error> {
         match &self.0 {
             Ports::Kernel(blocks) => blocks.associate(socket.as_fd()),
@@ -266,6 +268,7 @@ impl Reservation {
     ///
     /// [`ErrorKind::NotOwner`] if another process has claimed it, [`ErrorKind::UnknownToken`] if it
     /// has ended. This process's copies of the acquiring sockets are closed in any case.
+    #[doc(alias = "SIO_RELEASE_PORT_RESERVATION")]
     pub fn release(self) -> Result<(), Error> {
         match self.0 {
             Ports::Kernel(blocks) => blocks.release(),

@@ -45,6 +45,7 @@ pub use crate::persistent::{CreateFlags, DeleteFlags, create, delete, lookup};
 /// [`ErrorKind::Reserved`], [`ErrorKind::InUse`], [`ErrorKind::NoFreeBlock`],
 /// [`ErrorKind::AutomaticRange`], [`ErrorKind::Quota`], [`ErrorKind::NotPermitted`],
 /// [`ErrorKind::InvalidInput`], [`ErrorKind::TablesFull`].
+#[doc(alias = "SIO_ACQUIRE_PORT_RESERVATION")]
 pub fn acquire(
     socket: impl AsFd,
     start: u16,
@@ -116,6 +117,7 @@ impl abi::Instance {
 /// # Errors
 ///
 /// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`]
+#[doc(alias = "SIO_RELEASE_PORT_RESERVATION")]
 pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
     set_token(socket.as_fd(), abi::PORTKEEP_RELEASE, "releasing", token)
 }
@@ -129,6 +131,7 @@ pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
 ///
 /// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`] (also for a reservation of the other
 /// protocol or of another network namespace), [`ErrorKind::AlreadyBound`].
+#[doc(alias = "SIO_ASSOCIATE_PORT_RESERVATION")]
 pub fn associate(socket: impl AsFd, token: Token) -> Result<(), Error> {
     let socket = socket.as_fd();
     set_token(socket, abi::PORTKEEP_ASSOCIATE, "associating", token).map_err(|error| {

@@ -8,6 +8,7 @@ use crate::port_range::ParseError;
 ///
 /// A token is no secret and no right: only the owning process may release it or associate sockets
 /// with it.
+#[doc(alias = "INET_PORT_RESERVATION_TOKEN")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(NonZeroU64);
 

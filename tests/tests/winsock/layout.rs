@@ -22,11 +22,16 @@ fn check(compiler: &str, flags: &[&str]) {
     );
 }
 
-const WIDTHS: [&str; 2] = ["-m64", "-m32"];
+/// 32-bit, too, where compilers for both can be installed side by side.
+const WIDTHS: &[&str] = if cfg!(target_arch = "x86_64") {
+    &["-m64", "-m32"]
+} else {
+    &["-O0"]
+};
 
 pub(crate) fn in_c() {
     for compiler in ["gcc", "clang"] {
-        for width in WIDTHS {
+        for &width in WIDTHS {
             for standard in ["-std=gnu89", "-std=c99", "-std=c11", "-std=gnu17"] {
                 check(compiler, &[width, standard]);
             }
@@ -37,7 +42,7 @@ pub(crate) fn in_c() {
 
 pub(crate) fn in_cpp() {
     for compiler in ["g++", "clang++"] {
-        for width in WIDTHS {
+        for &width in WIDTHS {
             for standard in ["-std=c++11", "-std=c++17", "-std=gnu++20"] {
                 check(compiler, &["-x", "c++", width, standard]);
             }

@@ -1,4 +1,6 @@
-//! The example of Microsoft's page on `SIO_RELEASE_PORT_RESERVATION`, byte for byte.
+//! The example of Microsoft's page on `SIO_RELEASE_PORT_RESERVATION`, byte for byte: `seed.c`.
+//!
+//! It is from <https://github.com/MicrosoftDocs/win32>, whose code is under the MIT licence.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -6,7 +8,8 @@ use std::process::Output;
 use portkeep_tests::enable::{POOL_END, POOL_START, enable};
 use portkeep_tests::{Sandbox, assert_ok, raw, reservations, sock};
 
-use crate::program::{COMPILERS, command, compile, output, sources};
+use crate::installed::repository;
+use crate::program::{COMPILERS, command, compile, output};
 
 /// The languages that it is written in: it is C, and C++ too.
 const LANGUAGES: [&str; 2] = ["c", "c++"];
@@ -19,7 +22,7 @@ fn programs(sandbox: &Sandbox) -> Vec<PathBuf> {
         for language in LANGUAGES {
             let name = format!("seed-{compiler}-{language}");
             let program = sandbox.state_dir().join(name);
-            let source = sources().join("seed.c");
+            let source = repository().join("tests/tests/winsock/seed.c");
             // As C the documented line, without any flag of ours.
             let flags: &[&str] = match language {
                 "c" => &[],

@@ -19,7 +19,8 @@ int main(void)
 	CHECK_EQUAL(associate(s, 1), WSAEOPNOTSUPP);
 	CHECK(all_are(&out, UNTOUCHED, sizeof(out)));
 	CHECK_EQUAL(acquire(s, 10000, 0, &out), WSAEINVAL);
-	CHECK_EQUAL(control(s, SIO_RELEASE_PORT_RESERVATION, NULL, 0, NULL, 0, &returned), WSAEFAULT);
+	CHECK_EQUAL(control(s, SIO_RELEASE_PORT_RESERVATION, NULL, 0, NULL, 0, &returned),
+		    WSAEFAULT);
 
 	memset(&overlapped, 0, sizeof(overlapped));
 	CHECK(WSAIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out, sizeof(out),

@@ -107,7 +107,8 @@ static void refusals(SOCKET holder, SOCKET user)
 
 	acquired(holder, 11000, 10);
 	CHECK_EQUAL(bind_port(user, 12000), 0);
-	FOR_EACH_ROW(i, rows) {
+	FOR_EACH_ROW(i, rows)
+	{
 		INET_PORT_RESERVATION_INSTANCE out;
 		SOCKET s = tcp();
 		int error;
@@ -153,7 +154,8 @@ static void bad_buffers(void)
 	};
 	size_t i;
 
-	FOR_EACH_ROW(i, rows) {
+	FOR_EACH_ROW(i, rows)
+	{
 		int error;
 
 		memset(&out, UNTOUCHED, sizeof(out));
@@ -168,9 +170,11 @@ static void bad_buffers(void)
 
 	/* Nowhere to tell the number of bytes. */
 	CHECK_EQUAL(control(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			    sizeof(out), NULL), WSAEFAULT);
+			    sizeof(out), NULL),
+		    WSAEFAULT);
 	CHECK_EQUAL(control(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			    sizeof(out), (DWORD *)nowhere), WSAEFAULT);
+			    sizeof(out), (DWORD *)nowhere),
+		    WSAEFAULT);
 	CHECK(all_are(&out, UNTOUCHED, sizeof(out)) && can_bind(SOCK_STREAM, 10000));
 
 	/* More than needed will do, and need not be aligned. */
@@ -178,7 +182,8 @@ static void bad_buffers(void)
 	memcpy(large_in + 1, &wanted, sizeof(wanted));
 	memset(large_out, UNTOUCHED, sizeof(large_out));
 	CHECK_EQUAL(control(s, SIO_ACQUIRE_PORT_RESERVATION, large_in + 1, sizeof(large_in) - 1,
-			    large_out + 1, sizeof(large_out) - 1, &returned), 0);
+			    large_out + 1, sizeof(large_out) - 1, &returned),
+		    0);
 	CHECK_EQUAL(returned, 16);
 	CHECK(all_are(large_out + 17, UNTOUCHED, sizeof(large_out) - 17));
 	memcpy(&out, large_out + 1, sizeof(out));
@@ -203,7 +208,8 @@ static void sockets_that_will_not_do(void)
 	};
 	size_t i;
 
-	FOR_EACH_ROW(i, rows) {
+	FOR_EACH_ROW(i, rows)
+	{
 		INET_PORT_RANGE wanted = range(0, 1);
 		INET_PORT_RESERVATION_INSTANCE out;
 		DWORD returned = UNTOUCHED_DWORD;

@@ -69,14 +69,16 @@ static void bad_arguments(void)
  */
 static void eight_sockets_at_one_port(void)
 {
-	enum { SOCKETS = 8 };
+	enum {
+		SOCKETS = 8
+	};
 	SOCKET sockets[SOCKETS], stranger = udp();
 	INET_PORT_RESERVATION_INSTANCE port;
 	int i, on = 1;
 
 	for (i = 0; i < SOCKETS; i++) {
-		sockets[i] = WSASocketW(AF_INET6, SOCK_DGRAM, IPPROTO_UDP, NULL, 0,
-					WSA_FLAG_OVERLAPPED);
+		sockets[i] =
+			WSASocketW(AF_INET6, SOCK_DGRAM, IPPROTO_UDP, NULL, 0, WSA_FLAG_OVERLAPPED);
 		REQUIRE(sockets[i] != INVALID_SOCKET);
 		CHECK(!setsockopt(sockets[i], SOL_SOCKET, SO_REUSEPORT, (char *)&on, sizeof(on)));
 		if (i == 0)

@@ -27,17 +27,17 @@ static const char *row __attribute__((unused));
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 /* Over a table whose rows have their name in `what`. */
-#define FOR_EACH_ROW(i, rows) \
+#define FOR_EACH_ROW(i, rows)                                                                      \
 	for ((i) = 0; (row = (i) < COUNT(rows) ? (rows)[i].what : NULL); (i)++)
 
 #define CHECK(condition) check_equal(__FILE__, __LINE__, #condition, !!(condition), 1)
-#define CHECK_EQUAL(actual, expected) \
+#define CHECK_EQUAL(actual, expected)                                                              \
 	check_equal(__FILE__, __LINE__, #actual, (long long)(actual), (long long)(expected))
 /* Stops where going on makes no sense. */
-#define REQUIRE(condition) \
-	do { \
-		if (!CHECK(condition)) \
-			exit(1); \
+#define REQUIRE(condition)                                                                         \
+	do {                                                                                       \
+		if (!CHECK(condition))                                                             \
+			exit(1);                                                                   \
 	} while (0)
 
 static inline int check_equal(const char *file, int line, const char *what, long long actual,

@@ -72,8 +72,8 @@ int lengths(SOCKET s, SOCKADDR *address)
 	return getsockname(s, address, &length) + getsockname(s, address, &linux_length) +
 	       getpeername(s, address, &length) +
 	       getsockopt(s, SOL_SOCKET, SO_ERROR, &byte, &length) +
-	       (int)recvfrom(s, &byte, 1, 0, address, &length) +
-	       (int)accept(s, address, &length) + (int)accept(s, NULL, NULL);
+	       (int)recvfrom(s, &byte, 1, 0, address, &length) + (int)accept(s, address, &length) +
+	       (int)accept(s, NULL, NULL);
 }
 
 #ifdef __cplusplus

@@ -2,7 +2,8 @@
 #include "check.h"
 
 /* 0xD8000064 is ACQUIRE with the direction bits of input and output. */
-static const DWORD unknown_codes[] = { 0, 1, 0xD8000064, 0x98000063, 0x98000067, 0x18000064, 0xFFFFFFFF };
+static const DWORD unknown_codes[] = { 0,	   1,	       0xD8000064, 0x98000063,
+				       0x98000067, 0x18000064, 0xFFFFFFFF };
 
 static void unknown_control_codes(void)
 {
@@ -16,7 +17,8 @@ static void unknown_control_codes(void)
 
 		memset(&out, UNTOUCHED, sizeof(out));
 		CHECK_EQUAL(control(s, unknown_codes[i], &wanted, sizeof(wanted), &out, sizeof(out),
-				    &returned), WSAEOPNOTSUPP);
+				    &returned),
+			    WSAEOPNOTSUPP);
 		CHECK_EQUAL(returned, 0);
 		CHECK(all_are(&out, UNTOUCHED, sizeof(out)));
 		CHECK_EQUAL(control(s, unknown_codes[i], NULL, 0, NULL, 0, NULL), WSAEFAULT);
@@ -46,12 +48,14 @@ static void sockets_without_the_overlapped_attribute(void)
 	memset(&overlapped, UNTOUCHED, sizeof(overlapped));
 	returned = UNTOUCHED_DWORD;
 	CHECK_EQUAL(WSAIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			     sizeof(out), &returned, &overlapped, routine), 0);
+			     sizeof(out), &returned, &overlapped, routine),
+		    0);
 	CHECK_EQUAL(returned, 16);
 	CHECK(all_are(&overlapped, UNTOUCHED, sizeof(overlapped)));
 	returned = UNTOUCHED_DWORD;
 	CHECK_EQUAL(WSAIoctl(s, SIO_RELEASE_PORT_RESERVATION, &out.Token, 8, NULL, 0, &returned,
-			     (LPWSAOVERLAPPED)8, (LPWSAOVERLAPPED_COMPLETION_ROUTINE)8), 0);
+			     (LPWSAOVERLAPPED)8, (LPWSAOVERLAPPED_COMPLETION_ROUTINE)8),
+		    0);
 	CHECK_EQUAL(returned, 0);
 	/* What fails fails at once. */
 	CHECK(WSAIoctl(s, SIO_RELEASE_PORT_RESERVATION, &out.Token, 8, NULL, 0, &returned,
@@ -71,7 +75,8 @@ static void a_routine_alone_is_ignored(void)
 	DWORD returned;
 
 	CHECK_EQUAL(WSAIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			     sizeof(out), &returned, NULL, routine), 0);
+			     sizeof(out), &returned, NULL, routine),
+		    0);
 	CHECK_EQUAL(returned, 16);
 	CHECK_EQUAL(SleepEx(0, TRUE), 0);
 	CHECK_EQUAL(called, 0);
@@ -87,7 +92,8 @@ static void the_providers_function(void)
 	int error = UNTOUCHED;
 
 	CHECK_EQUAL(WSPIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			     sizeof(out), &returned, NULL, NULL, NULL, &error), 0);
+			     sizeof(out), &returned, NULL, NULL, NULL, &error),
+		    0);
 	CHECK_EQUAL(returned, 16);
 	CHECK_EQUAL(error, 0);
 	CHECK(WSPIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &none, sizeof(none), &out, sizeof(out),
@@ -105,7 +111,8 @@ static void the_providers_function(void)
 	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
 	CHECK(!can_bind(SOCK_STREAM, 10000));
 	CHECK_EQUAL(WSPIoctl(s, SIO_RELEASE_PORT_RESERVATION, &out.Token, 8, NULL, 0, &returned,
-			     NULL, NULL, NULL, &error), 0);
+			     NULL, NULL, NULL, &error),
+		    0);
 	CHECK(can_bind(SOCK_STREAM, 10000));
 	CHECK(closesocket(s) == 0);
 }
@@ -128,11 +135,13 @@ static void making_sockets(void)
 	};
 	size_t i;
 
-	FOR_EACH_ROW(i, rows) {
+	FOR_EACH_ROW(i, rows)
+	{
 		SOCKET s;
 
 		WSASetLastError(NO_LAST_ERROR);
-		s = WSASocket(rows[i].family, rows[i].type, rows[i].protocol, NULL, 0, rows[i].flags);
+		s = WSASocket(rows[i].family, rows[i].type, rows[i].protocol, NULL, 0,
+			      rows[i].flags);
 		CHECK_EQUAL(s == INVALID_SOCKET, rows[i].error != 0);
 		CHECK_EQUAL(WSAGetLastError(), rows[i].error ? rows[i].error : NO_LAST_ERROR);
 		if (s != INVALID_SOCKET)
@@ -228,7 +237,8 @@ static void before_the_start_and_after_the_end(void)
 	CHECK(socket(AF_INET, SOCK_STREAM, 0) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSANOTINITIALISED);
 	CHECK_EQUAL(control(0, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			    sizeof(out), &returned), WSANOTINITIALISED);
+			    sizeof(out), &returned),
+		    WSANOTINITIALISED);
 	CHECK(WSACreateEvent() == WSA_INVALID_EVENT);
 	CHECK_EQUAL(WSAGetLastError(), WSANOTINITIALISED);
 	CHECK(closesocket(0) == SOCKET_ERROR);

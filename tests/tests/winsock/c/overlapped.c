@@ -2,8 +2,8 @@
 #include "check.h"
 
 /* An overlapped call: its error, 0 if it succeeded at once. */
-static int submit(SOCKET s, DWORD code, const void *in, DWORD in_length, void *out, DWORD out_length,
-		  DWORD *returned, WSAOVERLAPPED *overlapped,
+static int submit(SOCKET s, DWORD code, const void *in, DWORD in_length, void *out,
+		  DWORD out_length, DWORD *returned, WSAOVERLAPPED *overlapped,
 		  LPWSAOVERLAPPED_COMPLETION_ROUTINE routine)
 {
 	int result;
@@ -47,7 +47,8 @@ static void completion_by_event(void)
 	memset(&overlapped, 0, sizeof(overlapped));
 	overlapped.hEvent = event;
 	CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			   sizeof(out), &returned, &overlapped, NULL), 0);
+			   sizeof(out), &returned, &overlapped, NULL),
+		    0);
 	CHECK_EQUAL(returned, 16);
 	CHECK(is_set(event));
 	CHECK_EQUAL(overlapped.Internal, 0);
@@ -61,7 +62,8 @@ static void completion_by_event(void)
 	memset(&out, UNTOUCHED, sizeof(out));
 	returned = UNTOUCHED_DWORD;
 	CHECK_EQUAL(submit(other, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			   sizeof(out), &returned, &overlapped, NULL), WSA_IO_PENDING);
+			   sizeof(out), &returned, &overlapped, NULL),
+		    WSA_IO_PENDING);
 	CHECK_EQUAL(returned, UNTOUCHED_DWORD);
 	CHECK_EQUAL(WSAWaitForMultipleEvents(1, &event, TRUE, WSA_INFINITE, FALSE),
 		    WSA_WAIT_EVENT_0);
@@ -111,18 +113,22 @@ static void every_error_comes_back(void)
 
 	acquired(holder, 11000, 1);
 	memset(&overlapped, 0, sizeof(overlapped));
-	FOR_EACH_ROW(i, rows) {
+	FOR_EACH_ROW(i, rows)
+	{
 		INET_PORT_RANGE wanted = range(rows[i].start, rows[i].count);
 
 		CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-				   sizeof(out), &returned, &overlapped, NULL), WSA_IO_PENDING);
+				   sizeof(out), &returned, &overlapped, NULL),
+			    WSA_IO_PENDING);
 		CHECK_EQUAL(outcome(s, &overlapped, &bytes), rows[i].error);
 	}
 	CHECK_EQUAL(submit(s, SIO_RELEASE_PORT_RESERVATION, &none, sizeof(none), NULL, 0, &returned,
-			   &overlapped, NULL), WSA_IO_PENDING);
+			   &overlapped, NULL),
+		    WSA_IO_PENDING);
 	CHECK_EQUAL(outcome(s, &overlapped, &bytes), WSAEINVAL);
 	CHECK_EQUAL(submit(raw, SIO_ASSOCIATE_PORT_RESERVATION, &none, sizeof(none), NULL, 0,
-			   &returned, &overlapped, NULL), WSA_IO_PENDING);
+			   &returned, &overlapped, NULL),
+		    WSA_IO_PENDING);
 	CHECK_EQUAL(outcome(raw, &overlapped, &bytes), WSAEOPNOTSUPP);
 	CHECK(!closesocket(s) && !closesocket(holder) && !closesocket(raw));
 }
@@ -177,7 +183,8 @@ static void completion_by_routine(void)
 	memset(&seen, 0, sizeof(seen));
 	overlapped.hEvent = event;
 	CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			   sizeof(out), &returned, &overlapped, routine), 0);
+			   sizeof(out), &returned, &overlapped, routine),
+		    0);
 	CHECK_EQUAL(returned, 16);
 	CHECK_EQUAL(ntohs(out.StartPort), 10000);
 	/* It is called in an alertable wait and nowhere else, once; the event is ignored. */
@@ -193,14 +200,17 @@ static void completion_by_routine(void)
 
 	/* Failures, several before one wait, and the other alertable wait. */
 	CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			   sizeof(out), &returned, &overlapped, routine), WSA_IO_PENDING);
-	CHECK_EQUAL(submit(s, 0, NULL, 0, NULL, 0, &returned, &overlapped, routine), WSA_IO_PENDING);
+			   sizeof(out), &returned, &overlapped, routine),
+		    WSA_IO_PENDING);
+	CHECK_EQUAL(submit(s, 0, NULL, 0, NULL, 0, &returned, &overlapped, routine),
+		    WSA_IO_PENDING);
 	CHECK_EQUAL(WSAWaitForMultipleEvents(1, &other, FALSE, WSA_INFINITE, TRUE),
 		    WSA_WAIT_IO_COMPLETION);
 	assert_called(3, WSAEOPNOTSUPP, 0, &overlapped);
 	/* An event that is set comes first. */
 	CHECK_EQUAL(submit(s, SIO_RELEASE_PORT_RESERVATION, &out.Token, 8, NULL, 0, &returned,
-			   &overlapped, routine), 0);
+			   &overlapped, routine),
+		    0);
 	CHECK(WSASetEvent(other));
 	CHECK_EQUAL(WSAWaitForMultipleEvents(1, &other, FALSE, WSA_INFINITE, TRUE),
 		    WSA_WAIT_EVENT_0);
@@ -259,7 +269,8 @@ static void the_thread_that_the_caller_names(void)
 	/* The structure is copied, so that its memory may go. */
 	name = receiver.name;
 	CHECK_EQUAL(WSPIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			     sizeof(out), &returned, &overlapped, routine, &name, &error), 0);
+			     sizeof(out), &returned, &overlapped, routine, &name, &error),
+		    0);
 	memset(&name, UNTOUCHED, sizeof(name));
 	CHECK_EQUAL(error, 0);
 	CHECK_EQUAL(SleepEx(0, TRUE), 0);
@@ -327,7 +338,8 @@ static void bad_arguments_are_refused_at_once(void)
 
 	CHECK(WSACloseEvent(closed));
 	memset(&seen, 0, sizeof(seen));
-	FOR_EACH_ROW(i, rows) {
+	FOR_EACH_ROW(i, rows)
+	{
 		memset(&overlapped, 0, sizeof(overlapped));
 		memset(&out, UNTOUCHED, sizeof(out));
 		overlapped.InternalHigh = 5;
@@ -335,7 +347,8 @@ static void bad_arguments_are_refused_at_once(void)
 		returned = UNTOUCHED_DWORD;
 		CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, rows[i].in_length,
 				   &out, rows[i].out_length, &returned, rows[i].overlapped,
-				   rows[i].routine), rows[i].error);
+				   rows[i].routine),
+			    rows[i].error);
 		CHECK_EQUAL(returned, rows[i].returned);
 		CHECK(all_are(&out, UNTOUCHED, sizeof(out)));
 		/* Nothing completes. */
@@ -348,11 +361,13 @@ static void bad_arguments_are_refused_at_once(void)
 
 	/* Before all else. */
 	CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			   sizeof(out), NULL, &overlapped, routine), WSAEFAULT);
+			   sizeof(out), NULL, &overlapped, routine),
+		    WSAEFAULT);
 
 	/* A structure that was refused says that it is pending, and never is. */
-	CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, 0, &out, sizeof(out), &returned,
-			   &overlapped, NULL), WSAEFAULT);
+	CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, 0, &out, sizeof(out),
+			   &returned, &overlapped, NULL),
+		    WSAEFAULT);
 	CHECK_EQUAL(overlapped.Internal, STATUS_PENDING);
 	CHECK(WSACloseEvent(event));
 	CHECK(closesocket(s) == 0);
@@ -386,7 +401,8 @@ static void results(void)
 
 	memset(&overlapped, 0, sizeof(overlapped));
 	overlapped.InternalHigh = 7;
-	FOR_EACH_ROW(i, rows) {
+	FOR_EACH_ROW(i, rows)
+	{
 		overlapped.Internal = rows[i].status;
 		CHECK_EQUAL(outcome(s, &overlapped, &bytes), rows[i].error);
 		CHECK_EQUAL(bytes, 7);

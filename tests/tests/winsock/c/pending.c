@@ -26,7 +26,8 @@ static int stay(void)
 	CHECK(WSAIsBlocking());
 	/* Calls inside are refused, and the hook can cancel its call. */
 	CHECK_EQUAL(control(here->s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
-			    sizeof(out), &returned), WSAEINPROGRESS);
+			    sizeof(out), &returned),
+		    WSAEINPROGRESS);
 	CHECK_EQUAL(returned, UNTOUCHED_DWORD);
 	CHECK(socket(AF_INET, SOCK_STREAM, 0) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAEINPROGRESS);
@@ -345,8 +346,9 @@ static void *complete_and_end(void *argument)
 	request->wanted = range(20001, 1);
 	memset(&request->overlapped, 0, sizeof(request->overlapped));
 	/* Done at once, and the routine queued; no alertable wait comes. */
-	CHECK_EQUAL(WSAIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &request->wanted, 4, &request->out, 16,
-			     &request->returned, &request->overlapped, routine), 0);
+	CHECK_EQUAL(WSAIoctl(s, SIO_ACQUIRE_PORT_RESERVATION, &request->wanted, 4, &request->out,
+			     16, &request->returned, &request->overlapped, routine),
+		    0);
 	return NULL;
 }
 

@@ -4,7 +4,11 @@
  */
 #include "check.h"
 
-enum { THREADS = 4, SOCKETS = 2, ROUNDS = 100 };
+enum {
+	THREADS = 4,
+	SOCKETS = 2,
+	ROUNDS = 100
+};
 
 static SOCKET sockets[SOCKETS];
 

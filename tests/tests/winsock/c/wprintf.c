@@ -14,11 +14,12 @@ int wmain(int argc, WCHAR **argv, WCHAR **envp)
 	wprintf(L"[%c%C%hc%lc%wc]\n", L'a', 'b', 'c', L'd', L'e');
 	wprintf(L"[%d] [%i] [%u] [%x] [%X] [%o] [%#x]\n", -1, 2, 3u, 0xabu, 0xabu, 8u, 16u);
 	wprintf(L"[%I64d] [%I64u] [%I64x] [%I64X] [%lld]\n", -5ll, big, big, big, -6ll);
-	wprintf(L"[%I32d] [%I32u] [%Id] [%Iu] [%zu]\n", -7, 8u, (intptr_t)-9, sizeof(int), sizeof(int));
+	wprintf(L"[%I32d] [%I32u] [%Id] [%Iu] [%zu]\n", -7, 8u, (intptr_t)-9, sizeof(int),
+		sizeof(int));
 	wprintf(L"[%ld] [%lu] [%lx]\n", (LONG)-1, dword, dword);
 	wprintf(L"[%hd] [%hhd]\n", 65537, 257);
-	wprintf(L"[%8s] [%-8ws] [%.2S] [%*.*s] [%05d] [%+d] [% d]\n", L"wide", L"wide", "narrow", 6, 3,
-		L"wide", 42, 42, 42);
+	wprintf(L"[%8s] [%-8ws] [%.2S] [%*.*s] [%05d] [%+d] [% d]\n", L"wide", L"wide", "narrow", 6,
+		3, L"wide", 42, 42, 42);
 	wprintf(L"[%.2f] [%e] [%g] [%Lf]\n", 1.5, 1.5, 1.5, 1.5L);
 	wprintf(L"[%p] [%20p]\n", (void *)0x12ab, (void *)0x12ab);
 	wprintf(L"[%%] [%y] [%n]\n", &count);
