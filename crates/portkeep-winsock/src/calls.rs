@@ -147,7 +147,7 @@ pub extern "C" fn ioctlsocket(
         // SAFETY: both requests take the address of an int.
         let result = call(|| unsafe { libc::ioctl(descriptor, request, &raw mut number) })?;
         if request == libc::FIONREAD {
-            crate::user_memory::write(argument, number.unsigned_abs().into())?;
+            crate::user_memory::write(argument, number.unsigned_abs() as std::ffi::c_ulong)?;
         }
         Ok(result)
     };

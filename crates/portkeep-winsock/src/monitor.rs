@@ -74,7 +74,7 @@ impl Deadline {
             };
             // SAFETY: `now` is a timespec to write to, and the clock exists.
             unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-            Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+            Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), now.tv_nsec as u32)
                 + Duration::from_millis(milliseconds.into())
         }))
     }
@@ -119,7 +119,7 @@ impl Guard {
             Some(time) => {
                 let time = libc::timespec {
                     tv_sec: time.as_secs() as libc::time_t,
-                    tv_nsec: time.subsec_nanos().into(),
+                    tv_nsec: time.subsec_nanos() as libc::c_long,
                 };
                 // SAFETY: as above.
                 unsafe { libc::pthread_cond_timedwait(condition.cast(), mutex, &raw const time) }

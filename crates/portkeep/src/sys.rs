@@ -296,5 +296,5 @@ pub(crate) fn time_since_boot() -> Duration {
     };
     // SAFETY: `now` is a timespec to write to. The call cannot fail: the clock exists since Linux 2.6.39.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
-    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), now.tv_nsec as u32)
 }
