@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             checked::by_memcheck => LONG;
         plain:
             installed::has_what_a_package_has,
+            seed::compiles_by_the_documented_line,
             layout::in_c,
             layout::in_cpp,
             wide::conversions_and_arguments,

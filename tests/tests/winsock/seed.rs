@@ -2,14 +2,15 @@
 //!
 //! It is from <https://github.com/MicrosoftDocs/win32>, whose code is under the MIT licence.
 
-use std::path::PathBuf;
-use std::process::Output;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use portkeep_tests::enable::{POOL_END, POOL_START, enable};
 use portkeep_tests::{Sandbox, assert_ok, raw, reservations, sock};
 
-use crate::installed::repository;
-use crate::program::{COMPILERS, command, compile, output};
+use crate::installed::{prefix, repository};
+use crate::program::{COMPILERS, assert_passed, command, compile, output};
 
 /// The languages that it is written in: it is C, and C++ too.
 const LANGUAGES: [&str; 2] = ["c", "c++"];
@@ -36,7 +37,7 @@ fn programs(sandbox: &Sandbox) -> Vec<PathBuf> {
 }
 
 #[track_caller]
-fn run(program: &PathBuf, arguments: &str) -> Output {
+fn run(program: &Path, arguments: &str) -> Output {
     output(command(program).args(arguments.split_whitespace()))
 }
 
@@ -86,6 +87,33 @@ fn story(start: u16, count: u16, token: u64) -> String {
          Starting port={start},  Number of Ports={count}, Token={token}\n\
          WSAIoctl(SIO_RELEASE_PORT_RESERVATION) succeeded, bytesReturned = 0\n"
     )
+}
+
+/// The line that the documentation gives, in a directory with nothing but the example.
+pub(crate) fn compiles_by_the_documented_line() {
+    let page = fs::read_to_string(repository().join("docs/winsock.md")).expect("read the page");
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("    cc -o program program.c $(pkg-config "))
+        .expect("a line to compile a program with");
+    let readme = fs::read_to_string(repository().join("README.md")).expect("read README.md");
+    assert!(readme.contains(line), "README.md has another line");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documented");
+    fs::create_dir_all(&directory).expect("make a directory");
+    let source = repository().join("tests/tests/winsock/seed.c");
+    fs::copy(source, directory.join("program.c")).expect("copy the example");
+    for compiler in ["cc", "gcc", "clang"] {
+        let compiled = output(
+            Command::new("sh")
+                .args(["-c", &line.replacen("cc", compiler, 1)])
+                .env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"))
+                .current_dir(&directory),
+        );
+        assert_passed(compiler, &compiled);
+        let printed = run(&directory.join("program"), "2 2 17 5000 -1");
+        let expected = "Number of ports must be a positive number\n";
+        assert_printed(&printed, 1, expected);
+    }
 }
 
 pub(crate) fn says_what_is_wrong(sandbox: &Sandbox) {
