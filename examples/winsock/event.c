@@ -2,8 +2,8 @@
  * Reserves four UDP ports without waiting in the call: an overlapped control call, whose end sets an
  * event. It compiles on Windows, too.
  */
-#include <windows.h>
 #include <winsock2.h>
+#include <windows.h>
 #include <mstcpip.h>
 #include <stdio.h>
 #include <stdlib.h>

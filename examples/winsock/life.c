@@ -3,8 +3,8 @@
  * shows that a stranger cannot bind in it, binds a socket of its own there, and releases the block.
  * It compiles on Windows, too.
  */
-#include <windows.h>
 #include <winsock2.h>
+#include <windows.h>
 #include <mstcpip.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * would, binds a socket there, and deletes it. It needs root (on Windows an elevated administrator)
  * and compiles on Windows, too.
  */
-#include <windows.h>
 #include <winsock2.h>
+#include <windows.h>
 #include <mstcpip.h>
 #include <iphlpapi.h>
 #include <stdio.h>

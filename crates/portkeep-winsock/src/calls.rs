@@ -19,7 +19,7 @@ use crate::startup;
 /// Makes a system call unless Winsock refuses it, and turns its -1 into the code.
 fn call<T: PartialOrd + From<i8>>(system_call: impl FnOnce() -> T) -> Result<T, Code> {
     blocking::check_call()?;
-    startup::check(&monitor::lock())?;
+    startup::check()?;
     let result = system_call();
     match result < T::from(0) {
         true => Err(Code::last_os_error()),
@@ -134,7 +134,7 @@ pub extern "C" fn ioctlsocket(
     let control = || {
         let descriptor = {
             let mut world = monitor::lock();
-            startup::check(&world)?;
+            startup::check()?;
             socket::look_up(&mut world, socket)?.descriptor
         };
         let mut number = c_int::from(crate::user_memory::read(argument)? != 0);

@@ -21,7 +21,7 @@ fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Resu
     blocking::check_call()?;
     // All under the lock: nobody takes the new socket for the one that had its descriptor before.
     let mut world = monitor::lock();
-    startup::check(&world)?;
+    startup::check()?;
     let family = match family {
         WINDOWS_AF_INET6 => libc::AF_INET6,
         family => family,
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn portkeep_winsock_accept(
         blocking::check_call()?;
         let overlapped = {
             let mut world = monitor::lock();
-            startup::check(&world)?;
+            startup::check()?;
             let handle = socket::look_up(&mut world, listener as usize)?;
             world
                 .sockets
@@ -121,7 +121,7 @@ pub extern "C" fn closesocket(socket: usize) -> c_int {
     let close = || {
         blocking::check_call()?;
         let mut world = monitor::lock();
-        startup::check(&world)?;
+        startup::check()?;
         let handle = socket::look_up(&mut world, socket)?;
         socket::close(&mut world, handle).map(|()| 0)
     };

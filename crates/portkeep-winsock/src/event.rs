@@ -77,7 +77,7 @@ impl Events {
 #[unsafe(no_mangle)]
 pub extern "C" fn WSACreateEvent() -> usize {
     let mut world = monitor::lock();
-    match startup::check(&world) {
+    match startup::check() {
         Ok(()) => world.events.create(),
         Err(code) => {
             last_error::set(code);
@@ -100,7 +100,7 @@ pub extern "C" fn WSAResetEvent(event: usize) -> c_int {
 
 fn put(event: usize, set: bool) -> c_int {
     let mut world = monitor::lock();
-    let result = startup::check(&world).and_then(|()| world.events.put(event, set));
+    let result = startup::check().and_then(|()| world.events.put(event, set));
     if result.is_ok() && set {
         world.changed();
     }
@@ -111,7 +111,7 @@ fn put(event: usize, set: bool) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn WSACloseEvent(event: usize) -> c_int {
     let mut world = monitor::lock();
-    let result = startup::check(&world).and_then(|()| {
+    let result = startup::check().and_then(|()| {
         let removed = world.events.set.remove(&(event & !(STEP - 1)));
         removed.map(|_| ()).ok_or(Code::INVALID_HANDLE)
     });
@@ -155,7 +155,7 @@ pub extern "C" fn WSAWaitForMultipleEvents(
     let mut world = monitor::lock();
     loop {
         let satisfied =
-            startup::check(&world).and_then(|()| world.events.satisfied(&handles, wait_all != 0));
+            startup::check().and_then(|()| world.events.satisfied(&handles, wait_all != 0));
         match satisfied {
             Ok(None) => {}
             Ok(Some(index)) => return index as u32,

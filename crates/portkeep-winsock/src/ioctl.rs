@@ -113,7 +113,7 @@ impl Call {
         blocking::check_control_call()?;
         let (socket, overlapped) = {
             let mut world = monitor::lock();
-            startup::check(&world)?;
+            startup::check()?;
             let socket = socket::look_up(&mut world, self.socket)?;
             let entry = world.sockets.get(socket).ok_or(Code::NOTSOCK)?;
             (socket, entry.overlapped && !self.overlapped.is_null())

@@ -21,8 +21,6 @@ use crate::thread::{ThreadId, Threads};
 
 /// What the threads of the process share.
 pub(crate) struct World {
-    /// Calls of `WSAStartup` less those of `WSACleanup`.
-    pub(crate) startups: u32,
     pub(crate) events: Events,
     pub(crate) sockets: Sockets,
     pub(crate) threads: Threads,
@@ -46,7 +44,6 @@ static MONITOR: Monitor = Monitor {
     mutex: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER),
     condition: UnsafeCell::new(MaybeUninit::uninit()),
     world: UnsafeCell::new(World {
-        startups: 0,
         events: Events::new(),
         sockets: Sockets::new(),
         threads: Threads::new(),

@@ -122,7 +122,7 @@ pub extern "C" fn WSAGetOverlappedResult(
 
 fn outcome(socket: usize, overlapped: *const Overlapped, wait: bool) -> Result<(u32, u32), Code> {
     let mut world = monitor::lock();
-    startup::check(&world)?;
+    startup::check()?;
     socket::look_up(&mut world, socket)?;
     loop {
         let now = user_memory::read(overlapped)?;

@@ -1,10 +1,11 @@
 //! `WSAStartup` and `WSACleanup`.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::code::Code;
 use crate::last_error;
-use crate::monitor::{self, World};
+use crate::monitor;
 use crate::socket;
 use crate::user_memory;
 
@@ -46,9 +47,13 @@ fn text<const N: usize>(text: &[u8]) -> [u8; N] {
     std::array::from_fn(|index| text.get(index).copied().unwrap_or(0))
 }
 
+/// Calls of `WSAStartup` less those of `WSACleanup`. It changes under the monitor's lock, and is
+/// looked at without: sending and receiving does not have to wait for it.
+static STARTUPS: AtomicU32 = AtomicU32::new(0);
+
 /// `WSANOTINITIALISED` outside `WSAStartup` and `WSACleanup`.
-pub(crate) fn check(world: &World) -> Result<(), Code> {
-    match world.startups {
+pub(crate) fn check() -> Result<(), Code> {
+    match STARTUPS.load(Ordering::Relaxed) {
         0 => Err(Code::NOTINITIALISED),
         _ => Ok(()),
     }
@@ -81,7 +86,8 @@ pub extern "C" fn WSAStartup(requested: u16, data: *mut c_void) -> c_int {
     if !supported {
         return Code::VERNOTSUPPORTED.0;
     }
-    monitor::lock().startups += 1;
+    let _world = monitor::lock();
+    STARTUPS.fetch_add(1, Ordering::Relaxed);
     0
 }
 
@@ -90,11 +96,11 @@ pub extern "C" fn WSAStartup(requested: u16, data: *mut c_void) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn WSACleanup() -> c_int {
     let mut world = monitor::lock();
-    let result = check(&world).map(|()| {
-        if world.startups == 1 {
+    let result = check().map(|()| {
+        if STARTUPS.load(Ordering::Relaxed) == 1 {
             socket::close_own(&mut world);
         }
-        world.startups -= 1;
+        STARTUPS.fetch_sub(1, Ordering::Relaxed);
         world.changed();
         0
     });

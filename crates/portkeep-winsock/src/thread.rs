@@ -79,6 +79,15 @@ impl Threads {
         }
     }
 
+    /// The id of the calling thread, which is another one since a fork.
+    fn renew(&mut self, thread: ThreadId) -> usize {
+        let tid = tid();
+        if let Some(thread) = self.threads.get_mut(&thread) {
+            thread.tid = tid;
+        }
+        usize::try_from(tid).unwrap_or(0)
+    }
+
     /// The thread that a `WSATHREADID` names.
     pub(crate) fn named(&self, name: ThreadName) -> Result<ThreadId, Code> {
         self.threads
@@ -92,18 +101,24 @@ impl Threads {
     }
 }
 
+fn tid() -> libc::pid_t {
+    // SAFETY: gettid(2) takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// The thread's entry in the state, which goes with the thread.
 struct Registration(ThreadId);
 
 impl Registration {
     fn new() -> Registration {
-        // SAFETY: gettid(2) takes nothing and cannot fail.
-        let tid = unsafe { libc::gettid() };
         let mut world = monitor::lock();
         world.threads.last += 1;
         let id = world.threads.last;
-        let due = VecDeque::new();
-        world.threads.threads.insert(id, Thread { tid, due });
+        let thread = Thread {
+            tid: tid(),
+            due: VecDeque::new(),
+        };
+        world.threads.threads.insert(id, thread);
         Registration(id)
     }
 }
@@ -171,14 +186,10 @@ pub extern "C" fn SleepEx(milliseconds: u32, alertable: c_int) -> u32 {
 /// `WPUOpenCurrentThread`: the name of the calling thread, for `WSPIoctl` in another one.
 #[unsafe(no_mangle)]
 pub extern "C" fn WPUOpenCurrentThread(name: *mut ThreadName, error: *mut c_int) -> c_int {
-    let thread = current();
-    // SAFETY: gettid(2) takes nothing and cannot fail.
-    let handle = unsafe { libc::gettid() } as usize;
-    let reserved = thread;
-    provider_result(
-        user_memory::write(name, ThreadName { handle, reserved }),
-        error,
-    )
+    let reserved = current();
+    let handle = monitor::lock().threads.renew(reserved);
+    let name = user_memory::write(name, ThreadName { handle, reserved });
+    provider_result(name, error)
 }
 
 /// `WPUCloseThread`. A name holds nothing, so there is nothing to do; one of no thread is

@@ -41,7 +41,8 @@ fn lines(output: &Output) -> Vec<String> {
 fn ports(text: &str) -> (u16, u16) {
     let ports = text.split_once('-').and_then(|(start, end)| {
         let ports = (start.parse().ok()?, end.parse().ok()?);
-        (POOL_START <= ports.0 && ports.1 <= POOL_END).then_some(ports)
+        let pool = POOL_START..=POOL_END;
+        (pool.contains(&ports.0) && pool.contains(&ports.1)).then_some(ports)
     });
     ports.unwrap_or_else(|| panic!("no ports of the pool: {text}"))
 }
