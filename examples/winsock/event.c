@@ -13,8 +13,6 @@
 static void fail(const wchar_t *what)
 {
 	fwprintf(stderr, L"error: %ls: %d\n", what, WSAGetLastError());
-	if (WSAGetLastError() == WSAEOPNOTSUPP)
-		fwprintf(stderr, L"Hint: run `portkeep enable` as root\n");
 	exit(EXIT_FAILURE);
 }
 

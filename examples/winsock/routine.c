@@ -20,8 +20,6 @@ struct request {
 static void fail(const wchar_t *what, int error)
 {
 	fwprintf(stderr, L"error: %ls: %d\n", what, error);
-	if (error == WSAEOPNOTSUPP)
-		fwprintf(stderr, L"Hint: run `portkeep enable` as root\n");
 	exit(EXIT_FAILURE);
 }
 

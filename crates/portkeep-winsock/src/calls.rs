@@ -3,7 +3,6 @@
 //! The arguments are those of the system calls of these names, and their constants Linux'.
 
 use std::ffi::{c_int, c_void};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{sockaddr, socklen_t, ssize_t};
@@ -11,9 +10,10 @@ use portkeep::{Conflict, ConflictKind, sockopt};
 
 use crate::blocking;
 use crate::code::Code;
+use crate::held;
 use crate::last_error;
 use crate::monitor;
-use crate::socket;
+use crate::socket::{self, Handle};
 use crate::startup;
 
 /// Makes a system call unless Winsock refuses it, and turns its -1 into the code.
@@ -52,8 +52,6 @@ macro_rules! calls {
 }
 
 calls! {
-    /// `listen`
-    portkeep_winsock_listen = listen(socket: c_int, backlog: c_int) -> c_int;
     /// `connect`: on a socket that does not block `WSAEWOULDBLOCK` while it goes on.
     portkeep_winsock_connect = connect(socket: c_int, address: *const sockaddr, length: socklen_t)
         -> c_int, INPROGRESS => WOULDBLOCK;
@@ -80,6 +78,26 @@ calls! {
     portkeep_winsock_recvfrom = recvfrom(
         socket: c_int, buffer: *mut c_void, length: usize, flags: c_int, from: *mut sockaddr,
         from_length: *mut socklen_t) -> ssize_t;
+}
+
+fn look_up(socket: c_int) -> Result<Handle, Code> {
+    let mut world = monitor::lock();
+    startup::check()?;
+    // -1 is no descriptor, whatever the width of the number.
+    socket::look_up(&mut world, socket as usize)
+}
+
+/// `listen`
+#[unsafe(no_mangle)]
+pub extern "C" fn portkeep_winsock_listen(socket: c_int, backlog: c_int) -> c_int {
+    let listen = || {
+        blocking::check_call()?;
+        held::listen(look_up(socket)?, backlog).unwrap_or_else(|| {
+            // SAFETY: listen(2) takes no pointers.
+            call(|| unsafe { libc::listen(socket, backlog) })
+        })
+    };
+    last_error::or_socket_error(listen())
 }
 
 /// `send`: no signal comes when the peer is gone.
@@ -168,18 +186,22 @@ pub unsafe extern "C" fn portkeep_winsock_bind(
 ) -> c_int {
     // SAFETY: the caller vouches for the address.
     let bind = |socket| unsafe { libc::bind(socket, address, length) };
-    let result = call(|| bind(socket)).map_err(|code| match code {
-        Code::ADDRINUSE => {
-            // SAFETY: the program's descriptor, open as it was a moment ago.
-            let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-            match is_reserved(socket, bind) {
-                true => Code::ACCES,
-                false => code,
-            }
-        }
-        code => code,
-    });
-    last_error::or_socket_error(result)
+    let make = || {
+        blocking::check_call()?;
+        let handle = look_up(socket)?;
+        held::bind(handle, address, length).unwrap_or_else(|| {
+            call(|| bind(socket)).map_err(|code| match code {
+                Code::ADDRINUSE
+                    if is_reserved(handle.as_fd(), bind)
+                        || held::holds(handle.as_fd(), address, length) == Ok(true) =>
+                {
+                    Code::ACCES
+                }
+                code => code,
+            })
+        })
+    };
+    last_error::or_socket_error(make())
 }
 
 /// Whether a reservation is what refused a bind.
@@ -207,22 +229,7 @@ fn is_about_reservation(conflict: Option<Conflict>) -> bool {
 
 /// A new socket of the same family, type and protocol.
 fn another(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let ask = |option| {
-        let mut value = MaybeUninit::<c_int>::zeroed();
-        let mut length = size_of::<c_int>() as socklen_t;
-        // SAFETY: the pointer and the length describe `value`.
-        let result = unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                option,
-                value.as_mut_ptr().cast(),
-                &raw mut length,
-            )
-        };
-        // SAFETY: an integer that began as zero.
-        (result == 0).then(|| unsafe { value.assume_init() })
-    };
+    let ask = |option| socket::option(socket, option).ok();
     let family = ask(libc::SO_DOMAIN)?;
     let kind = ask(libc::SO_TYPE)? | libc::SOCK_CLOEXEC;
     let protocol = ask(libc::SO_PROTOCOL)?;

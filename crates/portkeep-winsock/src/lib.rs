@@ -34,6 +34,7 @@ mod calls;
 mod code;
 pub mod create;
 pub mod event;
+mod held;
 pub mod ioctl;
 pub mod iphlpapi;
 pub mod last_error;

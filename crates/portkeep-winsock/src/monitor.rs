@@ -16,12 +16,14 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::event::Events;
+use crate::held;
 use crate::socket::Sockets;
 use crate::thread::{ThreadId, Threads};
 
 /// What the threads of the process share.
 pub(crate) struct World {
     pub(crate) events: Events,
+    pub(crate) held: held::Blocks,
     pub(crate) sockets: Sockets,
     pub(crate) threads: Threads,
     /// The operations that have not completed: the address of the `WSAOVERLAPPED`, and the thread
@@ -45,6 +47,7 @@ static MONITOR: Monitor = Monitor {
     condition: UnsafeCell::new(MaybeUninit::uninit()),
     world: UnsafeCell::new(World {
         events: Events::new(),
+        held: held::Blocks::new(),
         sockets: Sockets::new(),
         threads: Threads::new(),
         pending: BTreeMap::new(),

@@ -1,11 +1,10 @@
-//! What the control codes do. This module alone knows how ports are reserved.
+//! What the control codes do: by the kernel part, and where it is absent by held sockets.
 
-use std::ffi::c_int;
-use std::os::fd::BorrowedFd;
-
-use portkeep::{Consumers, Token, sockopt};
+use portkeep::{Consumers, Error, ErrorKind, Token, sockopt};
 
 use crate::code::Code;
+use crate::held;
+use crate::socket::Handle;
 use crate::user_memory;
 
 /// `INET_PORT_RANGE`, 4 bytes.
@@ -50,50 +49,73 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// Does it, and returns how many bytes of output there are.
-    pub(crate) fn perform(&self, descriptor: c_int) -> Result<u32, Code> {
-        // SAFETY: the descriptor is the program's, and `Socket::executing` keeps it open here.
-        let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    pub(crate) fn perform(&self, socket: Handle) -> Result<u32, Code> {
         match *self {
             Operation::Acquire { range, output } => acquire(socket, range, output),
-            Operation::Release { token } => {
-                sockopt::release(socket, token_of(socket, token)?)?;
-                Ok(0)
-            }
-            Operation::Associate { token } => {
-                sockopt::associate(socket, token_of(socket, token)?)?;
-                Ok(0)
-            }
+            Operation::Release { token } => with_token(
+                socket,
+                token,
+                |token| sockopt::release(socket.as_fd(), token),
+                |token| held::release(socket, token),
+            ),
+            Operation::Associate { token } => with_token(
+                socket,
+                token,
+                |token| sockopt::associate(socket.as_fd(), token),
+                |token| held::associate(socket, token),
+            ),
             Operation::Unknown => Err(Code::OPNOTSUPP),
         }
     }
 }
 
-fn acquire(socket: BorrowedFd<'_>, range: PortRange, output: usize) -> Result<u32, Code> {
-    let start = u16::from_be(range.start);
-    let (range, token) = sockopt::acquire(socket, start, range.count, Consumers::ASSOCIATED, 0)?;
+fn acquire(socket: Handle, range: PortRange, output: usize) -> Result<u32, Code> {
+    let (start, count) = (u16::from_be(range.start), range.count);
+    let asked = sockopt::acquire(socket.as_fd(), start, count, Consumers::ASSOCIATED, 0);
+    let (range, token) = match asked {
+        Ok((range, token)) => (range, token.as_raw()),
+        Err(error) if is_absent(&error) => held::acquire(socket, start, count)?,
+        Err(error) => return Err(error.into()),
+    };
     let instance = Instance {
         range: PortRange {
             start: range.start().to_be(),
             count: range.count(),
         },
         padding: 0,
-        token: token.as_raw(),
+        token,
     };
     let output = std::ptr::with_exposed_provenance_mut::<Instance>(output);
     user_memory::write(output, instance).inspect_err(|_| {
         // Nobody knows the token, so nobody could give the ports back.
-        let _ = sockopt::release(socket, token);
+        let _ = Operation::Release { token }.perform(socket);
     })?;
     Ok(size_of::<Instance>() as u32)
 }
 
+/// Calls the kernel part with a token, or where it is absent what stands in for it.
+///
 /// 0 is no token, but what is wrong with the socket is told first.
-fn token_of(socket: BorrowedFd<'_>, token: u64) -> Result<Token, Code> {
-    match Token::from_raw(token) {
-        Some(token) => Ok(token),
-        None => {
-            sockopt::associated(socket)?;
-            Err(Code::INVAL)
-        }
+fn with_token(
+    socket: Handle,
+    token: u64,
+    kernel: impl FnOnce(Token) -> Result<(), Error>,
+    held: impl FnOnce(u64) -> Result<(), Code>,
+) -> Result<u32, Code> {
+    let asked = match Token::from_raw(token) {
+        Some(token) => kernel(token),
+        None => match sockopt::associated(socket.as_fd()) {
+            Ok(_) => return Err(Code::INVAL),
+            Err(error) => Err(error),
+        },
+    };
+    match asked {
+        Err(error) if is_absent(&error) => held(token)?,
+        asked => asked?,
     }
+    Ok(0)
+}
+
+fn is_absent(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotEnabled
 }

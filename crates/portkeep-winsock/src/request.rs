@@ -112,7 +112,7 @@ pub(crate) fn submit(socket: Handle, request: Request) -> Result<Submitted, Code
 /// Acts, with the lock let go.
 fn perform(world: &mut Guard, socket: Handle, operation: &Operation) -> Result<u32, Code> {
     set_executing(world, socket, true);
-    let result = world.unlocked(|| operation.perform(socket.descriptor));
+    let result = world.unlocked(|| operation.perform(socket));
     set_executing(world, socket, false);
     world.changed();
     result

@@ -6,16 +6,26 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::code::Code;
 use crate::monitor::{Guard, World};
 use crate::request::{self, Request};
 
 /// A socket as it was looked up. Another one that gets its descriptor later has another number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handle {
     pub(crate) descriptor: c_int,
     serial: u64,
+}
+
+impl Handle {
+    /// The socket of a call that is being made. A program that closes it meanwhile with close(2)
+    /// gets what it gets from any system call then.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the program's descriptor, which its call has given to the library.
+        unsafe { BorrowedFd::borrow_raw(self.descriptor) }
+    }
 }
 
 #[derive(Debug)]
@@ -31,6 +41,9 @@ pub(crate) struct Socket {
     pub(crate) busy: bool,
     /// That thread is in the kernel with the descriptor, which may not be closed meanwhile.
     pub(crate) executing: bool,
+    /// The token of the held block that the socket may bind in; of the kernel part's blocks the
+    /// kernel knows.
+    pub(crate) associated: Option<u64>,
     /// Overlapped requests which wait for their turn.
     pub(crate) waiting: VecDeque<Request>,
 }
@@ -59,6 +72,7 @@ impl Sockets {
             overlapped,
             busy: false,
             executing: false,
+            associated: None,
             waiting: VecDeque::new(),
         };
         self.sockets.insert(descriptor, socket);
@@ -82,6 +96,26 @@ impl Sockets {
             descriptor,
             serial: socket.serial,
         })
+    }
+}
+
+/// A number of the level `SOL_SOCKET`.
+pub(crate) fn option(socket: BorrowedFd<'_>, option: c_int) -> Result<c_int, Code> {
+    let mut value: c_int = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `value`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(value),
+        _ => Err(Code::last_os_error()),
     }
 }
 
@@ -134,6 +168,8 @@ pub(crate) fn made(world: &mut World, descriptor: c_int, overlapped: bool) -> Re
 /// The socket is closed: what waits for its turn is aborted.
 fn forget(world: &mut World, descriptor: c_int) {
     if let Some(socket) = world.sockets.sockets.remove(&descriptor) {
+        let serial = socket.serial;
+        world.held.end_of(Handle { descriptor, serial });
         for request in socket.waiting {
             request::complete(world, request, Err(Code::OPERATION_ABORTED));
         }

@@ -103,6 +103,7 @@ impl Error {
     }
 
     /// `doing` is what a held reservation cannot do.
+    #[cfg(target_os = "linux")]
     pub(crate) fn not_supported_held(doing: &str) -> Error {
         Error::new(
             ErrorKind::NotSupportedHeld,
@@ -130,6 +131,7 @@ impl Error {
         )
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn already_bound(doing: &str, port: u16) -> Error {
         Error::new(
             ErrorKind::AlreadyBound,

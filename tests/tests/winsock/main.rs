@@ -32,8 +32,10 @@ fn main() -> ExitCode {
     portkeep_tests::main(&tests! {
         root:
             seed::prints_what_it_prints_on_windows,
+            seed::prints_the_same_without_the_kernel_part,
             seed::says_what_is_wrong,
             examples::life,
+            examples::life_without_the_kernel_part,
             examples::event,
             examples::routine,
             absent::the_kernel_part,

@@ -48,12 +48,18 @@ pub(crate) fn command(program: &Path) -> Command {
 /// nothing and succeeds.
 #[track_caller]
 pub(crate) fn passes(sandbox: &Sandbox, name: &str) {
+    passes_with(sandbox, name, &[]);
+}
+
+/// As [`passes`], with arguments to the program.
+#[track_caller]
+pub(crate) fn passes_with(sandbox: &Sandbox, name: &str, arguments: &[&str]) {
     for compiler in COMPILERS {
         let program = sandbox.state_dir().join(name);
         let source = sources().join(name).with_extension("c");
         let warnings = ["-g", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"];
         assert_eq!(compile(compiler, &warnings, &source, &program), "");
-        assert_passed(compiler, &output(&mut command(&program)));
+        assert_passed(compiler, &output(command(&program).args(arguments)));
     }
 }
 

@@ -38,8 +38,11 @@
  * WSAEINVAL also if the socket is bound, WSAEACCES also for a persistent reservation
  * without the privilege.
  *
- * All three: WSAEOPNOTSUPP if the socket is neither a TCP nor a UDP one, or where
- * Portkeep is not enabled; WSAENOTSOCK, WSAEFAULT, WSAEINPROGRESS, WSAEINTR.
+ * All three: WSAEOPNOTSUPP if the socket is neither a TCP nor a UDP one;
+ * WSAENOTSOCK, WSAEFAULT, WSAEINPROGRESS, WSAEINTR.
+ *
+ * Where Portkeep is not enabled sockets of the process hold the ports, each of which
+ * takes a descriptor (WSAEMFILE); docs/winsock.md says what differs.
  */
 #define SIO_ASSOCIATE_PORT_RESERVATION _WSAIOW(IOC_VENDOR, 102)
 

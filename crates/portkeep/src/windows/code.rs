@@ -102,11 +102,7 @@ pub(crate) fn of_bind(code: i32, range: PortRange, port: Option<u16>) -> Error {
             code,
             format!("all ports of {range} are in use"),
         ),
-        (WSAEADDRNOTAVAIL, Some(port)) => Error::new(
-            ErrorKind::OutsideBlock,
-            code,
-            format!("port {port} is not in the reserved {range}"),
-        ),
+        (WSAEADDRNOTAVAIL, Some(port)) => Error::outside_block(port, range),
         _ => of_call("binding the socket", code),
     }
 }

@@ -8,3 +8,5 @@ pub(crate) const SOCK_STREAM: c_int = 1;
 pub(crate) const SOCK_DGRAM: c_int = 2;
 /// `WSAEINVAL`
 pub(crate) const EINVAL: c_int = 10022;
+/// `WSAEADDRNOTAVAIL`
+pub(crate) const EADDRNOTAVAIL: c_int = 10049;

@@ -2,7 +2,9 @@ use std::iter;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::windows::io::{AsSocket, BorrowedSocket, OwnedSocket};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::port_range::PortRange;
 use crate::protocol::Protocol;
 use crate::token::Token;
@@ -100,13 +102,8 @@ impl Reservation {
     }
 
     fn block_of(&self, protocol: Protocol) -> Result<&Block, Error> {
-        self.block(protocol).ok_or_else(|| {
-            Error::new(
-                ErrorKind::WrongProtocol,
-                code::WSAEINVAL,
-                format!("the reservation has no {protocol} ports"),
-            )
-        })
+        self.block(protocol)
+            .ok_or_else(|| Error::wrong_protocol(protocol))
     }
 
     /// A listening TCP socket at a reserved port; `None` takes a free one.
@@ -147,8 +144,8 @@ impl Reservation {
         port: Option<u16>,
     ) -> Result<OwnedSocket, Error> {
         let block = self.block_of(protocol)?;
-        if port.is_some_and(|port| !block.range.contains(port)) {
-            return Err(code::of_bind(code::WSAEADDRNOTAVAIL, block.range, port));
+        if let Some(port) = port.filter(|&port| !block.range.contains(port)) {
+            return Err(Error::outside_block(port, block.range));
         }
         let socket = winsock::socket(protocol, address.is_ipv6())
             .map_err(|error| code::of_call("making a socket", error))?;
