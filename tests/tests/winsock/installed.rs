@@ -1,5 +1,6 @@
 //! The library as `scripts/install-winsock` installs it, in the target directory.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,45 @@ pub(crate) fn has_what_a_package_has() {
     }
     let asked = read(pkg_config().arg("--modversion"));
     assert_eq!(asked.trim(), version);
+}
+
+/// The libraries have the functions that the page lists, and no other.
+pub(crate) fn exports_what_is_documented() {
+    let page = fs::read_to_string(repository().join("docs/winsock.md")).expect("read the page");
+    let (_, section) = page.split_once("## What there is\n").expect("the list");
+    let (section, _) = section
+        .split_once("## Errors\n")
+        .expect("the end of the list");
+    let documented: BTreeSet<_> = section
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| !name.starts_with("SIO_"))
+        .map(str::to_owned)
+        .collect();
+    let mut exported = BTreeSet::new();
+    for (library, flags) in [
+        ("libportkeep-winsock.so", ["--dynamic", "--defined-only"]),
+        (
+            "libportkeep-winsock-crt.a",
+            ["--extern-only", "--defined-only"],
+        ),
+    ] {
+        let library = prefix().join("lib").join(library);
+        let symbols = read(Command::new("nm").args(flags).arg(library));
+        let names = symbols.lines().filter_map(|line| {
+            let (_, name) = line.split_once(" T ")?;
+            Some(name.strip_prefix("portkeep_winsock_").unwrap_or(name))
+        });
+        exported.extend(names.map(|name| match name {
+            // What a program's wmain is called by.
+            "main" => "wmain".to_owned(),
+            name => name.to_owned(),
+        }));
+    }
+    // Between the runtime's own files.
+    assert!(exported.remove("format"));
+    assert_eq!(exported, documented);
 }
 
 /// `pkg-config` for the installed library.

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
             checked::by_memcheck => LONG;
         plain:
             installed::has_what_a_package_has,
+            installed::exports_what_is_documented,
             seed::compiles_by_the_documented_line,
             layout::in_c,
             layout::in_cpp,
