@@ -121,10 +121,9 @@ impl Call {
         if overlapped {
             return self.overlapped(socket);
         }
-        let result = self.operation().and_then(|operation| match operation {
-            Some(operation) => request::run(socket, &operation),
-            None => self.flush(socket),
-        });
+        let result = self
+            .operation()
+            .and_then(|operation| request::run(socket, &operation));
         user_memory::write(self.returned, result.unwrap_or(0))?;
         result.map(|_| ())
     }
@@ -133,17 +132,12 @@ impl Call {
         user_memory::check_writable(self.overlapped.cast(), size_of::<Overlapped>())?;
         let completion = self.completion()?;
         overlapped::start(self.overlapped.addr())?;
-        let Some(operation) = self.operation().inspect_err(|&code| {
+        let operation = self.operation().inspect_err(|&code| {
             // An output buffer too small; other errors leave the number alone.
             if code == Code::INVAL {
                 let _ = user_memory::write(self.returned, 0);
             }
-        })?
-        else {
-            let bytes = self.flush(socket)?;
-            overlapped::finish(self.overlapped.addr(), Ok(bytes));
-            return user_memory::write(self.returned, bytes);
-        };
+        })?;
         let request = Request {
             operation,
             overlapped: self.overlapped.expose_provenance(),
@@ -177,9 +171,9 @@ impl Call {
         )
     }
 
-    /// What is asked for; `None` to flush. Fails for buffers that will not do.
-    fn operation(&self) -> Result<Option<Operation>, Code> {
-        Ok(Some(match self.code {
+    /// What is asked for. Fails for buffers that will not do.
+    fn operation(&self) -> Result<Operation, Code> {
+        Ok(match self.code {
             SIO_ACQUIRE_PORT_RESERVATION => Operation::Acquire {
                 range: self.input::<PortRange>()?,
                 output: self.output::<Instance>()?,
@@ -190,9 +184,9 @@ impl Call {
             SIO_ASSOCIATE_PORT_RESERVATION => Operation::Associate {
                 token: self.input()?,
             },
-            SIO_FLUSH => return Ok(None),
+            SIO_FLUSH => Operation::Flush,
             _ => Operation::Unknown,
-        }))
+        })
     }
 
     /// A longer input will do, a shorter one is `WSAEFAULT`.
@@ -210,12 +204,5 @@ impl Call {
         }
         user_memory::check_writable(self.output, size_of::<T>())?;
         Ok(self.output.expose_provenance())
-    }
-
-    fn flush(&self, socket: socket::Handle) -> Result<u32, Code> {
-        let mut world = monitor::lock();
-        request::flush(&mut world, socket);
-        world.changed();
-        Ok(0)
     }
 }

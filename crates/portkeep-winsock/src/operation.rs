@@ -4,6 +4,8 @@ use portkeep::{Consumers, Error, ErrorKind, Token, sockopt};
 
 use crate::code::Code;
 use crate::held;
+use crate::monitor;
+use crate::request;
 use crate::socket::Handle;
 use crate::user_memory;
 
@@ -43,6 +45,8 @@ pub(crate) enum Operation {
     Associate {
         token: u64,
     },
+    /// Aborts the overlapped requests that wait for their turn; takes none itself.
+    Flush,
     /// A control code that nobody knows.
     Unknown,
 }
@@ -64,6 +68,10 @@ impl Operation {
                 |token| sockopt::associate(socket.as_fd(), token),
                 |token| held::associate(socket, token),
             ),
+            Operation::Flush => {
+                request::flush(&mut monitor::lock(), socket);
+                Ok(0)
+            }
             Operation::Unknown => Err(Code::OPNOTSUPP),
         }
     }

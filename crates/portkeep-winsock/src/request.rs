@@ -54,6 +54,9 @@ pub(crate) enum Submitted {
 ///
 /// `WSAEINTR` if the blocking hook cancels it or another thread closes the socket.
 pub(crate) fn run(socket: Handle, operation: &Operation) -> Result<u32, Code> {
+    if let Operation::Flush = operation {
+        return operation.perform(socket);
+    }
     take_turn(socket)?;
     let hook = blocking::run_hook();
     let mut world = monitor::lock();
@@ -90,15 +93,21 @@ fn take_turn(socket: Handle) -> Result<(), Code> {
 /// Acts if the turn is free, else leaves the request to the thread that has it.
 pub(crate) fn submit(socket: Handle, request: Request) -> Result<Submitted, Code> {
     let mut world = monitor::lock();
-    let busy = world.sockets.get(socket).ok_or(Code::NOTSOCK)?.busy;
+    world.sockets.get(socket).ok_or(Code::NOTSOCK)?;
     // A new operation resets the event, as Windows' I/O manager does.
     if let Completion::Event(event) = request.completion {
         world.events.put(event, false)?;
     }
     overlapped::start(request.overlapped)?;
     world.pending.insert(request.overlapped, request.thread);
+    if let Operation::Flush = request.operation {
+        let result = world.unlocked(|| request.operation.perform(socket));
+        complete(&mut world, request, result);
+        world.changed();
+        return result.map(Submitted::Done);
+    }
     let entry = world.sockets.get(socket).ok_or(Code::NOTSOCK)?;
-    if busy {
+    if entry.busy {
         entry.waiting.push_back(request);
         return Ok(Submitted::Pending);
     }
@@ -162,7 +171,7 @@ fn tell(world: &mut World, request: Request, result: Result<u32, Code>) {
 }
 
 /// Aborts the requests of a socket that wait for their turn.
-pub(crate) fn flush(world: &mut World, socket: Handle) {
+pub(crate) fn flush(world: &mut Guard, socket: Handle) {
     let waiting = world
         .sockets
         .get(socket)
@@ -170,6 +179,7 @@ pub(crate) fn flush(world: &mut World, socket: Handle) {
     for request in waiting.into_iter().flatten() {
         complete(world, request, Err(Code::OPERATION_ABORTED));
     }
+    world.changed();
 }
 
 /// Aborts the requests of the calling thread, which ends. One that is in the kernel is waited for:

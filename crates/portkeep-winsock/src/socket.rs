@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::code::Code;
-use crate::monitor::{Guard, World};
+use crate::monitor::{Deadline, Guard};
 use crate::request::{self, Request};
 
 /// A socket as it was looked up. Another one that gets its descriptor later has another number.
@@ -142,7 +142,7 @@ pub(crate) fn descriptor(socket: usize) -> Result<c_int, Code> {
 }
 
 /// The socket; `WSAENOTSOCK` if the descriptor is not one's.
-pub(crate) fn look_up(world: &mut World, socket: usize) -> Result<Handle, Code> {
+pub(crate) fn look_up(world: &mut Guard, socket: usize) -> Result<Handle, Code> {
     let descriptor = descriptor(socket)?;
     let inode = inode(descriptor);
     let serial = match (world.sockets.sockets.get(&descriptor), inode) {
@@ -158,32 +158,32 @@ pub(crate) fn look_up(world: &mut World, socket: usize) -> Result<Handle, Code> 
 }
 
 /// Takes note of a socket that the library has just made.
-pub(crate) fn made(world: &mut World, descriptor: c_int, overlapped: bool) -> Result<(), Code> {
+pub(crate) fn made(world: &mut Guard, descriptor: c_int, overlapped: bool) -> Result<(), Code> {
     forget(world, descriptor);
     let inode = inode(descriptor)?;
     world.sockets.add(descriptor, inode, true, overlapped);
     Ok(())
 }
 
-/// The socket is closed: what waits for its turn is aborted.
-fn forget(world: &mut World, descriptor: c_int) {
+/// The socket is closed: what waits for its turn is aborted, also a blocking call that does or is
+/// in its hook.
+fn forget(world: &mut Guard, descriptor: c_int) {
     if let Some(socket) = world.sockets.sockets.remove(&descriptor) {
         let serial = socket.serial;
         world.held.end_of(Handle { descriptor, serial });
         for request in socket.waiting {
             request::complete(world, request, Err(Code::OPERATION_ABORTED));
         }
+        world.changed();
     }
 }
 
 /// Closes a socket. An operation that is in the kernel is waited for, the others are aborted.
 pub(crate) fn close(world: &mut Guard, handle: Handle) -> Result<(), Code> {
     while world.sockets.get(handle).ok_or(Code::NOTSOCK)?.executing {
-        world.wait(crate::monitor::Deadline::NEVER);
+        world.wait(Deadline::NEVER);
     }
     forget(world, handle.descriptor);
-    // A blocking call that waits for its turn or is in its hook ends.
-    world.changed();
     // SAFETY: the program gives its descriptor away.
     match unsafe { libc::close(handle.descriptor) } {
         0 => Ok(()),
@@ -194,12 +194,10 @@ pub(crate) fn close(world: &mut Guard, handle: Handle) -> Result<(), Code> {
 /// Closes the sockets that the library made.
 pub(crate) fn close_own(world: &mut Guard) {
     while let Some(handle) = world.sockets.any_own() {
-        // What the program closed itself, and may have opened something else in place of, stays.
+        // This forgets what the program closed itself, and may have opened something else for.
         let current = look_up(world, handle.descriptor as usize);
-        if current.is_ok_and(|current| current.serial == handle.serial) {
+        if current == Ok(handle) {
             let _ = close(world, handle);
-        } else {
-            forget(world, handle.descriptor);
         }
     }
 }

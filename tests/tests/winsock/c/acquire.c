@@ -224,6 +224,28 @@ static void sockets_that_will_not_do(void)
 	}
 }
 
+/* The kernel part keeps 32768 reservations, and no more. */
+static void full_tables(void)
+{
+	INET_PORT_RESERVATION_INSTANCE out;
+	SOCKET s = tcp(), other = udp();
+	int error = 0, count = 0, port;
+
+	for (port = 1; port <= 65535 && !error; port++) {
+		/* Automatic ports would be refused. */
+		if (port == 32768)
+			port = 61000;
+		error = acquire(s, (USHORT)port, 1, &out);
+		count += !error;
+	}
+	CHECK_EQUAL(error, WSAENOBUFS);
+	CHECK_EQUAL(count, 32768);
+	CHECK_EQUAL(acquire(other, 10000, 1, &out), WSAENOBUFS);
+	CHECK(closesocket(s) == 0);
+	CHECK_EQUAL(acquire(other, 10000, 1, &out), 0);
+	CHECK(closesocket(other) == 0);
+}
+
 /* An unprivileged user: no ports below 1024, and no more than the quota. */
 static void of_an_ordinary_user(void)
 {
@@ -248,6 +270,7 @@ int main(void)
 	any_block();
 	kinds_of_sockets();
 	on_a_socket_that_does_not_block();
+	full_tables();
 	holder = tcp();
 	user = tcp();
 	refusals(holder, user);

@@ -278,18 +278,35 @@ static void cancelling_a_call_that_waits(void)
 static void flushing_the_socket(void)
 {
 	SOCKET s = tcp();
+	WSAEVENT event = WSACreateEvent();
 	struct occupier *first = occupier(s, FALSE);
 	struct request behind;
 	WSAOVERLAPPED overlapped;
 	DWORD returned = UNTOUCHED_DWORD;
 
+	/* It waits for no turn, and is told as every overlapped call. */
 	submit(&behind, s, 20001, NULL, NULL);
 	memset(&overlapped, 0, sizeof(overlapped));
+	overlapped.hEvent = event;
 	CHECK_EQUAL(WSAIoctl(s, SIO_FLUSH, NULL, 0, NULL, 0, &returned, &overlapped, NULL), 0);
 	CHECK_EQUAL(returned, 0);
+	CHECK(is_set(event));
+	CHECK_EQUAL(outcome(s, &behind), WSA_OPERATION_ABORTED);
+
+	calls = 0;
+	submit(&behind, s, 20001, NULL, NULL);
+	CHECK_EQUAL(WSAIoctl(s, SIO_FLUSH, NULL, 0, NULL, 0, &returned, &overlapped, routine), 0);
+	CHECK_EQUAL(outcome(s, &behind), WSA_OPERATION_ABORTED);
+	CHECK_EQUAL(SleepEx(WSA_INFINITE, TRUE), WAIT_IO_COMPLETION);
+	CHECK_EQUAL(calls, 1);
+	CHECK_EQUAL(last_error, 0);
+
+	submit(&behind, s, 20001, NULL, NULL);
+	CHECK_EQUAL(control(s, SIO_FLUSH, NULL, 0, NULL, 0, &returned), 0);
 	CHECK_EQUAL(outcome(s, &behind), WSA_OPERATION_ABORTED);
 	CHECK_EQUAL(leaves(first), 0);
 	CHECK(can_bind(SOCK_STREAM, 20001));
+	CHECK(WSACloseEvent(event));
 	CHECK(closesocket(s) == 0);
 }
 
