@@ -227,7 +227,6 @@ static void completion_by_routine(void)
 struct receiver {
 	WSATHREADID name;
 	WSAEVENT ready, quit;
-	int woken;
 };
 
 static void *wait_alertably(void *argument)
@@ -239,15 +238,17 @@ static void *wait_alertably(void *argument)
 	CHECK(WSASetEvent(receiver->ready));
 	while (WSAWaitForMultipleEvents(1, &receiver->quit, FALSE, WSA_INFINITE, TRUE) ==
 	       WSA_WAIT_IO_COMPLETION)
-		receiver->woken++;
+		;
 	return NULL;
 }
 
 static ULONG_PTR queued_context;
+static WSAEVENT queued_was_called;
 
 static void CALLBACK queued(DWORD_PTR context)
 {
 	queued_context = context;
+	CHECK(WSASetEvent(queued_was_called));
 }
 
 static void the_thread_that_the_caller_names(void)
@@ -262,6 +263,7 @@ static void the_thread_that_the_caller_names(void)
 	DWORD returned;
 	int error = UNTOUCHED;
 
+	queued_was_called = WSACreateEvent();
 	REQUIRE(pthread_create(&thread, NULL, wait_alertably, &receiver) == 0);
 	CHECK_EQUAL(WSAWaitForMultipleEvents(1, &receiver.ready, FALSE, WSA_INFINITE, FALSE), 0);
 	memset(&seen, 0, sizeof(seen));
@@ -274,14 +276,14 @@ static void the_thread_that_the_caller_names(void)
 	memset(&name, UNTOUCHED, sizeof(name));
 	CHECK_EQUAL(error, 0);
 	CHECK_EQUAL(SleepEx(0, TRUE), 0);
+	/* In the order in which they were queued. */
 	CHECK_EQUAL(WPUQueueApc(&receiver.name, queued, 42, &error), 0);
+	CHECK_EQUAL(WSAWaitForMultipleEvents(1, &queued_was_called, FALSE, WSA_INFINITE, FALSE), 0);
+	CHECK_EQUAL(queued_context, 42);
+	CHECK_EQUAL(seen.calls, 1);
+	CHECK(pthread_equal(seen.thread, thread));
 	CHECK(WSASetEvent(receiver.quit));
 	CHECK(pthread_join(thread, NULL) == 0);
-	/* Being told to quit came after, and may have been looked at before. */
-	if (receiver.woken) {
-		CHECK_EQUAL(seen.calls, 1);
-		CHECK(pthread_equal(seen.thread, thread));
-	}
 
 	/* A thread that is gone, and one that never was. */
 	CHECK(WSPIoctl(s, SIO_FLUSH, NULL, 0, NULL, 0, &returned, &overlapped, routine,
@@ -299,6 +301,7 @@ static void the_thread_that_the_caller_names(void)
 	CHECK_EQUAL(SleepEx(WSA_INFINITE, TRUE), WAIT_IO_COMPLETION);
 	CHECK_EQUAL(queued_context, 43);
 	CHECK_EQUAL(WPUCloseThread(&name, &error), 0);
+	CHECK(WSACloseEvent(queued_was_called));
 	CHECK(WSACloseEvent(receiver.ready) && WSACloseEvent(receiver.quit));
 	CHECK(closesocket(s) == 0);
 }
