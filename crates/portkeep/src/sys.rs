@@ -193,7 +193,9 @@ pub(crate) fn descriptor_limit() -> io::Result<u64> {
     };
     // SAFETY: `limit` is an rlimit to write to.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    Ok(limit.rlim_cur)
+    // It has 32 bits on 32-bit.
+    #[allow(clippy::unnecessary_cast)]
+    Ok(limit.rlim_cur as u64)
 }
 
 /// The user that this process acts as (`geteuid(2)`).

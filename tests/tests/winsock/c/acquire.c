@@ -107,8 +107,7 @@ static void refusals(SOCKET holder, SOCKET user)
 
 	acquired(holder, 11000, 10);
 	CHECK_EQUAL(bind_port(user, 12000), 0);
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		INET_PORT_RESERVATION_INSTANCE out;
 		SOCKET s = tcp();
 		int error;
@@ -154,8 +153,7 @@ static void bad_buffers(void)
 	};
 	size_t i;
 
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		int error;
 
 		memset(&out, UNTOUCHED, sizeof(out));
@@ -208,8 +206,7 @@ static void sockets_that_will_not_do(void)
 	};
 	size_t i;
 
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		INET_PORT_RANGE wanted = range(0, 1);
 		INET_PORT_RESERVATION_INSTANCE out;
 		DWORD returned = UNTOUCHED_DWORD;

@@ -99,8 +99,7 @@ static void errors(void)
 	own = acquired(holder, 22000, 1).Token;
 	wrong = acquired(other, 22000, 1).Token;
 	CHECK_EQUAL(bind_port(user, 23000), 0);
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		memset(&out, UNTOUCHED, sizeof(out));
 		CHECK_EQUAL(acquire(s, rows[i].start, rows[i].count, &out), rows[i].error);
 		CHECK(all_are(&out, UNTOUCHED, sizeof(out)));

@@ -135,8 +135,7 @@ static void making_sockets(void)
 	};
 	size_t i;
 
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		SOCKET s;
 
 		WSASetLastError(NO_LAST_ERROR);

@@ -113,8 +113,7 @@ static void every_error_comes_back(void)
 
 	acquired(holder, 11000, 1);
 	memset(&overlapped, 0, sizeof(overlapped));
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		INET_PORT_RANGE wanted = range(rows[i].start, rows[i].count);
 
 		CHECK_EQUAL(submit(s, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
@@ -341,8 +340,7 @@ static void bad_arguments_are_refused_at_once(void)
 
 	CHECK(WSACloseEvent(closed));
 	memset(&seen, 0, sizeof(seen));
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		memset(&overlapped, 0, sizeof(overlapped));
 		memset(&out, UNTOUCHED, sizeof(out));
 		overlapped.InternalHigh = 5;
@@ -404,8 +402,7 @@ static void results(void)
 
 	memset(&overlapped, 0, sizeof(overlapped));
 	overlapped.InternalHigh = 7;
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		overlapped.Internal = rows[i].status;
 		CHECK_EQUAL(outcome(s, &overlapped, &bytes), rows[i].error);
 		CHECK_EQUAL(bytes, 7);

@@ -107,8 +107,7 @@ static void tokens_that_will_not_do(void)
 			{ "another process's", strangers, WSAEACCES, WSAEACCES },
 		};
 
-		FOR_EACH_ROW(i, rows)
-		{
+		FOR_EACH_ROW(i, rows) {
 			CHECK_EQUAL(release(s, rows[i].token), rows[i].release);
 			CHECK_EQUAL(associate(s, rows[i].token), rows[i].associate);
 		}
@@ -141,8 +140,7 @@ static void bad_buffers(DWORD code)
 	size_t i;
 
 	token = acquired(s, 10000, 1).Token;
-	FOR_EACH_ROW(i, rows)
-	{
+	FOR_EACH_ROW(i, rows) {
 		int error;
 
 		returned = UNTOUCHED_DWORD;
@@ -183,13 +181,14 @@ static void sockets_that_will_not_do(DWORD code)
 	size_t i, j;
 
 	FOR_EACH_ROW(i, rows)
-	for (j = 0; j < 2; j++) {
-		DWORD returned = UNTOUCHED_DWORD;
-		int error = control(rows[i].s, code, &tokens[j], sizeof(token), NULL, 0, &returned);
+		for (j = 0; j < 2; j++) {
+			DWORD returned = UNTOUCHED_DWORD;
+			int error = control(rows[i].s, code, &tokens[j], sizeof(token), NULL, 0,
+					    &returned);
 
-		CHECK_EQUAL(error, rows[i].error);
-		CHECK_EQUAL(returned, error == WSAENOTSOCK ? UNTOUCHED_DWORD : 0);
-	}
+			CHECK_EQUAL(error, rows[i].error);
+			CHECK_EQUAL(returned, error == WSAENOTSOCK ? UNTOUCHED_DWORD : 0);
+		}
 	CHECK(!can_bind(SOCK_STREAM, 10000));
 	CHECK(closesocket(s) == 0);
 }
