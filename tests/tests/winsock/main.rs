@@ -46,6 +46,7 @@ fn main() -> ExitCode {
             runs::overlapped,
             runs::pending,
             runs::storm,
+            runs::random,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,
             checked::by_memcheck => LONG;
