@@ -111,6 +111,23 @@ pub(crate) fn routine(sandbox: &Sandbox) {
     assert_eq!(reservations::list(sandbox), []);
 }
 
+/// Creates, looks up, uses and deletes; nothing is left.
+pub(crate) fn persistent(sandbox: &Sandbox) {
+    enable(sandbox);
+    let lines = lines(&run(sandbox, "persistent"));
+    let [reserved, took, deleted] = lines.as_slice() else {
+        panic!("not three lines: {lines:?}")
+    };
+    assert_eq!(reserved, "reserved ports 9000-9009");
+    let port: u16 = took
+        .strip_prefix("a bind to port 0 took port ")
+        .and_then(|port| port.parse().ok())
+        .expect("a port");
+    assert!((9000..=9009).contains(&port), "{port}");
+    assert_eq!(deleted, "deleted");
+    assert_eq!(reservations::list(sandbox), []);
+}
+
 /// Under strict compilers, but for Windows' pragma.
 pub(crate) fn compile_without_a_warning() {
     for name in ["life", "event", "routine", "persistent"] {

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             examples::life_without_the_kernel_part,
             examples::event,
             examples::routine,
+            examples::persistent,
             absent::the_kernel_part,
             runs::acquire,
             runs::token,
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             runs::pending,
             runs::storm,
             runs::random,
+            runs::persistent,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,
             checked::by_memcheck => LONG;
