@@ -1,89 +1,147 @@
-//! Persistent reservations, as the kernel part keeps them. Errors are errno values.
+//! Persistent reservations. Errors are errno values.
+//!
+//! The kernel part says what there is; the store keeps it over reboots, and keeps `connect(2)` off
+//! automatic ports.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
-use portkeep::abi::{self, SOL_PORTKEEP};
-use portkeep::{PortRange, Protocol, Token};
+use portkeep::sockopt;
+use portkeep::{Error, ErrorKind, PortRange, Protocol, Token};
 
-const PORTKEEP_CREATE: i32 = 4;
-const PORTKEEP_DELETE: i32 = 5;
-const PORTKEEP_LOOKUP: i32 = 6;
+use self::kept::{forget, keep};
 
+/// Reserves for nobody in particular: administrators associate sockets, as on Windows.
 pub(crate) fn create(range: PortRange) -> Result<Token, i32> {
-    let socket = socket(range.protocol())?;
-    let request = abi::AcquireRequest {
-        range: abi_range(range),
-        ..abi::AcquireRequest::default()
-    };
-    set(&socket, PORTKEEP_CREATE, &request)?;
-    token(&socket, PORTKEEP_CREATE)
+    let socket = plain(range.protocol())?;
+    // Where the kernel part is absent the store would keep what nobody enforces.
+    sockopt::version(&socket).map_err(errno)?;
+    keep(range)?;
+    sockopt::lookup(&socket, range.start(), range.count()).map_err(errno)
 }
 
+/// Deletes the reservation of exactly these ports.
 pub(crate) fn delete(range: PortRange) -> Result<(), i32> {
-    let socket = socket(range.protocol())?;
-    set(&socket, PORTKEEP_DELETE, &abi_range(range))
+    let socket = plain(range.protocol())?;
+    match sockopt::lookup(&socket, range.start(), range.count()) {
+        Ok(_) => forget(range),
+        // Who may not delete is told that, and not what there is.
+        Err(error) if error.kind() == ErrorKind::NotFound => delete_alone(range),
+        Err(error) => Err(errno(error)),
+    }
 }
 
 pub(crate) fn lookup(range: PortRange) -> Result<Token, i32> {
-    let socket = socket(range.protocol())?;
-    set(&socket, PORTKEEP_LOOKUP, &abi_range(range))?;
-    token(&socket, PORTKEEP_LOOKUP)
+    let socket = plain(range.protocol())?;
+    sockopt::lookup(&socket, range.start(), range.count()).map_err(errno)
 }
 
-fn abi_range(range: PortRange) -> abi::Range {
-    abi::Range {
-        start: abi::Be16::new(range.start()),
-        count: range.count(),
-    }
-}
-
-fn check(result: i32) -> Result<i32, i32> {
-    match result {
-        -1 => Err(io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO)),
-        result => Ok(result),
-    }
-}
-
-fn socket(protocol: Protocol) -> Result<OwnedFd, i32> {
+/// A socket to ask with.
+fn plain(protocol: Protocol) -> Result<OwnedFd, i32> {
     let kind = match protocol {
         Protocol::Tcp => libc::SOCK_STREAM,
         Protocol::Udp => libc::SOCK_DGRAM,
     };
     // SAFETY: socket(2) takes no pointers.
-    let descriptor = check(unsafe { libc::socket(libc::AF_INET, kind | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: a new descriptor, nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    match unsafe { libc::socket(libc::AF_INET, kind | libc::SOCK_CLOEXEC, 0) } {
+        -1 => Err(io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO)),
+        // SAFETY: a new descriptor, nobody else's.
+        descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+    }
 }
 
-fn set<T>(socket: &OwnedFd, option: i32, value: &T) -> Result<(), i32> {
-    // SAFETY: the pointer and the length describe `value`, which has no padding.
-    check(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            SOL_PORTKEEP,
-            option,
-            (&raw const *value).cast(),
-            size_of::<T>() as libc::socklen_t,
-        )
-    })?;
-    Ok(())
+fn errno(error: Error) -> i32 {
+    error.errno().unwrap_or(libc::EIO)
 }
 
-fn token(socket: &OwnedFd, option: i32) -> Result<Token, i32> {
-    let mut instance = abi::Instance::default();
-    let mut length = size_of::<abi::Instance>() as libc::socklen_t;
-    // SAFETY: the pointer and the length describe `instance`.
-    check(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            SOL_PORTKEEP,
-            option,
-            (&raw mut instance).cast(),
-            &raw mut length,
-        )
-    })?;
-    Token::from_raw(instance.token).ok_or(libc::EIO)
+/// In the kernel part alone.
+fn delete_alone(range: PortRange) -> Result<(), i32> {
+    let socket = plain(range.protocol())?;
+    let flags = sockopt::DeleteFlags::default();
+    sockopt::delete(&socket, range.start(), range.count(), flags).map_err(errno)
+}
+
+#[cfg(not(feature = "store"))]
+mod kept {
+    use super::*;
+
+    pub(super) fn keep(range: PortRange) -> Result<(), i32> {
+        let socket = plain(range.protocol())?;
+        let flags = sockopt::CreateFlags::default();
+        sockopt::create(&socket, range.start(), range.count(), 1, flags, &[]).map_err(errno)?;
+        Ok(())
+    }
+
+    pub(super) fn forget(range: PortRange) -> Result<(), i32> {
+        delete_alone(range)
+    }
+}
+
+#[cfg(feature = "store")]
+mod kept {
+    use std::env;
+    use std::path::PathBuf;
+
+    use portkeep_kernel::Location;
+    use portkeep_store::{Error, ErrorKind, Keeper, Kind, Ports, Request};
+
+    use super::*;
+
+    pub(super) fn keep(range: PortRange) -> Result<(), i32> {
+        let request = Request {
+            kind: Kind::Reservation,
+            ports: Ports::These(vec![range]),
+            scope: None,
+            users: Vec::new(),
+            groups: Vec::new(),
+            cgroups: Vec::new(),
+            comment: None,
+        };
+        match keeper().reserve(&request, None) {
+            Ok(outcome) if outcome.changed => Ok(()),
+            // The store grants what there is already; Windows does not.
+            Ok(_) => Err(libc::EADDRINUSE),
+            Err(error) => Err(errno_of(&error)),
+        }
+    }
+
+    pub(super) fn forget(range: PortRange) -> Result<(), i32> {
+        match keeper().remove(Kind::Reservation, &[range], None) {
+            Ok(outcome) if outcome.changed => Ok(()),
+            Ok(_) => Err(libc::ENOENT),
+            // Exclusions are another thing, as on Windows.
+            Err(error) if error.kind() == ErrorKind::Reserved => Err(libc::ENOENT),
+            Err(error) => Err(errno_of(&error)),
+        }
+    }
+
+    fn errno_of(error: &Error) -> i32 {
+        match error.kind() {
+            ErrorKind::NotPermitted => libc::EACCES,
+            ErrorKind::Reserved | ErrorKind::InUse => libc::EADDRINUSE,
+            ErrorKind::InvalidInput => libc::EINVAL,
+            _ => error.errno().unwrap_or(libc::EIO),
+        }
+    }
+
+    /// The variables that the command `portkeep` has.
+    fn keeper() -> Keeper {
+        let location = Location {
+            cgroup: variable("PORTKEEP_CGROUP"),
+            bpffs: variable("PORTKEEP_BPFFS"),
+        };
+        Keeper::new(variable("PORTKEEP_STATE_DIR"), location)
+    }
+
+    /// Of a program with more rights than its caller the caller's environment is not asked.
+    fn variable(name: &str) -> Option<PathBuf> {
+        // SAFETY: getauxval(3) takes no pointers.
+        if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+            return None;
+        }
+        let value = env::var_os(name).filter(|value| !value.is_empty())?;
+        Some(value.into())
+    }
 }

@@ -134,6 +134,7 @@ impl Conflict {
 }
 
 /// The cookie that the list has for what holds in every network namespace.
+#[cfg(target_os = "linux")]
 const EVERY_NETNS: u64 = 0;
 
 /// As in `port 61003/tcp is reserved by process 1234 (postgres), user 1000`.
