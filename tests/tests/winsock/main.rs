@@ -2,6 +2,7 @@
 //! library, with the kernel part and without.
 
 mod absent;
+mod boot;
 mod checked;
 mod examples;
 mod installed;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             examples::routine,
             examples::persistent,
             absent::the_kernel_part,
+            boot::reservations_come_back,
             runs::acquire,
             runs::token,
             runs::bind,
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             installed::has_what_a_package_has,
             installed::exports_what_is_documented,
             seed::compiles_by_the_documented_line,
+            seed::links_statically,
             layout::in_c,
             layout::in_cpp,
             wide::conversions_and_arguments,

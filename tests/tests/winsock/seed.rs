@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use portkeep_tests::enable::{POOL_END, POOL_START, enable};
 use portkeep_tests::{Sandbox, assert_ok, raw, reservations, sock};
 
-use crate::installed::{prefix, repository};
+use crate::installed::{pkg_config, prefix, read, repository};
 use crate::program::{COMPILERS, assert_passed, command, compile, output};
 
 /// The languages that it is written in: it is C, and C++ too.
@@ -124,6 +124,24 @@ pub(crate) fn compiles_by_the_documented_line() {
         let expected = "Number of ports must be a positive number\n";
         assert_printed(&printed, 1, expected);
     }
+}
+
+/// Without the shared library.
+pub(crate) fn links_statically() {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("seed-static");
+    let libraries = read(pkg_config().args(["--static", "--cflags", "--libs"]));
+    let compiled = output(
+        Command::new("gcc")
+            .args(["-static", "-o"])
+            .arg(&program)
+            .arg(repository().join("tests/tests/winsock/seed.c"))
+            .args(libraries.split_whitespace()),
+    );
+    // The linker warns of what of the C library needs its shared files, which is not used here.
+    let said = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "{said}");
+    let printed = output(Command::new(&program).args(["2", "2", "17", "5000", "-1"]));
+    assert_printed(&printed, 1, "Number of ports must be a positive number\n");
 }
 
 pub(crate) fn says_what_is_wrong(sandbox: &Sandbox) {
