@@ -83,6 +83,8 @@ flags! {
 /// [`NotPermitted`](crate::ErrorKind::NotPermitted),
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput), also for a user or group that is not mapped in
 /// the caller's user namespace; [`TablesFull`](crate::ErrorKind::TablesFull).
+#[doc(alias = "CreatePersistentTcpPortReservation")]
+#[doc(alias = "CreatePersistentUdpPortReservation")]
 pub fn create(
     socket: impl AsFd,
     start: u16,
@@ -138,6 +140,8 @@ pub fn create(
 /// [`NotAdministrator`](crate::ErrorKind::NotAdministrator) without the privilege;
 /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput);
 /// [`TablesFull`](crate::ErrorKind::TablesFull) if there is no room for the second half of a block.
+#[doc(alias = "DeletePersistentTcpPortReservation")]
+#[doc(alias = "DeletePersistentUdpPortReservation")]
 pub fn delete(socket: impl AsFd, start: u16, count: u16, flags: DeleteFlags) -> Result<(), Error> {
     let socket = socket.as_fd();
     let range = PortRange::with_count(Protocol::of(socket)?, start, count)?;
@@ -155,6 +159,8 @@ pub fn delete(socket: impl AsFd, start: u16, count: u16, flags: DeleteFlags) -> 
 /// # Errors
 ///
 /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput)
+#[doc(alias = "LookupPersistentTcpPortReservation")]
+#[doc(alias = "LookupPersistentUdpPortReservation")]
 pub fn lookup(socket: impl AsFd, start: u16, count: u16) -> Result<Token, Error> {
     let socket = socket.as_fd();
     let protocol = Protocol::of(socket)?;
