@@ -8,13 +8,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use libbpf_cargo::SkeletonBuilder;
 
+use crate::{command, root};
+
 /// Other compilers work too, but make another object; CI compares with this one's.
 const CLANG: &str = "clang-19";
 const STRIP: &str = "llvm-strip-19";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn skeleton() -> PathBuf {
     root().join("crates/portkeep-kernel/src/skeleton.rs")
@@ -56,32 +54,25 @@ fn build() -> Result<String> {
 fn compile(object: &Path) -> Result<()> {
     let source = root().join("bpf").canonicalize().context("finding bpf/")?;
     let clang = env::var("CLANG").unwrap_or_else(|_| CLANG.into());
-    run(Command::new(&clang)
-        .current_dir(&source)
-        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-nostdinc"])
-        .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
-        .args(["-I", "vendor", "-I", "."])
-        .arg(format!("-ffile-prefix-map={}=bpf", source.display()))
-        .args(["-c", "portkeep.bpf.c", "-o"])
-        .arg(object.canonicalize().unwrap_or_else(|_| absolute(object))))?;
+    with_hint(
+        Command::new(&clang)
+            .current_dir(&source)
+            .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-nostdinc"])
+            .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
+            .args(["-I", "vendor", "-I", "."])
+            .arg(format!("-ffile-prefix-map={}=bpf", source.display()))
+            .args(["-c", "portkeep.bpf.c", "-o"])
+            .arg(object.canonicalize().unwrap_or_else(|_| absolute(object))),
+    )?;
     // DWARF is not needed to load; BTF stays.
-    run(Command::new(STRIP).arg("-g").arg(object))
+    with_hint(Command::new(STRIP).arg("-g").arg(object))
 }
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
-fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_owned();
-    let status = command.status().with_context(|| {
-        format!(
-            "running {}\nHint: apt-get install clang-19 llvm-19",
-            program.display()
-        )
-    })?;
-    if !status.success() {
-        bail!("{} failed: {status}", program.display());
-    }
-    Ok(())
+fn with_hint(command: &mut Command) -> Result<()> {
+    command::run(command)
+        .context("compiling the kernel part\nHint: apt-get install clang-19 llvm-19")
 }

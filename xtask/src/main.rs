@@ -1,21 +1,38 @@
-//! Rebuilds what is generated and committed: `cargo xtask bpf`, and `cargo xtask check`, which
-//! fails when the committed files differ from a fresh build.
+//! What developers run: `cargo xtask --help` lists it.
 
 mod bpf;
+mod command;
+mod kernels;
+mod verified;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask bpf | check";
+use clap::Parser;
+
+/// What developers of Portkeep run
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Rebuilds the committed BPF skeleton
+    Bpf,
+    /// Fails if what is generated and committed differs from a fresh build
+    Check,
+    Kernels(kernels::Arguments),
+    /// Prints how many instructions the verifier walked for each of Portkeep's BPF programs
+    Verified {
+        /// Where they are pinned
+        #[arg(default_value = "/sys/fs/bpf/portkeep")]
+        directory: PathBuf,
+    },
+}
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    let result = match command.as_deref() {
-        Some("bpf") => bpf::rebuild(),
-        Some("check") => bpf::check(),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+    let result = match Task::parse() {
+        Task::Bpf => bpf::rebuild(),
+        Task::Check => bpf::check(),
+        Task::Kernels(arguments) => kernels::run(&arguments),
+        Task::Verified { directory } => verified::print(&directory),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -24,4 +41,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The top of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -1,0 +1,91 @@
+//! Portkeep's tests on Debian's kernels, in emulated machines: `cargo xtask kernels`.
+
+mod image;
+mod machine;
+mod package;
+mod target;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{command, root};
+use image::Image;
+use machine::Machine;
+use package::Kernel;
+use target::{Program, Target};
+
+/// Boots Debian's kernels in emulated machines and runs tests there
+///
+/// First enables Portkeep, which shows whether the verifier takes the programs, and prints how many
+/// instructions it walked for each.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Series of kernels; the newest that apt-get offers of each is booted
+    #[arg(default_values = ["6.1", "6.12"])]
+    versions: Vec<String>,
+    /// Only enable Portkeep
+    #[arg(long, conflicts_with = "targets")]
+    no_tests: bool,
+    /// Test targets, all of their tests or those with FILTER in their names; PACKAGE is
+    /// portkeep-tests unless given
+    #[arg(
+        last = true,
+        value_name = "[PACKAGE/]TARGET[::FILTER]",
+        default_values = ["errors", "enforcement", "lifetime", "input", "privilege", "persistent"]
+    )]
+    targets: Vec<Target>,
+}
+
+/// Fails if a test failed on any of the kernels, after all have been tried.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    command::run(Command::new(root().join("scripts/set-up")).arg("kernels"))?;
+    let directory = std::path::absolute(root().join("target/kernels"))?;
+    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    let portkeep = target::portkeep()?;
+    let targets: &[Target] = if arguments.no_tests {
+        &[]
+    } else {
+        &arguments.targets
+    };
+    let tests = targets
+        .iter()
+        .map(Target::build)
+        .collect::<Result<Vec<_>>>()?;
+    let mut failed = Vec::new();
+    for version in &arguments.versions {
+        let kernel = Kernel::newest(version, &directory)?;
+        println!("\n== {kernel}");
+        let start = Instant::now();
+        let result = try_on(&kernel, &portkeep, &tests, &directory);
+        let seconds = start.elapsed().as_secs();
+        match result {
+            Ok(()) => println!("== {kernel}: passed after {seconds} s"),
+            Err(error) => {
+                println!("== {kernel}: {error:#}, after {seconds} s");
+                failed.push(version.as_str());
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("failed on {}", failed.join(" and "));
+    }
+    Ok(())
+}
+
+fn try_on(kernel: &Kernel, portkeep: &Path, tests: &[Program], directory: &Path) -> Result<()> {
+    let machine = Machine::new();
+    let mut image = Image::create(&directory.join("image"))?;
+    image.add_command("portkeep", portkeep)?;
+    image.add_command("xtask", &std::env::current_exe().context("finding xtask")?)?;
+    for module in kernel.modules()? {
+        image.add_module(&module)?;
+    }
+    for test in tests {
+        image.add_test(test, machine.processors())?;
+    }
+    machine.run(&kernel.image()?, &image.pack()?)
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/busybox sh
+# The first process of an emulated machine. Mounts what distributions mount, enables Portkeep for
+# the verifier's verdict, runs the tests that /tests lists and tells the outcome (see machine.rs).
+/usr/bin/busybox --install -s /bin
+export PATH=/usr/bin:/bin HOME=/root
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+ip link set lo up
+
+for module in /modules/*; do
+	case $module in *.xz) unxz "$module" && module=${module%.xz} ;; esac
+	insmod "$module"
+done
+
+verify() {
+	echo "-- instructions that the verifier of Linux $(uname -r) walked"
+	portkeep enable && xtask verified && portkeep disable
+}
+
+run_tests() {
+	status=0
+	while read -r program arguments; do
+		echo "-- ${program##*/}"
+		# shellcheck disable=SC2086 # several words
+		"$program" $arguments </dev/null || status=1
+	done </tests
+	return $status
+}
+
+# Warnings and worse, which set a bit each (Documentation/admin-guide/tainted-kernels.rst).
+kernel_is_well() {
+	[ "$(cat /proc/sys/kernel/tainted)" = 0 ] && return
+	echo "-- the kernel complains"
+	dmesg | tail -n 100
+	return 1
+}
+
+verify && run_tests
+status=$?
+kernel_is_well || status=1
+echo "portkeep-kernels: exit status $status"
+poweroff -f
