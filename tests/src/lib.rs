@@ -20,7 +20,7 @@
 //! Every root trial runs in a process of its own inside a [`Sandbox`]: a cgroup, a network
 //! namespace, a mount namespace with a bpffs, and a state directory that no other trial shares.
 //! So trials run in parallel, and one that fails, crashes or hangs leaves nothing behind. Without
-//! privilege root trials are reported as ignored.
+//! privilege root trials are reported as ignored, and so are those that [`skip`] ends.
 
 mod cgroup;
 mod errno;
@@ -29,6 +29,7 @@ mod leftover;
 mod loopback;
 mod privilege;
 mod sandbox;
+mod skip;
 mod supervisor;
 mod trial;
 
@@ -47,5 +48,6 @@ pub use event::Event;
 pub use libc;
 pub use reservations::Protocol;
 pub use sandbox::Sandbox;
+pub use skip::skip;
 pub use socket2;
 pub use trial::{Test, benchmark, main};

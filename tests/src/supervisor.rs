@@ -11,6 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use libtest_mimic::Completion;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -18,28 +19,29 @@ use nix::sys::signal::Signal;
 
 use crate::leftover::Run;
 use crate::sandbox::{BPFFS, CGROUP, INSIDE, STATE_DIR, outside};
-use crate::{cgroup, trial};
+use crate::{cgroup, skip, trial};
 
 /// The exit code of a body that came to its end. Not 0, so that a body that calls exit(0) fails.
 pub(crate) const PASSED: u8 = 42;
+/// The exit code of a body that [`skip::skip`] ended.
+pub(crate) const SKIPPED: u8 = 43;
 
 /// Runs the trial `name` of this binary in a process of its own. The error tells why it failed and
 /// has the process's output, unless `show` lets that through.
-pub(crate) fn run(name: &str, limit: Duration, show: bool) -> Result<(), String> {
+pub(crate) fn run(name: &str, limit: Duration, show: bool) -> Result<Completion, String> {
     let grounds = Grounds::new().map_err(|error| format!("cannot make a sandbox: {error}"))?;
     let verdict = match grounds.run(name, limit, show) {
         Ok(verdict) => verdict,
-        Err(error) => Some(format!("cannot run the trial: {error}")),
+        Err(error) => Err(format!("cannot run the trial: {error}")),
     };
     let output = fs::read(grounds.output()).unwrap_or_default();
     let cleaned = grounds
         .remove()
-        .err()
-        .map(|error| format!("cannot clean up: {error}"));
-    let reasons: Vec<_> = verdict.into_iter().chain(cleaned).collect();
-    if reasons.is_empty() {
-        return Ok(());
-    }
+        .map_err(|error| format!("cannot clean up: {error}"));
+    let reasons: Vec<_> = match (verdict, cleaned) {
+        (Ok(completion), Ok(())) => return Ok(completion),
+        (verdict, cleaned) => verdict.err().into_iter().chain(cleaned.err()).collect(),
+    };
     Err(format!(
         "{}\n{}",
         reasons.join("\n"),
@@ -85,17 +87,25 @@ impl Grounds {
         self.directory.join("output")
     }
 
-    /// Why the trial failed, or `None` if it passed.
-    fn run(&self, name: &str, limit: Duration, show: bool) -> io::Result<Option<String>> {
+    /// Whether the trial passed or was skipped, or why it failed.
+    fn run(
+        &self,
+        name: &str,
+        limit: Duration,
+        show: bool,
+    ) -> io::Result<Result<Completion, String>> {
         let mut child = self.spawn(name, show)?;
         let ended = wait(&mut child, limit);
         // By its id too: it may have left the cgroup.
         child.kill()?;
         let status = child.wait()?;
-        Ok(if ended? {
-            fault(status)
-        } else {
-            Some(format!("killed: not over in {limit:?}"))
+        Ok(match status.code() {
+            _ if !ended? => Err(format!("killed: not over in {limit:?}")),
+            Some(code) if code == i32::from(PASSED) => Ok(Completion::Completed),
+            Some(code) if code == i32::from(SKIPPED) => Ok(Completion::ignored_with(
+                skip::read_reason(&self.directory)?,
+            )),
+            _ => Err(fault(status)),
         })
     }
 
@@ -143,11 +153,8 @@ impl Drop for Grounds {
     }
 }
 
-fn fault(status: ExitStatus) -> Option<String> {
-    if status.code() == Some(PASSED.into()) {
-        return None;
-    }
-    Some(match (status.code(), status.signal()) {
+fn fault(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
         (Some(101), _) => "failed".into(),
         (Some(0), _) => "the body left through exit(0)".into(),
         (_, Some(signal)) => match Signal::try_from(signal) {
@@ -155,7 +162,7 @@ fn fault(status: ExitStatus) -> Option<String> {
             Err(_) => format!("killed by signal {signal}"),
         },
         _ => format!("failed: {status}"),
-    })
+    }
 }
 
 /// Waits for the end of a process without reaping it; false if it takes longer than `limit`.

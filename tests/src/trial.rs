@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-use crate::{Sandbox, leftover, privilege, supervisor};
+use crate::{Sandbox, leftover, privilege, skip, supervisor};
 
 /// Names the trial whose body a process is to run.
 pub(crate) const NAME: &str = "PORTKEEP_TEST_TRIAL";
@@ -67,8 +67,7 @@ impl Test {
                 if let Some(reason) = privilege::missing() {
                     return Ok(Completion::ignored_with(reason));
                 }
-                supervisor::run(self.name, self.limit, show)?;
-                Ok(Completion::Completed)
+                Ok(supervisor::run(self.name, self.limit, show)?)
             })
             .with_kind("root"),
         }
@@ -112,7 +111,7 @@ pub fn benchmark(body: fn(&Sandbox), limit: Duration) -> ExitCode {
     }
     leftover::sweep();
     match supervisor::run(test.name, test.limit, true) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("{failed}");
             ExitCode::FAILURE
@@ -138,11 +137,17 @@ fn run_body(tests: &[Test], name: &str) -> ExitCode {
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| body(&sandbox)));
     let _ = io::stdout().flush();
-    ExitCode::from(if outcome.is_ok() {
-        supervisor::PASSED
-    } else {
-        101
-    })
+    let Err(payload) = outcome else {
+        return ExitCode::from(supervisor::PASSED);
+    };
+    match skip::leave_reason(&*payload, &sandbox) {
+        Some(Ok(())) => ExitCode::from(supervisor::SKIPPED),
+        Some(Err(error)) => {
+            eprintln!("cannot tell why the trial is skipped: {error}");
+            ExitCode::from(101)
+        }
+        None => ExitCode::from(101),
+    }
 }
 
 /// The `main` function of a test target, from the names of its test functions.

@@ -5,12 +5,13 @@ mod machine;
 mod package;
 mod target;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::{command, root};
 use image::Image;
@@ -45,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     command::run(Command::new(root().join("scripts/set-up")).arg("kernels"))?;
     let directory = std::path::absolute(root().join("target/kernels"))?;
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    let _alone = lock(&directory)?;
     let portkeep = target::portkeep()?;
     let targets: &[Target] = if arguments.no_tests {
         &[]
@@ -74,6 +76,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("failed on {}", failed.join(" and "));
     }
     Ok(())
+}
+
+/// Keeps a second run from changing the files of this one.
+fn lock(directory: &Path) -> Result<Flock<File>> {
+    let path = directory.join("lock");
+    let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(locked) => Ok(locked),
+        Err((_, nix::Error::EWOULDBLOCK)) => bail!("another run is using {}", directory.display()),
+        Err((_, error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
 }
 
 fn try_on(kernel: &Kernel, portkeep: &Path, tests: &[Program], directory: &Path) -> Result<()> {

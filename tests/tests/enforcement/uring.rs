@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 use portkeep_tests::socket2::{SockAddr, Socket};
-use portkeep_tests::{Sandbox, enable, raw, sock};
+use portkeep_tests::{Sandbox, enable, raw, skip, sock};
 
 use crate::scene::{BOTH, END, START, acquire, socket4};
 
@@ -34,8 +34,7 @@ fn bind(ring: &mut IoUring, socket: &Socket, port: u16, flags: squeue::Flags) ->
 pub(crate) fn binds_are_refused(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let Some(mut ring) = ring() else {
-        println!("this kernel has no IORING_OP_BIND for us");
-        return;
+        skip("no IORING_OP_BIND for us");
     };
     // Made by this thread itself, and by a worker of the kernel.
     for flags in [squeue::Flags::empty(), squeue::Flags::ASYNC] {

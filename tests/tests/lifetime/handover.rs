@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::IoUring;
 use portkeep_tests::proc::{Exit, fork_child};
-use portkeep_tests::{Channel, Sandbox, raw};
+use portkeep_tests::{Channel, Sandbox, raw, skip};
 
 use crate::scene::{Scene, each};
 
@@ -59,8 +59,7 @@ pub(crate) fn a_file_registered_with_io_uring_keeps_it(sandbox: &Sandbox) {
     each(sandbox, |scene| {
         // ENOSYS, or EPERM by the sysctl kernel.io_uring_disabled.
         let Ok(ring) = IoUring::new(2) else {
-            println!("this kernel has no io_uring for us");
-            return;
+            skip("no io_uring for us");
         };
         let (socket, instance) = scene.acquired();
         ring.submitter()

@@ -13,6 +13,10 @@ use crate::runner::BODIES;
 
 pub(crate) fn passes(_sandbox: &Sandbox) {}
 
+pub(crate) fn skips(_sandbox: &Sandbox) {
+    portkeep_tests::skip("no such feature");
+}
+
 pub(crate) fn panics(sandbox: &Sandbox) {
     let _ = sandbox.outside_cgroup();
     println!("the last words");

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let bodies = tests! {
         root:
             bodies::passes,
+            bodies::skips,
             bodies::panics,
             bodies::exits,
             bodies::crashes,
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             isolation::the_state_directory_is_empty,
             isolation::loopback_is_up,
             runner::a_passing_body_leaves_nothing,
+            runner::a_skipped_body_is_ignored_with_its_reason,
             runner::a_panic_fails_and_shows_the_output,
             runner::a_plain_panic_fails,
             runner::an_early_exit_fails,

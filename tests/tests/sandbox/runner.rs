@@ -25,6 +25,15 @@ pub(crate) fn a_passing_body_leaves_nothing(sandbox: &Sandbox) {
     );
 }
 
+pub(crate) fn a_skipped_body_is_ignored_with_its_reason(sandbox: &Sandbox) {
+    let run = Run::of(sandbox, &["--exact", "bodies::skips"]);
+    assert!(run.status.success(), "{}", run.output);
+    for words in ["ignored (no such feature)", "0 passed; 0 failed; 1 ignored"] {
+        assert!(run.output.contains(words), "{}", run.output);
+    }
+    assert!(!run.output.contains("panicked"), "{}", run.output);
+}
+
 pub(crate) fn a_panic_fails_and_shows_the_output(sandbox: &Sandbox) {
     let run = Run::of(sandbox, &["--exact", "bodies::panics"]).failed("failed");
     assert!(run.output.contains("the last words"), "{}", run.output);
