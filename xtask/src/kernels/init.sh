@@ -24,7 +24,8 @@ verify() {
 run_tests() {
 	status=0
 	while read -r program arguments; do
-		echo "-- ${program##*/}"
+		name=${program##*/}
+		echo "-- ${name%-*}"
 		# shellcheck disable=SC2086 # several words
 		"$program" $arguments </dev/null || status=1
 	done </tests

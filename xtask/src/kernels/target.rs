@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{command, root};
@@ -43,15 +43,23 @@ pub struct Program {
 }
 
 impl Target {
+    /// Fails also if the target has no such test.
     pub fn build(&self) -> Result<Program> {
-        let path = executable(&[
+        let package = ["--package", &self.package, "--test", &self.name];
+        let path = executable(
             "test",
-            "--no-run",
-            "--package",
-            &self.package,
-            "--test",
             &self.name,
-        ])?;
+            &[&["test", "--no-run"], &package[..]].concat(),
+        )?;
+        let mut list = Command::new(&path);
+        list.arg("--list").args(&self.filter);
+        if !command::output(&mut list)?.contains(": test") {
+            bail!(
+                "{} has no test {}",
+                self.name,
+                self.filter.as_deref().unwrap_or_default()
+            );
+        }
         Ok(Program {
             path,
             filter: self.filter.clone(),
@@ -61,25 +69,30 @@ impl Target {
 
 /// Builds the `portkeep` command.
 pub fn portkeep() -> Result<PathBuf> {
-    executable(&["build", "--package", "portkeep-cli", "--bin", "portkeep"])
+    let package = ["--package", "portkeep-cli", "--bin", "portkeep"];
+    executable("bin", "portkeep", &[&["build"], &package[..]].concat())
 }
 
-/// The last executable that cargo makes: what was asked for, after those that it needs.
-fn executable(arguments: &[&str]) -> Result<PathBuf> {
+/// The executable of this kind and name that cargo makes with these arguments.
+fn executable(kind: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let messages = command::output(
         Command::new(env!("CARGO"))
             .current_dir(root())
             .args(arguments)
             .args(["--quiet", "--message-format=json-render-diagnostics"]),
     )?;
+    let executable = |line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let target = &message["target"];
+        if target["name"] != name || target["kind"][0] != kind {
+            return None;
+        }
+        Some(PathBuf::from(message["executable"].as_str()?))
+    };
     messages
         .lines()
-        .rev()
-        .find_map(|line| {
-            let message: Value = serde_json::from_str(line).ok()?;
-            Some(PathBuf::from(message.get("executable")?.as_str()?))
-        })
-        .with_context(|| format!("cargo {} has made no executable", arguments.join(" ")))
+        .find_map(executable)
+        .with_context(|| format!("cargo {} has not made {name}", arguments.join(" ")))
 }
 
 #[cfg(test)]
