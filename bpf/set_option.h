@@ -157,23 +157,34 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 	return error;
 }
 
+static __always_inline int reserve(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
+	struct acquisition *acquisition =
+		bpf_sk_storage_get(&acquisitions, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	int error;
+
+	if (!acquisition)
+		return -ENOBUFS;
+	error = ctx->optname == PORTKEEP_CREATE ? create(ctx, sk, netns, acquisition) :
+						  acquire(ctx, sk, netns, acquisition);
+	bpf_sk_storage_delete(&acquisitions, sk);
+	return error;
+}
+
 static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *sk)
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
-	/* Here, so that it is once in the frame. */
-	struct acquisition acquisition = {};
 
 	switch (ctx->optname) {
 	case PORTKEEP_ACQUIRE:
-		return acquire(ctx, sk, netns, &acquisition);
+	case PORTKEEP_CREATE:
+		return reserve(ctx, sk, netns);
 	case PORTKEEP_RELEASE:
 		return release(ctx, sk, netns);
 	case PORTKEEP_ASSOCIATE:
 		return associate(ctx, sk, netns);
 	case PORTKEEP_CLAIM:
 		return claim(ctx, sk, netns);
-	case PORTKEEP_CREATE:
-		return create(ctx, sk, netns, &acquisition);
 	case PORTKEEP_DELETE:
 		return delete (ctx, sk, netns);
 	case PORTKEEP_LOOKUP:

@@ -6,7 +6,11 @@
 #include "conflict.h"
 #include "in_use.h"
 
-/* One acquire under way. */
+/*
+ * One acquire under way. It is with the socket, which is locked, and not in the
+ * program's frame: that counts, in the 512 bytes that a program has, for the
+ * deepest calls below it, and Linux before 6.8 rounds every frame up to 32 bytes.
+ */
 struct acquisition {
 	struct port_space space;
 	struct portkeep_acquire request;
@@ -16,6 +20,13 @@ struct acquisition {
 	__u32 charged_uid;
 	__u32 owner_uid; /* of a persistent reservation */
 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct acquisition);
+} acquisitions SEC(".maps");
 
 struct in_use_search {
 	const struct port_space *space;
