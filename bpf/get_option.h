@@ -18,6 +18,7 @@ static __noinline int last_acquired(struct bpf_sock *sk, struct socket_state *st
 		.acquirer = address_of(sk),
 		.lowest = state->lowest,
 		.highest = state->highest,
+		.newest = zero_for_loops,
 		.thread = current_thread(),
 		.protocol = sk->protocol,
 	};

@@ -93,7 +93,7 @@ static long visit_tcp_socket(__u32 index, struct port_walk *walk)
 static __noinline enum usage tcp_bucket_use(struct walk *walk, __u64 address)
 {
 	struct inet_bind_bucket *bucket = kernel_object(inet_bind_bucket, address);
-	struct port_walk sockets = { .walk = walk, .usage = IN_USE };
+	struct port_walk sockets = { .walk = walk, .any = zero_for_loops, .usage = IN_USE };
 
 	if (bpf_core_field_exists(bucket->bhash2)) {
 		sockets.address_node = address_of(kernel_read(bucket, bhash2.first));
@@ -175,7 +175,7 @@ static __always_inline __u64 bucket_head(const struct port_space *space, __u32 b
 static __always_inline enum usage walk_bucket(struct walk *walk)
 {
 	for (int tries = 0; tries < WALK_TRIES; tries++) {
-		walk->usage = UNUSED;
+		walk->usage = UNUSED + zero_for_loops;
 		if (walk->space->protocol == IPPROTO_TCP)
 			bpf_loop(BUCKET_ENTRIES, visit_tcp, walk, 0);
 		else

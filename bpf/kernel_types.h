@@ -240,6 +240,14 @@ struct bpf_iter__bpf_map_elem {
  */
 #define __verified_alone __attribute__((noinline))
 
+/*
+ * Zero, of which the verifier knows nothing: a global that is not constant. Before Linux 6.7 it goes
+ * through the callback of a loop only once, takes what it knows of a variable then for true in every
+ * turn, and cuts out what only a later turn gets to (ab5cfac139ab, "bpf: verify callbacks as if they
+ * are called unknown number of times"). So what one turn leaves for the next begins with this.
+ */
+static volatile __u64 zero_for_loops;
+
 #define TCP_TIME_WAIT 6 /* include/net/tcp_states.h */
 
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;

@@ -137,7 +137,11 @@ static __always_inline enum portkeep_conflict_kind why_no_run(const struct port_
 static __always_inline int take_wildcard(struct acquisition *acquisition)
 {
 	const struct port_space *space = &acquisition->space;
-	struct wildcard wildcard = { .acquisition = acquisition, .error = -EADDRINUSE };
+	struct wildcard wildcard = {
+		.acquisition = acquisition,
+		.error = -EADDRINUSE,
+		.wrapped = zero_for_loops,
+	};
 	struct settings *settings = the_settings();
 	struct counters *counters = the_counters();
 
