@@ -15,14 +15,17 @@ static long drop_if_nothing_held(void *map, __u32 *uid, struct holdings *holding
 static __always_inline struct holdings *holdings_of(__u32 uid)
 {
 	struct holdings none = {}, *holdings = bpf_map_lookup_elem(&charges, &uid);
+	int error;
 
 	if (holdings)
 		return holdings;
+	/* An int: before Linux 6.4 the upper half of the result is no sign (d7ba4cc900bf). */
+	error = bpf_map_update_elem(&charges, &uid, &none, BPF_NOEXIST);
 	/*
 	 * Records of users who hold nothing are only swept when the table is full. A
 	 * charge at the very same instant can be lost, or count against another user.
 	 */
-	if (bpf_map_update_elem(&charges, &uid, &none, BPF_NOEXIST) == -E2BIG) {
+	if (error == -E2BIG) {
 		bpf_for_each_map_elem(&charges, drop_if_nothing_held, NULL, 0);
 		bpf_map_update_elem(&charges, &uid, &none, BPF_NOEXIST);
 	}

@@ -13,6 +13,9 @@ use crate::{Sandbox, leftover, privilege, skip, supervisor};
 /// Names the trial whose body a process is to run.
 pub(crate) const NAME: &str = "PORTKEEP_TEST_TRIAL";
 
+/// Multiplies all limits, on an emulated machine say.
+const PATIENCE: &str = "PORTKEEP_TEST_PATIENCE";
+
 /// How long a body may run unless it says otherwise: far longer than any does on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -67,11 +70,16 @@ impl Test {
                 if let Some(reason) = privilege::missing() {
                     return Ok(Completion::ignored_with(reason));
                 }
-                Ok(supervisor::run(self.name, self.limit, show)?)
+                Ok(supervisor::run(self.name, self.limit * patience(), show)?)
             })
             .with_kind("root"),
         }
     }
+}
+
+fn patience() -> u32 {
+    let value = env::var(PATIENCE).ok();
+    value.and_then(|value| value.parse().ok()).unwrap_or(1)
 }
 
 /// Runs tests as the command line says, which is that of `cargo test` targets; with `--nocapture`

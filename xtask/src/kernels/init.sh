@@ -3,6 +3,8 @@
 # the verifier's verdict, runs the tests that /tests lists and tells the outcome (see machine.rs).
 /usr/bin/busybox --install -s /bin
 export PATH=/usr/bin:/bin HOME=/root
+# How many times as long as elsewhere a test may take.
+export PORTKEEP_TEST_PATIENCE=5
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

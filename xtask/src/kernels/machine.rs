@@ -15,8 +15,8 @@ use nix::sys::signal::Signal;
 /// What init.sh writes last, followed by the exit status.
 const END: &str = "portkeep-kernels: exit status ";
 
-/// A machine that writes nothing for so long hangs: a trial is killed after two minutes, or five.
-const SILENCE: Duration = Duration::from_secs(600);
+/// A machine that writes nothing for so long hangs: init.sh lets a trial take ten minutes, some more.
+const SILENCE: Duration = Duration::from_secs(45 * 60);
 
 /// A machine to be started.
 #[derive(Debug)]
