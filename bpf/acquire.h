@@ -69,11 +69,14 @@ static __always_inline int take(struct acquisition *acquisition)
 }
 
 /* Charges for the block and marks it. */
-static __always_inline int acquire_block(struct acquisition *acquisition)
+__verified_alone int acquire_block(struct acquisition *acquisition)
 {
-	__u32 count = acquisition->request.range.count;
+	__u32 count;
 	int error;
 
+	if (!acquisition)
+		return -EINVAL;
+	count = acquisition->request.range.count;
 	acquisition->charged_uid = user_to_charge();
 	error = charge(acquisition->charged_uid, count);
 	if (error == -EDQUOT && sweep())

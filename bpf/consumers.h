@@ -15,7 +15,7 @@
 #define GROUP_STEPS 17
 
 /* groups_search() of kernel/groups.c: the ids are sorted. */
-static __noinline bool is_in_group(__u32 gid)
+__verified_alone bool is_in_group(__u32 gid)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	struct group_info *groups = kernel_object(group_info, task->cred->group_info);
@@ -83,15 +83,15 @@ static __always_inline bool is_user(__u32 uid)
 	return task->cred->euid.val == uid;
 }
 
-static __always_inline bool is_consumer(const struct portkeep_consumer *consumer)
+__verified_alone bool is_consumer(__u32 kind, __u64 id)
 {
-	switch (consumer->kind) {
+	switch (kind) {
 	case PORTKEEP_CONSUMER_UID:
-		return is_user(consumer->id);
+		return is_user(id);
 	case PORTKEEP_CONSUMER_GID:
-		return is_in_group(consumer->id);
+		return is_in_group(id);
 	case PORTKEEP_CONSUMER_CGROUP:
-		return is_in_cgroup(consumer->id);
+		return is_in_cgroup(id);
 	default:
 		return false;
 	}
@@ -106,7 +106,7 @@ static __noinline bool consumer_binds(__u64 netns, __u16 protocol, __u16 start)
 	if (!those)
 		return false;
 	for (__u32 i = 0; i < PORTKEEP_CONSUMERS_MAX && i < those->number; i++) {
-		if (is_consumer(&those->consumers[i]))
+		if (is_consumer(those->consumers[i].kind, those->consumers[i].id))
 			return true;
 	}
 	return false;
@@ -163,12 +163,12 @@ static __noinline __u32 kernel_id(__u32 kind, __u64 id)
 /* ---- reading and keeping them ---- */
 
 /* 0 or -EINVAL; *kept is the consumer with the kernel's id. */
-static __noinline int read_consumer(struct bpf_sockopt *ctx, __u32 index,
-				    struct portkeep_consumer *kept)
+__verified_alone int read_consumer(struct bpf_sockopt *ctx, __u32 index,
+				   struct portkeep_consumer *kept)
 {
 	struct portkeep_consumer *given = ctx->optval;
 
-	if (index >= PORTKEEP_CONSUMERS_MAX)
+	if (!kept || index >= PORTKEEP_CONSUMERS_MAX)
 		return -EINVAL;
 	given = (void *)given + sizeof(struct portkeep_acquire) + index * sizeof(*given);
 	if ((void *)(given + 1) > ctx->optval_end || given->reserved)
@@ -219,10 +219,10 @@ __verified_alone int check_consumers(struct bpf_sockopt *ctx, __u32 *owner_uid)
 /* Before the record is stored: who binds finds it first. */
 __verified_alone int store_consumers(struct bpf_sockopt *ctx, const struct reservation_key *key)
 {
-	__u32 number = number_of_consumers(ctx), zero = 0;
+	__u32 number = number_of_consumers(ctx);
 	struct reservation_key own;
 	struct consumers *those;
-	void *empty;
+	void *empty = zeroes();
 
 	if (!number)
 		return 0;
@@ -230,7 +230,6 @@ __verified_alone int store_consumers(struct bpf_sockopt *ctx, const struct reser
 		return -EINVAL;
 	/* Linux 6.1 takes no map key from the memory a function verified alone is given. */
 	own = *key;
-	empty = bpf_map_lookup_elem(&empty_chunk, &zero);
 	if (!empty || bpf_map_update_elem(&consumers, &own, empty, BPF_ANY))
 		return -ENOBUFS;
 	those = bpf_map_lookup_elem(&consumers, &own);

@@ -90,7 +90,7 @@ static long visit_tcp_socket(__u32 index, struct port_walk *walk)
 	return 1;
 }
 
-static __noinline enum usage tcp_bucket_use(struct walk *walk, __u64 address)
+static __always_inline enum usage tcp_bucket_use(struct walk *walk, __u64 address)
 {
 	struct inet_bind_bucket *bucket = kernel_object(inet_bind_bucket, address);
 	struct port_walk sockets = { .walk = walk, .any = zero_for_loops, .usage = IN_USE };

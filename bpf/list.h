@@ -6,13 +6,15 @@
 #include "reservation.h"
 
 /* The listing is columns of text, so a command is what is visible of it: 0x21 to 0x7e. */
+__verified_alone char visible(char byte)
+{
+	return byte && (byte <= ' ' || byte > '~') ? '_' : byte;
+}
+
 static __always_inline void make_visible(char *to, const char *command)
 {
-	for (int i = 0; i < 15; i++) {
-		char byte = command[i];
-
-		to[i] = byte && (byte <= ' ' || byte > '~') ? '_' : byte;
-	}
+	for (int i = 0; i < 15; i++)
+		to[i] = visible(command[i]);
 	if (!to[0])
 		to[0] = '?';
 }

@@ -277,6 +277,13 @@ static __always_inline struct settings *the_settings(void)
 	return bpf_map_lookup_elem(&settings, &zero);
 }
 
+static __always_inline void *zeroes(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&empty_chunk, &zero);
+}
+
 static __always_inline struct counters *the_counters(void)
 {
 	__u32 zero = 0;

@@ -22,18 +22,19 @@ __verified_alone bool rest_is_zero(struct bpf_sockopt *ctx, __u32 offset)
 {
 	void *value = ctx->optval, *end = ctx->optval_end;
 	__u32 length = value_length(ctx);
+	__u8 any = 0;
 
-	if (length > PORTKEEP_VALUE_MAX)
+	if (length > PORTKEEP_VALUE_MAX || offset > PORTKEEP_VALUE_MAX)
 		return false;
-	for (__u32 i = 0; i < PORTKEEP_VALUE_MAX && i < length; i++) {
-		__u8 *byte = value + i;
+	/* One way through a turn: the verifier would walk every combination of more. */
+	for (__u32 i = 0; i < PORTKEEP_VALUE_MAX && offset + i < length; i++) {
+		__u8 *byte = value + offset + i;
 
 		if ((void *)(byte + 1) > end)
 			return false;
-		if (i >= offset && *byte)
-			return false;
+		any |= *byte;
 	}
-	return true;
+	return !any;
 }
 
 static __always_inline bool has_zero_reserved(const struct portkeep_acquire *request)

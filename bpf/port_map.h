@@ -42,7 +42,7 @@ static __always_inline struct port_chunk *find_chunk(__u64 netns, __u16 protocol
 }
 
 /* Never for a chunk that somebody is just making, nor for EVERY_NETNS. */
-static __noinline bool is_namespace_gone(__u64 netns, __u64 address)
+static __always_inline bool is_namespace_gone(__u64 netns, __u64 address)
 {
 	struct net *net = kernel_object(net, address);
 	int references = 1;
@@ -66,6 +66,7 @@ static __always_inline bool has_reservations(const struct port_chunk *chunk)
 {
 	__u64 any = 0;
 
+#pragma unroll
 	for (int i = 0; i < CHUNK_WORDS; i++)
 		any |= chunk->reserved[i];
 	return any;
@@ -83,34 +84,36 @@ static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct
 	return 0;
 }
 
-static __noinline struct port_chunk *make_chunk(const struct port_space *space, __u32 word)
+/* Whether there is a chunk for the word afterwards. */
+__verified_alone bool make_chunk(const struct port_space *space, __u32 word)
 {
-	struct port_chunk_key key = {
-		.netns = space->netns,
-		.protocol = space->protocol,
-		.index = word / CHUNK_WORDS,
-	};
-	__u32 zero = 0, uid = user_to_charge();
+	struct port_chunk_key key = {};
+	__u32 uid = user_to_charge();
 	struct port_chunk *chunk;
 	void *empty;
 
+	if (!space)
+		return false;
+	key.netns = space->netns;
+	key.protocol = space->protocol;
+	key.index = word / CHUNK_WORDS;
 	bpf_for_each_map_elem(&port_chunks, drop_if_namespace_gone, NULL, 0);
-	empty = bpf_map_lookup_elem(&empty_chunk, &zero);
+	empty = zeroes();
 	if (!empty || charge_chunk(uid))
-		return NULL;
+		return false;
 	/* Another CPU may make it first; then its chunk is the chunk. */
 	if (bpf_map_update_elem(&port_chunks, &key, empty, BPF_NOEXIST)) {
 		uncharge_chunk(uid);
 		return bpf_map_lookup_elem(&port_chunks, &key);
 	}
 	chunk = bpf_map_lookup_elem(&port_chunks, &key);
-	if (chunk) {
-		chunk->charged_uid = uid;
-		/* From now on it can be dropped. */
-		if (space->netns != EVERY_NETNS)
-			chunk->net = space->net;
-	}
-	return chunk;
+	if (!chunk)
+		return false;
+	chunk->charged_uid = uid;
+	/* From now on it can be dropped. */
+	if (space->netns != EVERY_NETNS)
+		chunk->net = space->net;
+	return true;
 }
 
 static __always_inline __u32 *occupied_word(__u32 word)
@@ -174,8 +177,8 @@ static long mark_word(__u32 index, struct marking *marking)
 	struct port_chunk *chunk =
 		find_chunk(marking->space->netns, marking->space->protocol, word);
 
-	if (!chunk)
-		chunk = make_chunk(marking->space, word);
+	if (!chunk && make_chunk(marking->space, word))
+		chunk = find_chunk(marking->space->netns, marking->space->protocol, word);
 	if (!chunk || !reservations) {
 		marking->no_memory = true;
 		return 1;
