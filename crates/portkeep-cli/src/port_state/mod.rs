@@ -50,6 +50,8 @@ pub enum Verdict {
     Reserved,
     Excluded,
     Bound,
+    /// Nobody is bound, and the kernel part, which is there, does not tell who reserves.
+    Unknown,
     Automatic,
     Free,
 }
@@ -60,6 +62,7 @@ impl Verdict {
             Self::Reserved => "reserved",
             Self::Excluded => "excluded",
             Self::Bound => "bound",
+            Self::Unknown => "unknown",
             Self::Automatic => "automatic",
             Self::Free => "free",
         }
@@ -104,6 +107,12 @@ impl PortState {
         })
     }
 
+    fn is_list_unavailable(&self) -> bool {
+        self.no_reservations
+            .as_ref()
+            .is_some_and(|error| error.kind() == ErrorKind::ListUnavailable)
+    }
+
     /// Any socket counts as bound, also one in TIME_WAIT: a bind(2) may still meet it.
     pub fn verdict(&self) -> Verdict {
         let excluded = self.reservation.as_ref().is_some_and(is_exclusion);
@@ -113,6 +122,8 @@ impl PortState {
             Verdict::Bound
         } else if excluded {
             Verdict::Excluded
+        } else if self.is_list_unavailable() {
+            Verdict::Unknown
         } else if self.settings.is_automatic(self.port) {
             Verdict::Automatic
         } else {

@@ -4,7 +4,7 @@ use portkeep::{Entry, EntryKind};
 
 use crate::clock::Moment;
 use crate::failure::Failure;
-use crate::port_state::{Caveat, PortState};
+use crate::port_state::{Caveat, PortState, Verdict};
 use crate::printable::printable;
 use crate::reservation_document::{is_everywhere, is_exclusion, may_bind_in_words};
 use crate::sockets::{Process, Socket, State, command_line};
@@ -21,9 +21,11 @@ impl PortState {
             lines.extend(self.socket_lines());
         }
         if lines.is_empty() {
-            lines.push(format!(
-                "{name} is free: nobody reserves it, no socket is bound to it."
-            ));
+            lines.push(if self.verdict() == Verdict::Unknown {
+                format!("No socket is bound to {name}; whether it is reserved cannot be seen.")
+            } else {
+                format!("{name} is free: nobody reserves it, no socket is bound to it.")
+            });
         }
         lines.extend(self.settings_words(&name));
         lines

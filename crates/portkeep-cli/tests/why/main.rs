@@ -33,6 +33,7 @@ trials! {
         strangers::the_own_processes_are_shown,
         strangers::what_is_held_by_sockets_is_told,
         strangers::without_the_kernel_part_it_says_so,
+        strangers::without_the_list_it_does_not_say_free,
         documents::of_a_free_port,
         documents::of_a_reserved_and_bound_port;
     plain:

@@ -110,6 +110,34 @@ pub fn without_the_kernel_part_it_says_so(sandbox: &Sandbox) {
     assert!(!words("20000/tcp").contains("not shown"));
 }
 
+/// As in a container whose processes the kernel part serves, but which has no bpf file system.
+pub fn without_the_list_it_does_not_say_free(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _held = acquire(Protocol::Tcp, 20000..=20000);
+    let elsewhere = |words: &[&str]| {
+        let mut command = portkeep(words);
+        command.env("PORTKEEP_BPFFS", sandbox.state_dir());
+        command
+    };
+    let text = done(&mut elsewhere(&["why", "20000/tcp"]));
+    assert!(
+        text.starts_with("No socket is bound to 20000/tcp; whether it is reserved cannot be seen."),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nNote: reservations are not shown: "),
+        "{text}"
+    );
+    for (port, state) in [("20000/tcp", "unknown"), ("40000/tcp", "unknown")] {
+        let document = document(&mut elsewhere(&["why", port, "--json"]));
+        assert_eq!(document["state"], state);
+    }
+    let socket = sock::udp4();
+    assert_ok!(sock::bind_any(&socket, 20000));
+    let document = document(&mut elsewhere(&["why", "20000/udp", "--json"]));
+    assert_eq!(document["state"], "bound");
+}
+
 /// The socket that holds a port looks like any other; that it is a reservation is said.
 pub fn what_is_held_by_sockets_is_told(_sandbox: &Sandbox) {
     for command in EVERYBODY {
