@@ -115,7 +115,6 @@
 compile_error!("portkeep is for Linux, and for Windows, which has such calls itself");
 
 pub mod abi;
-#[cfg(target_os = "linux")]
 mod acquire;
 #[cfg(target_os = "linux")]
 mod backend;
@@ -153,7 +152,6 @@ mod token;
 #[cfg(windows)]
 mod windows;
 
-#[cfg(target_os = "linux")]
 pub use crate::acquire::Acquire;
 #[cfg(target_os = "linux")]
 pub use crate::backend::Backend;
@@ -175,7 +173,7 @@ pub use crate::protocol::Protocol;
 pub use crate::reservation::Reservation;
 pub use crate::token::Token;
 #[cfg(windows)]
-pub use crate::windows::{Acquire, Reservation, persistent, sockopt};
+pub use crate::windows::{Reservation, persistent, sockopt};
 
 /// The version of the kernel ABI that answers this process.
 ///

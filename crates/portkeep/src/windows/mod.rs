@@ -6,13 +6,11 @@
 //!
 //! [`ErrorKind::InvalidInput`]: crate::ErrorKind::InvalidInput
 
-mod acquire;
-mod code;
+pub(crate) mod code;
 pub(crate) mod number;
 pub mod persistent;
-mod reservation;
+pub(crate) mod reservation;
 pub mod sockopt;
-mod winsock;
+pub(crate) mod winsock;
 
-pub use acquire::Acquire;
 pub use reservation::Reservation;

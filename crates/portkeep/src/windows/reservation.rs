@@ -2,13 +2,13 @@ use std::iter;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::windows::io::{AsSocket, BorrowedSocket, OwnedSocket};
 
+use crate::acquire::Acquire;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::port_range::PortRange;
 use crate::protocol::Protocol;
 use crate::token::Token;
-use crate::windows::acquire::Acquire;
 use crate::windows::code;
 use crate::windows::sockopt;
 use crate::windows::winsock;
