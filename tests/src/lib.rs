@@ -18,8 +18,8 @@
 //! ```
 //!
 //! Every root trial runs in a process of its own inside a [`Sandbox`]: a cgroup, a network
-//! namespace, a mount namespace with a bpffs, and a state directory that no other trial shares.
-//! So trials run in parallel, and one that fails, crashes or hangs leaves nothing behind. Without
+//! namespace, a mount namespace with a bpffs, a state and a runtime directory that no other trial
+//! shares. So trials run in parallel, and one that fails, crashes or hangs leaves nothing behind. Without
 //! privilege root trials are reported as ignored, and so are those that [`skip`] ends.
 
 mod cgroup;
@@ -47,7 +47,7 @@ pub use errno::{HasErrno, errno_name, expect_errno, expect_ok};
 pub use event::Event;
 pub use libc;
 pub use reservations::Protocol;
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, runtime_dir};
 pub use skip::skip;
 pub use socket2;
 pub use trial::{Test, benchmark, main};

@@ -2,8 +2,9 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -19,12 +20,16 @@ pub(crate) const BPFFS: &str = "PORTKEEP_BPFFS";
 /// Where Portkeep keeps its store.
 pub(crate) const STATE_DIR: &str = "PORTKEEP_STATE_DIR";
 
+/// Where the records of held reservations are.
+pub(crate) const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+
 /// The leaf below the attach point where the body's processes are.
 pub(crate) const INSIDE: &str = "inside";
 
 /// What a root trial has for itself: a cgroup, a network namespace with `lo` up, a mount namespace
-/// with a bpffs, and a state directory. `PORTKEEP_CGROUP`, `PORTKEEP_BPFFS` and
-/// `PORTKEEP_STATE_DIR` are set to it, for the commands that the body runs. All goes with the trial.
+/// with a bpffs, a state directory, and runtime directories. `PORTKEEP_CGROUP`, `PORTKEEP_BPFFS`,
+/// `PORTKEEP_STATE_DIR` and `XDG_RUNTIME_DIR` are set to it, for the commands that the body runs. All
+/// goes with the trial.
 #[derive(Debug)]
 pub struct Sandbox {
     cgroup: PathBuf,
@@ -91,6 +96,25 @@ impl Sandbox {
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
     }
+}
+
+/// What `XDG_RUNTIME_DIR` is to be for a user other than root in this process's sandbox.
+///
+/// # Panics
+///
+/// Outside a sandbox.
+#[must_use]
+pub fn runtime_dir(uid: u32) -> PathBuf {
+    let of_root = path(RUNTIME_DIR).expect("a sandbox");
+    let directory = of_root.with_extension(uid.to_string());
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => {
+            made.expect("make a runtime directory");
+            chown(&directory, Some(uid), None).expect("give it to the user");
+        }
+    }
+    directory
 }
 
 /// The cgroup beside a sandbox's.

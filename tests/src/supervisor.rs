@@ -18,7 +18,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 use crate::leftover::Run;
-use crate::sandbox::{BPFFS, CGROUP, INSIDE, STATE_DIR, outside};
+use crate::sandbox::{BPFFS, CGROUP, INSIDE, RUNTIME_DIR, STATE_DIR, outside};
 use crate::{cgroup, skip, trial};
 
 /// The exit code of a body that came to its end. Not 0, so that a body that calls exit(0) fails.
@@ -72,6 +72,7 @@ impl Grounds {
         builder.mode(0o755).create(&grounds.directory)?;
         builder.create(grounds.bpffs())?;
         builder.create(grounds.state_dir())?;
+        builder.mode(0o700).create(grounds.runtime_dir())?;
         Ok(grounds)
     }
 
@@ -81,6 +82,10 @@ impl Grounds {
 
     fn state_dir(&self) -> PathBuf {
         self.directory.join("state")
+    }
+
+    fn runtime_dir(&self) -> PathBuf {
+        self.directory.join("runtime")
     }
 
     fn output(&self) -> PathBuf {
@@ -118,7 +123,8 @@ impl Grounds {
         command.env(trial::NAME, name).env(CGROUP, &self.cgroup);
         command
             .env(BPFFS, self.bpffs())
-            .env(STATE_DIR, self.state_dir());
+            .env(STATE_DIR, self.state_dir())
+            .env(RUNTIME_DIR, self.runtime_dir());
         if !show {
             let output = File::create(self.output())?;
             command.stdout(output.try_clone()?).stderr(output);

@@ -1,14 +1,15 @@
 //! Starts the command.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use nix::unistd::Pid;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::descriptor_limit::DescriptorLimit;
-use crate::failure::Failure;
+use crate::failure::{Failure, REFUSED};
 use crate::holding::Holding;
 use crate::run::environment;
 use crate::run::signals::OriginalSignals;
@@ -33,23 +34,69 @@ impl<'a> CommandLine<'a> {
     }
 
     /// Forks and executes the command with the ports in its environment, under a supervisor's
-    /// filter if there is to be one.
-    pub fn spawn(&self, holding: &Holding, filter: Option<ToHolder>) -> Result<Pid, (Failure, u8)> {
+    /// filter if there is to be one. It is not executed before `prepare` has returned, until when
+    /// all signals are blocked in it.
+    pub fn spawn(
+        &self,
+        holding: &Holding,
+        filter: Option<ToHolder>,
+        prepare: impl FnOnce(Pid) -> anyhow::Result<()>,
+    ) -> Result<Pid, (Failure, u8)> {
         let mut command = Command::new(self.program);
         command.args(self.arguments);
         environment::set(&mut command, holding);
+        let (go_ahead, hold_back) = io::pipe().map_err(|error| self.failure(&error))?;
+        let (mut outcome, report) = io::pipe().map_err(|error| self.failure(&error))?;
+        // SAFETY: this process has one thread, so the child may do anything.
+        match unsafe { fork() }.map_err(|error| self.failure(&error.into()))? {
+            ForkResult::Child => {
+                drop((hold_back, outcome));
+                let error = self.execute(&mut command, holding, filter, go_ahead);
+                let number = error.raw_os_error().unwrap_or(libc::EINVAL);
+                let _ = (&report).write_all(&number.to_ne_bytes());
+                // SAFETY: ends this process; what is to be done at its end is the parent's.
+                unsafe { libc::_exit(127) }
+            }
+            ForkResult::Parent { child } => {
+                drop((go_ahead, report));
+                let prepared = prepare(child);
+                drop(hold_back);
+                let mut number = [0; 4];
+                match outcome.read_exact(&mut number) {
+                    Ok(()) => {
+                        let _ = waitpid(child, None);
+                        let number = i32::from_ne_bytes(number);
+                        Err(self.failure(&io::Error::from_raw_os_error(number)))
+                    }
+                    // Closed by exec.
+                    Err(_) => match prepared {
+                        Ok(()) => Ok(child),
+                        Err(error) => Err((Failure::from(&error), REFUSED)),
+                    },
+                }
+            }
+        }
+    }
+
+    /// In the child; returns only if it fails.
+    fn execute(
+        &self,
+        command: &mut Command,
+        holding: &Holding,
+        filter: Option<ToHolder>,
+        mut go_ahead: PipeReader,
+    ) -> io::Error {
         let (signals, limit) = (self.signals, holding.original_limit());
         let prepare = move || {
+            // Nothing is ever written: the end comes when the parent is ready, or has gone.
+            go_ahead.read_to_end(&mut Vec::new())?;
             signals.restore()?;
             limit.map_or(Ok(()), DescriptorLimit::restore)?;
             filter.as_ref().map_or(Ok(()), ToHolder::install_filter)
         };
-        // SAFETY: between fork and exec this calls async-signal-safe functions only.
+        // SAFETY: this process has one thread.
         unsafe { command.pre_exec(prepare) };
-        match command.spawn() {
-            Ok(child) => Ok(Pid::from_raw(child.id().cast_signed())),
-            Err(error) => Err(self.failure(&error)),
-        }
+        command.exec()
     }
 
     /// 127 and 126 are what shells and env(1) answer with.

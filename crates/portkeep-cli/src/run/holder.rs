@@ -67,23 +67,26 @@ impl Holder {
             eprintln!("portkeep: {}", holding.explain());
         }
         let signals = SignalQueue::open().map_err(refused)?;
-        let (command, supervisor) = start_command(command, &holding)?;
-        let mut holder = Self {
+        let mut copies = GroupCopies::default();
+        let (command, supervisor) = start_command(command, &holding, |command| {
+            // Signals to the group that came before the command was in it are meant for it all the
+            // same. One that came since has reached it too, and merges with ours: it is pending, for
+            // the command has not unblocked its signals yet.
+            for signal in signals.take()? {
+                copies.note(signal);
+                send(command, signal.number)?;
+            }
+            Ok(())
+        })?;
+        Ok(Self {
             holding,
             supervisor,
             command,
             foreground_pid,
             foreground_stopped: false,
             signals,
-            copies: GroupCopies::default(),
-        };
-        // Signals to the group that came before the command was in it are meant for it all the same.
-        // One that came just then may reach it twice, before it can have a handler.
-        for signal in holder.signals.take().map_err(refused)? {
-            holder.copies.note(signal);
-            holder.send(signal.number).map_err(refused)?;
-        }
-        Ok(holder)
+            copies,
+        })
     }
 
     /// Passes signals on and reports, until the command has ended; then waits for the others.
@@ -101,10 +104,13 @@ impl Holder {
                 &mut self.supervisor,
                 &self.holding,
             )?;
+            let received = foreground.receive()?;
+            // Only now: our copy of a signal to the group was there before the message about the other,
+            // but perhaps not before we looked for it.
             for signal in self.signals.take()? {
                 self.copies.note(signal);
             }
-            match foreground.receive()? {
+            match received {
                 Received::Message(signal) => self.pass_on(signal)?,
                 Received::Nothing => {}
                 // Killed: the command does not depend on it, so all goes on.
@@ -166,20 +172,20 @@ impl Holder {
         if to_group && getpgid(Some(self.command)) == Ok(getpgrp()) {
             return Ok(());
         }
-        self.send(signal.number)
+        send(self.command, signal.number)
     }
+}
 
-    /// Sends a signal to the command. Until we have waited for it its process id is its own.
-    fn send(&self, number: i32) -> anyhow::Result<()> {
-        // SAFETY: kill(2) touches no memory; nix's would refuse the real-time signals.
-        if unsafe { libc::kill(self.command.as_raw(), number) } == 0 {
-            return Ok(());
-        }
-        match Errno::last() {
-            // A command that has changed its user: passing signals on is not ours any more.
-            Errno::EPERM | Errno::ESRCH => Ok(()),
-            error => Err(error).context("kill"),
-        }
+/// Sends a signal to the command. Until we have waited for it its process id is its own.
+fn send(command: Pid, number: i32) -> anyhow::Result<()> {
+    // SAFETY: kill(2) touches no memory; nix's would refuse the real-time signals.
+    if unsafe { libc::kill(command.as_raw(), number) } == 0 {
+        return Ok(());
+    }
+    match Errno::last() {
+        // A command that has changed its user: passing signals on is not ours any more.
+        Errno::EPERM | Errno::ESRCH => Ok(()),
+        error => Err(error).context("kill"),
     }
 }
 
@@ -188,12 +194,13 @@ impl Holder {
 fn start_command(
     command: &CommandLine<'_>,
     holding: &Holding,
+    prepare: impl FnOnce(Pid) -> anyhow::Result<()>,
 ) -> Result<(Pid, Option<Supervisor>), (Failure, u8)> {
     if holding.backend() != Backend::Held || holding.is_empty() {
-        return Ok((command.spawn(holding, None)?, None));
+        return Ok((command.spawn(holding, None, prepare)?, None));
     }
     let (from_command, to_holder) = supervisor::pair().context("socketpair").map_err(refused)?;
-    let pid = command.spawn(holding, Some(to_holder))?;
+    let pid = command.spawn(holding, Some(to_holder), prepare)?;
     let supervisor = match from_command.receive().context("recvmsg").map_err(refused)? {
         Ok(supervisor) => Some(supervisor),
         Err(error) => {

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use portkeep_tests::runtime_dir;
 
 pub use running::{Running, eventually};
 
@@ -43,6 +44,7 @@ pub fn portkeep_as_user<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> 
     // Started from its directory: the user may not pass through those above it.
     let mut command = Command::new(Path::new(".").join(name));
     command.args(words).current_dir(directory);
+    command.env("XDG_RUNTIME_DIR", runtime_dir(USER));
     let become_user = || {
         let (uid, gid) = (Uid::from_raw(USER), Gid::from_raw(USER));
         setgroups(&[])?;
