@@ -77,7 +77,8 @@ fn may_move(socket: BorrowedFd<'_>) -> io::Result<bool> {
 ///
 /// Of the last socket that bound or listened with that flag the kernel remembers user and address,
 /// and lets others like it pass unchecked from then on (`tb->fastreuseport` in
-/// `net/ipv4/inet_connection_sock.c`). So another one follows, at an address that nobody uses.
+/// `net/ipv4/inet_connection_sock.c`). So another one follows, at an address that nobody uses; and
+/// once the way is shut, one without the flag, lest a stranger be remembered that came just between.
 fn sharing(
     holder: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
@@ -86,7 +87,10 @@ fn sharing(
 ) -> io::Result<()> {
     let everywhere = is_everywhere(socket, address)?;
     // Without IPv6 there is no such address beside all of IPv4's.
-    let last = elsewhere(address, everywhere).ok();
+    let last = elsewhere(address, everywhere).and_then(|last| {
+        flag::set(last.0.as_fd(), libc::SO_REUSEPORT)?;
+        Ok(last)
+    });
     forget(address.port())?;
     let _shares = Set::new(socket, libc::SO_REUSEPORT)?;
     // A whole slice of time ahead: to be interrupted now would leave the way open.
@@ -99,12 +103,33 @@ fn sharing(
         None => Some(Set::on_holder(holder, libc::SO_REUSEPORT)?),
     };
     let result = call();
-    if let Some((last, elsewhere)) = last {
+    if let Ok((last, elsewhere)) = last {
         // It fails where another socket of the owner is at all addresses of its family.
         let _ = sys::bind(last.as_fd(), elsewhere);
     }
-    drop(open);
+    if let Some(open) = open {
+        drop(open);
+        forget_strangers(address, everywhere);
+    }
     result
+}
+
+/// How often is tried what a stranger's socket may stand in the way of, for the moment that it exists.
+const TRIES: u32 = 4;
+
+/// Makes the kernel forget whoever shared while the way was open. It fails for good where the owner is
+/// at all addresses of both families.
+fn forget_strangers(address: SocketAddr, everywhere: bool) {
+    for _ in 0..TRIES {
+        let bound = elsewhere(address, everywhere).and_then(|(socket, elsewhere)| {
+            flag::set(socket.as_fd(), libc::SO_REUSEADDR)?;
+            sys::bind(socket.as_fd(), elsewhere)
+        });
+        match bound {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => thread::yield_now(),
+            _ => return,
+        }
+    }
 }
 
 /// Whether a socket is at all addresses of both families, or is to be.
@@ -158,7 +183,6 @@ fn elsewhere(address: SocketAddr, everywhere: bool) -> io::Result<(OwnedFd, Sock
     };
     let socket = open(family, index)?;
     sys::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_FREEBIND, &1)?;
-    flag::set(socket.as_fd(), libc::SO_REUSEPORT)?;
     Ok((socket, SocketAddr::new(elsewhere, address.port())))
 }
 
