@@ -3,6 +3,7 @@
 //! For bodies of root trials only: they run on the one thread of their process, so forking it is
 //! safe. A panic in a child is reported there and fails the waiting parent.
 
+use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, getpid, setgroups, setresgid, setresuid};
 
+use crate::sandbox::{self, RUNTIME_DIR};
 use crate::{loopback, privilege};
 
 /// The exit code of a child whose closure panicked; no errno is that high.
@@ -135,8 +137,8 @@ pub fn in_cgroup(cgroup: &Path, body: impl FnOnce() -> i32) -> i32 {
     .code()
 }
 
-/// Makes the calling process one of an ordinary user: no supplementary groups, no capabilities.
-/// For use in a child.
+/// Makes the calling process one of an ordinary user: no supplementary groups, no capabilities, a
+/// runtime directory of its own. For use in a child.
 pub fn drop_privileges(uid: u32, gid: u32) {
     drop_privileges_with(uid, gid, &[]);
 }
@@ -145,6 +147,11 @@ pub fn drop_privileges(uid: u32, gid: u32) {
 pub fn drop_privileges_with(uid: u32, gid: u32, groups: &[u32]) {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
+    // Not to be made by root of a user namespace, who then has none of its own.
+    if let Ok(directory) = sandbox::make_runtime_dir(uid.as_raw()) {
+        // SAFETY: a child of fork has one thread.
+        unsafe { env::set_var(RUNTIME_DIR, directory) };
+    }
     setgroups(&groups).expect("setgroups");
     setresgid(gid, gid, gid).expect("setresgid");
     setresuid(uid, uid, uid).expect("setresuid");

@@ -105,16 +105,21 @@ impl Sandbox {
 /// Outside a sandbox.
 #[must_use]
 pub fn runtime_dir(uid: u32) -> PathBuf {
-    let of_root = path(RUNTIME_DIR).expect("a sandbox");
-    let directory = of_root.with_extension(uid.to_string());
+    make_runtime_dir(uid).expect("a runtime directory")
+}
+
+pub(crate) fn make_runtime_dir(uid: u32) -> io::Result<PathBuf> {
+    // Outside a sandbox the variable would lead to the user's own.
+    path(STATE_DIR)?;
+    let directory = path(RUNTIME_DIR)?.with_extension(uid.to_string());
     match DirBuilder::new().mode(0o700).create(&directory) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         made => {
-            made.expect("make a runtime directory");
-            chown(&directory, Some(uid), None).expect("give it to the user");
+            made?;
+            chown(&directory, Some(uid), None)?;
         }
     }
-    directory
+    Ok(directory)
 }
 
 /// The cgroup beside a sandbox's.
