@@ -35,6 +35,7 @@ mod trial;
 
 pub mod channel;
 pub mod enable;
+pub mod foreign;
 pub mod ports;
 pub mod proc;
 pub mod raw;

@@ -7,6 +7,7 @@ mod checked;
 mod examples;
 mod installed;
 mod layout;
+mod netdown;
 mod program;
 mod runs;
 mod seed;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             examples::routine,
             examples::persistent,
             absent::the_kernel_part,
+            netdown::is_told,
             boot::reservations_come_back,
             runs::acquire,
             runs::token,
