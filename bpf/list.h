@@ -27,7 +27,8 @@ static __always_inline void list_consumers(struct seq_file *seq, const struct re
 	struct reservation_key copy = *key;
 	struct consumers *those = bpf_map_lookup_elem(&consumers, &copy);
 
-	if (!those) {
+	/* A list without anybody is of consumers that do not exist any more. */
+	if (!those || !those->number) {
 		bpf_seq_write(seq, none, sizeof(none) - 1);
 		return;
 	}

@@ -1,10 +1,12 @@
 //! BPF programs that are not Portkeep's, at the hooks of cgroups.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
+use libbpf_rs::Link;
 use libbpf_rs::libbpf_sys as bpf;
 
 /// An instruction as the kernel takes it (`struct bpf_insn`).
@@ -105,6 +107,28 @@ pub fn attach((kind, hook): Hook, program: &[Instruction], cgroup: &Path) -> Own
         )
     };
     owned(link, "attach")
+}
+
+/// Keeps the link at a path of a BPF file system.
+///
+/// # Panics
+///
+/// If the kernel refuses.
+pub fn pin(link: &OwnedFd, path: &Path) {
+    let name = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path without NUL");
+    // SAFETY: the descriptor is open, the path ends in 0.
+    let result = unsafe { bpf::bpf_obj_pin(link.as_raw_fd(), name.as_ptr()) };
+    assert_eq!(result, 0, "pin at {}", path.display());
+}
+
+/// Detaches the link that is pinned at a path, which stays.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn detach(path: &Path) {
+    let link = Link::open(path).expect("open the link");
+    link.detach().expect("detach it");
 }
 
 fn owned(descriptor: RawFd, what: &str) -> OwnedFd {

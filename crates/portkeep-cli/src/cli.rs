@@ -102,6 +102,7 @@ pub enum Command {
     Unreserve(commands::unreserve::Unreserve),
     Exclude(commands::exclude::Exclude),
     Include(commands::include::Include),
+    Doctor(commands::doctor::Doctor),
 }
 
 /// The one command in which `--cgroup` says who may bind; there the location goes before the name.
@@ -156,6 +157,7 @@ impl Cli {
             Command::Unreserve(command) => command.execute(&self.locations),
             Command::Exclude(command) => command.execute(&self.locations),
             Command::Include(command) => command.execute(&self.locations),
+            Command::Doctor(command) => command.execute(&self.locations),
         }
     }
 }

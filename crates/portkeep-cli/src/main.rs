@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod control_cgroup;
 mod descriptor_limit;
+mod doctor;
 mod failure;
 mod holding;
 mod netns_argument;

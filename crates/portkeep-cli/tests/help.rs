@@ -22,7 +22,7 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "enable",
     "disable",
     "status",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 11] = [
     "unreserve",
     "exclude",
     "include",
+    "doctor",
 ];
 
 /// The help in the width that it has in a wide terminal.
@@ -146,9 +147,10 @@ fn what_the_design_promises_is_there() {
             &["<A-B/tcp|udp|both>", "--comment <TEXT>", "--every-netns"],
         ),
         ("include", &["<A-B/tcp|udp|both>"]),
+        ("doctor", &["--json"]),
     ] {
         let text = help(&[name, "--help"]);
-        let of_netns = !["enable", "disable", "status"].contains(&name);
+        let of_netns = !["enable", "disable", "status", "doctor"].contains(&name);
         assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",

@@ -29,6 +29,9 @@ fn cgroup_of(path: &Path) -> Option<u64> {
 /// The hook that ends reservations: while it is attached, what is in the maps is true.
 const RELEASE: &str = "sock_release";
 
+/// The hooks that enforce, all attached to one cgroup.
+pub const HOOKS: [&str; 5] = [RELEASE, "post_bind4", "post_bind6", "bind4", "bind6"];
+
 /// The cgroup that an installation is attached to. A link may be pinned and attached to nothing: an
 /// interrupted removal detaches it first, and the kernel does when its cgroup and all sockets of it
 /// have gone.
@@ -86,13 +89,14 @@ pub fn put_all(
 ) -> Result<(), Error> {
     let programs = &skeleton.progs;
     let links = layout.links();
-    for (program, name) in [
-        (&programs.portkeep_sock_release, RELEASE),
-        (&programs.portkeep_post_bind4, "post_bind4"),
-        (&programs.portkeep_post_bind6, "post_bind6"),
-        (&programs.portkeep_bind4, "bind4"),
-        (&programs.portkeep_bind6, "bind6"),
-    ] {
+    let enforcing = [
+        &programs.portkeep_sock_release,
+        &programs.portkeep_post_bind4,
+        &programs.portkeep_post_bind6,
+        &programs.portkeep_bind4,
+        &programs.portkeep_bind6,
+    ];
+    for (program, name) in enforcing.into_iter().zip(HOOKS) {
         put(program, cgroup, &links.join(name))?;
     }
     let mut wanted = BTreeSet::new();

@@ -79,9 +79,15 @@ fn remove_when_idle(cgroup: &Path) {
     }
 }
 
-/// Runs the proof below the cgroup.
+/// Clears away what killed installers left, and runs the proof below the cgroup. The caller holds the
+/// lock.
 pub fn prove(cgroup: &Path) -> Result<(), Error> {
     sweep(cgroup);
+    prove_once(cgroup)
+}
+
+/// Runs the proof below the cgroup.
+pub fn prove_once(cgroup: &Path) -> Result<(), Error> {
     let temporary = TemporaryCgroup::create(cgroup)?;
     let mut storage = MaybeUninit::uninit();
     let skeleton = object::load(&mut storage, None)?;

@@ -8,6 +8,7 @@ use portkeep_kernel::Location;
 use crate::document::{Document, Record};
 use crate::error::Error;
 use crate::files::{Files, RealFiles};
+use crate::names::Resolver;
 use crate::store::{DEFAULT_DIRECTORY, Store};
 
 /// Makes, removes and restores persistent reservations: in the store, in the kernel part and in
@@ -95,6 +96,23 @@ impl Keeper {
             }
         }
         Ok(Contents { document, here })
+    }
+
+    /// The users, groups and cgroups of the store that do not exist, in words, with the ports that are
+    /// kept closed for them.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or understood, or the names cannot be looked up.
+    pub fn unresolved(&self) -> Result<Vec<(PortRange, String)>, Error> {
+        let document = self.store.load()?;
+        let mut resolver = Resolver::default();
+        let mut unresolved = Vec::new();
+        for record in &document.reservations {
+            let missing = resolver.resolve(record)?.missing;
+            unresolved.extend(missing.iter().map(|it| (record.ports, it.to_string())));
+        }
+        Ok(unresolved)
     }
 }
 

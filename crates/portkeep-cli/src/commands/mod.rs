@@ -1,6 +1,7 @@
 //! One module for each command.
 
 pub mod disable;
+pub mod doctor;
 pub mod enable;
 pub mod exclude;
 pub mod hold;

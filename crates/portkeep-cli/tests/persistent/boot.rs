@@ -132,6 +132,13 @@ pub fn a_user_that_is_gone_keeps_the_block_closed(sandbox: &Sandbox) {
         assert_eq!(bind(Protocol::Tcp, 20000), 0);
         assert_eq!(bind_as(USER, USER, Protocol::Tcp, 20010), EADDRINUSE);
         assert_eq!(bind(Protocol::Tcp, 20010), EADDRINUSE);
+        assert_eq!(
+            listed(),
+            [
+                "20000-20003/tcp persistent consumers gone root",
+                "20010-20010/tcp persistent associated gone"
+            ]
+        );
     }
     assert!(stored(sandbox).is_some_and(|text| text.contains("\"gone\"")));
 }

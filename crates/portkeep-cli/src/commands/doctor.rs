@@ -1,0 +1,72 @@
+//! `portkeep doctor`: whether what Portkeep relies on is true on this machine.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::Locations;
+use crate::doctor::{self, Check, State};
+use crate::failure::REFUSED;
+use crate::table;
+
+/// Check what Portkeep relies on, and say how to mend what is not so
+///
+/// Looks at the kernel's features, mounts, attachments, the programs of others, the store, and the
+/// settings about ports, and lets a copy of the kernel part prove that it sees sockets of every kind.
+/// Changes nothing. The exit status is 1 if something is wrong; warnings, and what cannot be seen
+/// without privilege, do not count.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: u32,
+    /// The worst of the checks'.
+    state: State,
+    checks: &'a [Check],
+}
+
+impl Doctor {
+    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+        let checks = doctor::examine(locations);
+        let state = checks.iter().map(|check| check.state).max();
+        let state = state.unwrap_or(State::Ok);
+        let mut out = io::stdout().lock();
+        if self.json {
+            let document = Document {
+                schema: 1,
+                state,
+                checks: &checks,
+            };
+            writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+        } else {
+            table::write(&mut out, &rows(&checks))?;
+        }
+        Ok(match state {
+            State::Wrong => ExitCode::from(REFUSED),
+            _ => ExitCode::SUCCESS,
+        })
+    }
+}
+
+fn rows(checks: &[Check]) -> Vec<[String; 3]> {
+    let mut rows = Vec::new();
+    for check in checks {
+        let mut lines = check.message.lines();
+        rows.push([
+            check.state.to_string(),
+            check.name.to_owned(),
+            lines.next().unwrap_or_default().to_owned(),
+        ]);
+        let hint = check.hint.iter().map(|hint| format!("Hint: {hint}"));
+        let below = lines.map(str::to_owned).chain(hint);
+        rows.extend(below.map(|line| [String::new(), String::new(), line]));
+    }
+    rows
+}

@@ -1,0 +1,173 @@
+//! What the machine must offer.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{Resource, getrlimit};
+use portkeep::mounts;
+use portkeep_kernel::{Location, check_features, other_programs, prove};
+
+use crate::doctor::{Check, State};
+
+pub fn checks(location: &Location) -> Vec<Check> {
+    let mut checks = vec![
+        features(),
+        cgroup(location),
+        bpf_file_system(location),
+        self_test(location),
+    ];
+    checks.extend(others(location));
+    checks.push(held_sockets());
+    checks.push(descriptors());
+    checks
+}
+
+fn features() -> Check {
+    const NAME: &str = "kernel features";
+    match check_features() {
+        Ok(()) => Check::ok(NAME, "all that the kernel part uses"),
+        Err(error) => Check::kernel_error(NAME, error),
+    }
+}
+
+fn cgroup(location: &Location) -> Check {
+    const NAME: &str = "cgroup v2";
+    let mounted = |kind| mounts::first(kind).ok().flatten();
+    let Some(root) = mounted("cgroup2") else {
+        return Check::not_ok(
+            NAME,
+            State::Wrong,
+            "the cgroup v2 hierarchy is not mounted",
+            "mount -t cgroup2 none /sys/fs/cgroup",
+        );
+    };
+    let attach = location.cgroup.as_ref().unwrap_or(&root);
+    if !attach.join("cgroup.procs").exists() {
+        return Check::not_ok(
+            NAME,
+            State::Wrong,
+            format!("{} is no cgroup v2 directory", attach.display()),
+            "name a directory below the cgroup2 mount with --cgroup",
+        );
+    }
+    let hybrid = match mounted("cgroup") {
+        Some(_) => ", beside version 1",
+        None => "",
+    };
+    Check::ok(NAME, format!("mounted at {}{hybrid}", root.display()))
+}
+
+fn bpf_file_system(location: &Location) -> Check {
+    const NAME: &str = "bpf file system";
+    let named = location.bpffs.clone();
+    let path = named.or_else(|| mounts::first("bpf").ok().flatten());
+    let mounted = |path: &PathBuf| is_mounted(path);
+    match path {
+        Some(path) if mounted(&path) => Check::ok(NAME, format!("mounted at {}", path.display())),
+        Some(path) => Check::not_ok(
+            NAME,
+            State::Warning,
+            format!("none is mounted at {}", path.display()),
+            "`portkeep enable` mounts it",
+        ),
+        None => Check::not_ok(
+            NAME,
+            State::Warning,
+            "none is mounted",
+            "`portkeep enable` mounts it",
+        ),
+    }
+}
+
+fn is_mounted(path: &Path) -> bool {
+    let canonical = path.canonicalize().unwrap_or_else(|_| path.into());
+    mounts::read().is_ok_and(|mounts| {
+        mounts
+            .iter()
+            .any(|mount| mount.kind == "bpf" && canonical == mount.target)
+    })
+}
+
+fn self_test(location: &Location) -> Check {
+    const NAME: &str = "self-test";
+    match prove(location) {
+        Ok(()) => Check::ok(NAME, "a copy of the kernel part sees sockets of every kind"),
+        Err(error) => Check::kernel_error(NAME, error),
+    }
+}
+
+/// They run before or after Portkeep's, which undoes nothing of what they do.
+fn others(location: &Location) -> Vec<Check> {
+    const NAME: &str = "programs of others";
+    let found = match other_programs(location) {
+        Ok(found) => found,
+        Err(error) => return vec![Check::kernel_error(NAME, error)],
+    };
+    if found.is_empty() {
+        return vec![Check::ok(NAME, "none at the hooks that Portkeep uses")];
+    }
+    found
+        .iter()
+        .map(|other| {
+            Check::not_ok(
+                NAME,
+                State::Warning,
+                format!(
+                    "{} (id {}) at {} of {} may refuse or change the calls that Portkeep decides on",
+                    match other.name.as_str() {
+                        "" => "a program without a name",
+                        name => name,
+                    },
+                    other.id,
+                    other.hook,
+                    other.cgroup.display()
+                ),
+                format!("`bpftool prog show id {}` tells more of it", other.id),
+            )
+        })
+        .collect()
+}
+
+/// What `portkeep run` lets its command in by where the kernel part is absent.
+fn held_sockets() -> Check {
+    const NAME: &str = "held sockets";
+    let action = libc::SECCOMP_RET_USER_NOTIF;
+    // SAFETY: the kernel reads the number.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_GET_ACTION_AVAIL,
+            0,
+            &raw const action,
+        )
+    };
+    match result {
+        0 => Check::ok(
+            NAME,
+            "seccomp can let a command in where there is no kernel part",
+        ),
+        _ => Check::not_ok(
+            NAME,
+            State::Warning,
+            "no seccomp user notification: without the kernel part a command under `portkeep run` \
+             cannot bind to its own ports",
+            "enable the kernel part, or allow seccomp(2) in the sandbox around this process",
+        ),
+    }
+}
+
+/// Fewer than this do not hold the default pool's worth of a test suite.
+const FEW: u64 = 4096;
+
+fn descriptors() -> Check {
+    const NAME: &str = "descriptors";
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((_, hard)) if hard < FEW => Check::not_ok(
+            NAME,
+            State::Warning,
+            format!("at most {hard}: without the kernel part each held port takes one"),
+            "raise the hard limit (ulimit -Hn), or enable the kernel part",
+        ),
+        Ok((_, hard)) => Check::ok(NAME, format!("up to {hard}, one for each held port")),
+        Err(error) => Check::error(NAME, State::Unknown, error),
+    }
+}

@@ -1,0 +1,72 @@
+//! The store, and whether kernel and settings agree with it.
+
+use portkeep_store::{Error, ErrorKind};
+
+use crate::cli::Locations;
+use crate::doctor::{Check, State};
+use crate::persistent_words::counted;
+
+const NAME: &str = "store";
+
+pub fn checks(locations: &Locations) -> Vec<Check> {
+    let keeper = locations.keeper();
+    let contents = match keeper.contents() {
+        Ok(contents) => contents,
+        Err(error) => return vec![failed(NAME, error)],
+    };
+    let mut checks = vec![Check::ok(
+        NAME,
+        match keeper.file().exists() {
+            true => format!(
+                "{} and {} in {}",
+                counted(contents.reservations(), "reservation"),
+                counted(contents.exclusions(), "exclusion"),
+                keeper.file().display()
+            ),
+            false => "empty".to_owned(),
+        },
+    )];
+    const AGREEMENT: &str = "agreement";
+    match keeper.differences() {
+        // Nothing is persistent then.
+        Err(error) if is_not_enabled(&error) => {}
+        Err(error) => checks.push(failed(AGREEMENT, error)),
+        Ok(differences) if differences.is_empty() => checks.push(Check::ok(
+            AGREEMENT,
+            "the kernel part and ip_local_reserved_ports are as the store says",
+        )),
+        Ok(differences) => checks.extend(differences.iter().map(|difference| {
+            Check::not_ok(
+                AGREEMENT,
+                State::Wrong,
+                difference.to_string(),
+                "`portkeep enable` repairs it",
+            )
+        })),
+    }
+    const CONSUMERS: &str = "consumers";
+    match keeper.unresolved() {
+        Err(error) => checks.push(failed(CONSUMERS, error)),
+        Ok(unresolved) => checks.extend(unresolved.iter().map(|(ports, missing)| {
+            Check::not_ok(
+                CONSUMERS,
+                State::Warning,
+                format!("{ports} is kept closed for it, but {missing}"),
+                "`portkeep enable` once there is, or `portkeep unreserve` the ports",
+            )
+        })),
+    }
+    checks
+}
+
+fn failed(name: &'static str, error: Error) -> Check {
+    let state = match error.kind() {
+        ErrorKind::NotPermitted => State::Unknown,
+        _ => State::Wrong,
+    };
+    Check::error(name, state, error)
+}
+
+fn is_not_enabled(error: &Error) -> bool {
+    error.errno() == Some(libc::ENOPROTOOPT)
+}
