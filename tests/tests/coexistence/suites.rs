@@ -35,7 +35,7 @@ fn run(sandbox: &Sandbox, names: &[impl AsRef<str>]) -> Outcomes {
         .expect("run python3");
     let log = fs::read_to_string(log).unwrap_or_default();
     let text = fs::read_to_string(&output)
-        .unwrap_or_else(|error| panic!("no outcomes: {error}; libpython3-testsuite?\n{log}"));
+        .unwrap_or_else(|error| panic!("no outcomes: {error}; libpython3.11-testsuite?\n{log}"));
     fs::remove_file(output).expect("remove the outcomes");
     serde_json::from_str(&text).expect("outcomes")
 }
