@@ -260,8 +260,10 @@ static __always_inline __u64 address_of(const void *pointer)
 {
 	__u64 address = (__u64)pointer;
 
+#ifdef __bpf__
 	asm volatile("%0 = -%0" : "+r"(address));
 	asm volatile("%0 = -%0" : "+r"(address));
+#endif
 	return address;
 }
 

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Histories of calls, as a fuzzer's bytes say, against the kernel part compiled as an ordinary
+ * program, with what must hold checked after each.
+ */
+#include <stdint.h>
+
+#include "portkeep.bpf.c"
+
+#include "maps.h"
+#include "world.h"
+
+#include "sockets.h"
+
+#include "calls.h"
+#include "invariants.h"
+
+/* ---- the bytes ---- */
+
+static const uint8_t *input, *input_end;
+
+static __u32 byte(void)
+{
+	return input < input_end ? *input++ : 0;
+}
+
+/* A port near where things happen: a few words, the edges, the automatic range, the pool. */
+static __u32 some_port(void)
+{
+	static const __u16 bases[] = { 0,     1020,  7780,  10040, 39990,
+				       40090, 40195, 61000, 61030, 65530 };
+	__u32 base = bases[byte() % (sizeof(bases) / sizeof(*bases))];
+
+	return base + byte() % 32;
+}
+
+static __u32 some_count(void)
+{
+	static const __u16 counts[] = { 1, 2, 8, 63, 64, 65, 130, 0 };
+	__u32 which = byte();
+
+	return which < 250 ? counts[which % 8] : which << 8;
+}
+
+static __u64 tokens[16];
+static unsigned int newest;
+
+static __u64 some_token(void)
+{
+	__u32 which = byte();
+
+	return which < 240 ? tokens[which % 16] : tokens[which % 16] + which - 248;
+}
+
+/* ---- the calls ---- */
+
+static void note(__u64 token)
+{
+	tokens[newest++ % 16] = token;
+}
+
+/* The value of an acquire or a create, and how much of it is given. */
+static unsigned int read_request(struct portkeep_acquire *request)
+{
+	__u32 shape = byte();
+
+	*request = (struct portkeep_acquire){};
+	request->range.start = bpf_htons(shape & 1 ? 0 : some_port());
+	request->range.count = some_count();
+	request->align = shape & 2 ? 1U << (byte() % 9) : 0;
+	if (shape & 4)
+		request->flags = byte() % 8;
+	if (shape >= 248)
+		request->reserved[shape % 6] = 1;
+	return shape & 8 ? 4 : sizeof(*request);
+}
+
+static void do_acquire(struct fake_socket *socket)
+{
+	struct portkeep_acquire request;
+	struct portkeep_instance instance = {};
+	unsigned int length = read_request(&request);
+
+	if (length == 4)
+		request.flags = request.align = 0;
+	if (set_socket_option(socket, PORTKEEP_ACQUIRE, &request, length))
+		return;
+	REQUIRE(!get_socket_option(socket, PORTKEEP_ACQUIRE, &instance, sizeof(instance)));
+	REQUIRE(instance.range.count == request.range.count);
+	REQUIRE(!request.range.start || instance.range.start == request.range.start);
+	check_block(socket, &instance, 0, request.align);
+	note(instance.token);
+}
+
+static void do_create(struct fake_socket *socket)
+{
+	struct {
+		struct portkeep_acquire request;
+		struct portkeep_consumer consumers[PORTKEEP_CONSUMERS_MAX + 1];
+	} value = {};
+	struct portkeep_instance instance = {};
+	unsigned int length = sizeof(value.request), number;
+
+	read_request(&value.request);
+	if (byte() % 8 == 0)
+		value.request.flags |= PORTKEEP_EVERY_NETNS;
+	number = byte() % (PORTKEEP_CONSUMERS_MAX + 2);
+	for (unsigned int i = 0; i < number; i++) {
+		value.consumers[i].kind = byte() % 5;
+		value.consumers[i].id = byte() % 4 == 3 ? 1 : 998 + byte() % 4;
+	}
+	length += number * sizeof(*value.consumers) + (byte() % 16 == 15);
+	if (length > sizeof(value))
+		length = sizeof(value);
+	if (set_socket_option(socket, PORTKEEP_CREATE, &value, length))
+		return;
+	REQUIRE(!get_socket_option(socket, PORTKEEP_CREATE, &instance, sizeof(instance)));
+	check_block(socket, &instance, value.request.flags, value.request.align);
+	note(instance.token);
+}
+
+static void with_token(struct fake_socket *socket, int option)
+{
+	__u64 token[9] = { some_token() }, associated = 0;
+	unsigned int shape = byte();
+	unsigned int length = shape < 200 ? sizeof(*token) : shape % sizeof(token);
+
+	if (shape >= 240)
+		token[1 + shape % 8] = 1;
+	if (set_socket_option(socket, option, token, length) || option != PORTKEEP_ASSOCIATE)
+		return;
+	REQUIRE(!get_socket_option(socket, PORTKEEP_ASSOCIATE, &associated, sizeof(associated)));
+	REQUIRE(associated == *token);
+}
+
+static void with_range(struct fake_socket *socket, int option)
+{
+	struct portkeep_delete request = {};
+	__u32 shape = byte();
+
+	request.range.start = bpf_htons(some_port());
+	request.range.count = some_count();
+	if (shape & 1)
+		request.flags = PORTKEEP_PART;
+	if (shape & 2)
+		request.flags |= PORTKEEP_EVERY_NETNS;
+	if (shape >= 192)
+		failures = 1U << (byte() % 3);
+	set_socket_option(socket, option, &request, shape & 4 ? 4 : sizeof(request));
+}
+
+/* Nothing of the answer is what was in the buffer, nor is anything left out. */
+static void read_conflict(struct fake_socket *socket)
+{
+	struct portkeep_conflict conflict;
+	__u32 version;
+
+	REQUIRE(!get_socket_option(socket, PORTKEEP_CONFLICT, &conflict, sizeof(conflict)));
+	REQUIRE(!conflict.reserved && conflict.kind <= PORTKEEP_CONFLICT_NOT_PERMITTED);
+	REQUIRE(!get_socket_option(socket, PORTKEEP_VERSION, &version, sizeof(version)));
+	REQUIRE(version == PORTKEEP_ABI_VERSION);
+}
+
+static void meanwhile(struct fake_socket *binding)
+{
+	struct task_struct *task = current;
+	__u32 what = byte();
+	struct fake_socket *other = &fake_sockets[what % SOCKETS];
+
+	if (what < 200 || other == binding || !other->open)
+		return;
+	current = &tasks[byte() % TASKS];
+	if (what % 2)
+		do_acquire(other);
+	else
+		do_create(other);
+	current = task;
+	present_netns = binding->netns;
+}
+
+static void do_one(void)
+{
+	__u32 what = byte(), which = byte();
+	struct fake_socket *socket = &fake_sockets[which % SOCKETS];
+
+	current = &tasks[byte() % TASKS];
+	if (!socket->open) {
+		unsigned int netns = current == &tasks[4] || what & 32;
+
+		open_socket(socket, netns, what & 64, what & 128);
+		return;
+	}
+	switch (what % 16) {
+	case 0 ... 3:
+		do_acquire(socket);
+		break;
+	case 4:
+		with_token(socket, PORTKEEP_RELEASE);
+		break;
+	case 5 ... 6:
+		with_token(socket, PORTKEEP_ASSOCIATE);
+		break;
+	case 7:
+		with_token(socket, PORTKEEP_CLAIM);
+		break;
+	case 8 ... 9:
+		do_create(socket);
+		break;
+	case 10:
+		with_range(socket, PORTKEEP_DELETE);
+		break;
+	case 11:
+		with_range(socket, PORTKEEP_LOOKUP);
+		break;
+	case 12 ... 13:
+		if (!bind_socket(socket, which & 128 ? 0 : some_port()))
+			check_bind(socket);
+		break;
+	case 14:
+		close_socket(socket);
+		break;
+	default:
+		read_conflict(socket);
+		failures = what & 128 ? byte() : 0;
+	}
+}
+
+/* When all is closed and deleted nothing is left. */
+static void end(void)
+{
+	failures = 0;
+	for (unsigned int i = 0; i < SOCKETS; i++) {
+		if (fake_sockets[i].open)
+			close_socket(&fake_sockets[i]);
+	}
+	check_everything();
+	current = &tasks[0];
+	FOR_EACH(entry, reservations)
+	{
+		struct reservation *it = entry->value;
+		struct portkeep_delete request = {
+			.range = { bpf_htons(it->start), it->count },
+			.flags = it->flags & PORTKEEP_EVERY_NETNS,
+		};
+		struct reservation_key *key = (void *)entry->key;
+
+		REQUIRE(it->flags & PERSISTENT);
+		open_socket(&fake_sockets[0], key->netns == nets[1].net_cookie,
+			    key->protocol == IPPROTO_TCP, false);
+		REQUIRE(!set_socket_option(&fake_sockets[0], PORTKEEP_DELETE, &request,
+					   sizeof(request)));
+		close_socket(&fake_sockets[0]);
+	}
+	REQUIRE(!fake_map_of(&reservations)->count);
+	REQUIRE(!fake_map_of(&consumers)->count);
+	check_everything();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	__u32 zero = 0;
+	struct settings *settings_here;
+
+	make_maps();
+	make_world();
+	settings_here = map_lookup(&settings, &zero);
+	settings_here->pool_start = 61000;
+	settings_here->pool_end = 61300;
+	settings_here->quota = 300;
+	memset(tokens, 0, sizeof(tokens));
+	newest = 0;
+	input = data;
+	input_end = data + size;
+	while (input < input_end) {
+		do_one();
+		check_everything();
+	}
+	end();
+	return 0;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The maps: arrays and hash tables with the kernel's rules, but small, so that they get full, and
+ * with updates that fail now and then, as allocations do.
+ */
+#ifndef FUZZ_MAPS_H
+#define FUZZ_MAPS_H
+
+#define ENTRIES 1024 /* of the largest map */
+
+struct entry {
+	bool used;
+	unsigned char key[32];
+	/* As the kernel's, aligned; memory of its own, for the sanitizer to watch. */
+	void *value;
+};
+
+struct fake_map {
+	const void *map;
+	bool is_hash;
+	unsigned int key_size, value_size, limit;
+	unsigned int count;
+	void *values; /* of an array, in one piece */
+	struct entry entries[ENTRIES];
+};
+
+static struct fake_map fake_maps[8];
+/* Of the updates to come, which fail; taken from the input. */
+static unsigned int failures;
+
+#define KEY_SIZE(map) sizeof(*(map).key)
+#define MAP_VALUE_SIZE(map) sizeof(*(map).value)
+
+static void make_map(struct fake_map *fake, const void *map, bool is_hash, unsigned int key_size,
+		     unsigned int value_size, unsigned int limit)
+{
+	fake->map = map;
+	fake->is_hash = is_hash;
+	fake->key_size = key_size;
+	fake->value_size = value_size;
+	fake->limit = limit;
+	fake->count = 0;
+	if (!is_hash)
+		fake->values = fake->values ?: malloc(limit * value_size);
+	for (unsigned int i = 0; i < ENTRIES; i++) {
+		struct entry *entry = &fake->entries[i];
+
+		if (is_hash && entry->used)
+			free(entry->value);
+		entry->used = !is_hash && i < limit;
+		entry->value = entry->used ? fake->values + i * value_size : NULL;
+	}
+	if (!is_hash)
+		memset(fake->values, 0, limit * value_size);
+}
+
+/* What the tables have room for here; bpf/maps.h has thousands. */
+#define MAKE_ARRAY(index, map, limit)                                                              \
+	make_map(&fake_maps[index], &map, false, KEY_SIZE(map), MAP_VALUE_SIZE(map), limit)
+#define MAKE_HASH(index, map, limit)                                                               \
+	make_map(&fake_maps[index], &map, true, KEY_SIZE(map), MAP_VALUE_SIZE(map), limit)
+
+static void make_maps(void)
+{
+	MAKE_ARRAY(0, settings, 1);
+	MAKE_ARRAY(1, counters, 1);
+	MAKE_ARRAY(2, empty_chunk, 1);
+	MAKE_ARRAY(3, occupied, 1024);
+	MAKE_HASH(4, port_chunks, 12);
+	MAKE_HASH(5, reservations, 24);
+	MAKE_HASH(6, consumers, 8);
+	MAKE_HASH(7, charges, 3);
+	failures = 0;
+}
+
+static struct fake_map *fake_map_of(const void *map)
+{
+	for (unsigned int i = 0; i < sizeof(fake_maps) / sizeof(*fake_maps); i++) {
+		if (fake_maps[i].map == map)
+			return &fake_maps[i];
+	}
+	abort();
+}
+
+static struct entry *find_entry(struct fake_map *fake, const void *key)
+{
+	if (!fake->is_hash) {
+		unsigned int index;
+
+		memcpy(&index, key, sizeof(index));
+		return index < fake->limit ? &fake->entries[index] : NULL;
+	}
+	for (unsigned int i = 0; i < ENTRIES; i++) {
+		struct entry *entry = &fake->entries[i];
+
+		if (entry->used && !memcmp(entry->key, key, fake->key_size))
+			return entry;
+	}
+	return NULL;
+}
+
+void *map_lookup(const void *map, const void *key)
+{
+	struct entry *entry = find_entry(fake_map_of(map), key);
+
+	return entry ? entry->value : NULL;
+}
+
+static bool fails_now(void)
+{
+	bool fails = failures & 1;
+
+	failures >>= 1;
+	return fails;
+}
+
+long map_update(const void *map, const void *key, const void *value, unsigned long long flags)
+{
+	struct fake_map *fake = fake_map_of(map);
+	struct entry *entry = find_entry(fake, key);
+
+	if (entry) {
+		if (flags == BPF_NOEXIST)
+			return -17;
+		memcpy(entry->value, value, fake->value_size);
+		return 0;
+	}
+	if (fake->count == fake->limit)
+		return -E2BIG;
+	if (fails_now())
+		return -12;
+	for (entry = fake->entries; entry->used;)
+		entry++;
+	entry->used = true;
+	memcpy(entry->key, key, fake->key_size);
+	entry->value = malloc(fake->value_size);
+	memcpy(entry->value, value, fake->value_size);
+	fake->count++;
+	return 0;
+}
+
+/* Values that were freed in the present call: a program may still look at one, as under RCU. */
+static void *freed[256];
+static unsigned int freed_count;
+
+static void free_later(void *value)
+{
+	if (freed_count == sizeof(freed) / sizeof(*freed))
+		abort();
+	freed[freed_count++] = value;
+}
+
+static void grace_period(void)
+{
+	while (freed_count)
+		free(freed[--freed_count]);
+}
+
+long map_delete(const void *map, const void *key)
+{
+	struct fake_map *fake = fake_map_of(map);
+	struct entry *entry = find_entry(fake, key);
+
+	if (!entry)
+		return -ENOENT;
+	free_later(entry->value);
+	entry->value = NULL;
+	entry->used = false;
+	fake->count--;
+	return 0;
+}
+
+typedef long element_callback(const void *map, void *key, void *value, void *context);
+
+long map_for_each(const void *map, void *callback, void *context)
+{
+	struct fake_map *fake = fake_map_of(map);
+	long visited = 0;
+
+	for (unsigned int i = 0; i < ENTRIES; i++) {
+		struct entry *entry = &fake->entries[i];
+		unsigned char key[32];
+
+		if (!entry->used)
+			continue;
+		memcpy(key, entry->key, sizeof(key));
+		visited++;
+		if (((element_callback *)callback)(map, key, entry->value, context))
+			break;
+	}
+	return visited;
+}
+
+#endif /* FUZZ_MAPS_H */
