@@ -1,0 +1,118 @@
+//! Associating, binding, and the ports that come by themselves.
+
+use portkeep_tests::libc::{EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL};
+use portkeep_tests::raw::CONFLICT_IN_USE;
+
+use super::{Ask, Bound, Lifetime, Model, Place, ProcessId, SocketId, State, is_automatic};
+use crate::operation::AUTOMATIC;
+use crate::worker::Told;
+
+impl Model {
+    pub(crate) fn ask_associate(&self, who: ProcessId, socket: SocketId, token: u64) -> Ask {
+        let mut ask = Ask::default();
+        let of = self.socket(socket);
+        let allowed = match self.reservation_of(of.netns, token) {
+            Some(it) if it.udp == of.udp && of.bound.is_none() => match it.lifetime {
+                Lifetime::Runtime { owner, .. } => owner.process == who,
+                Lifetime::Persistent { .. } => self.administers(who, of.netns),
+            },
+            _ => {
+                ask.refuse(EINVAL, None);
+                return ask;
+            }
+        };
+        if !allowed {
+            ask.refuse(EACCES, None);
+        }
+        ask
+    }
+
+    /// What bind(2) may come to, and with port 0 also to which ports.
+    pub(crate) fn ask_bind(
+        &self,
+        who: ProcessId,
+        socket: SocketId,
+        place: Place,
+        port: u16,
+    ) -> (Ask, Vec<u16>) {
+        let mut ask = Ask::default();
+        let of = self.socket(socket);
+        let mut ports = vec![port];
+        if of.associated != 0 {
+            // Also when the reservation has ended: its ports are others' now.
+            let Some(block) = self
+                .reservation_of(of.netns, of.associated)
+                .filter(|it| port == 0 || it.ports().contains(&port))
+            else {
+                ask.refuse(EADDRNOTAVAIL, Some(Told::default()));
+                return (ask, ports);
+            };
+            if port == 0 {
+                ports = block.ports().collect();
+                ports.retain(|port| !self.is_in_use(of.netns, of.udp, *port));
+                if ports.is_empty() {
+                    let full = Told::new(CONFLICT_IN_USE, of.udp, 0);
+                    ask.refuse(EADDRINUSE, Some(full));
+                    return (ask, ports);
+                }
+            }
+        } else if port != 0
+            && let Some(told) = self.refuse_stranger(who, socket, port)
+        {
+            ask.refuse(EADDRINUSE, Some(told));
+            return (ask, ports);
+        }
+        // From here on the kernel alone.
+        if ports == [0] {
+            ports = self.automatic(socket, place);
+            if ports.is_empty() {
+                ask.refuse(EADDRINUSE, None);
+            }
+        }
+        if port != 0 && !self.may_use_low_ports(who, of.netns, port) {
+            ask.refuse(EACCES, None);
+        }
+        if of.bound.is_some() || of.state != State::Fresh {
+            ask.refuse(EINVAL, None);
+        } else if port != 0 && self.collides(of.netns, of.udp, port, place) {
+            ask.refuse(EADDRINUSE, None);
+        }
+        (ask, ports)
+    }
+
+    /// The ports that bind(2) to 0, listen(2), and connect(2) of UDP may choose.
+    pub(crate) fn automatic(&self, socket: SocketId, place: Place) -> Vec<u16> {
+        let of = self.socket(socket);
+        (AUTOMATIC.0..=AUTOMATIC.1)
+            .filter(|port| is_automatic(*port))
+            .filter(|port| !self.collides(of.netns, of.udp, *port, place))
+            .collect()
+    }
+
+    /// The ports that connect(2) of TCP may choose: those of other connections too.
+    pub(crate) fn automatic_of_connect(&self, socket: SocketId) -> Vec<u16> {
+        let of = self.socket(socket);
+        (AUTOMATIC.0..=AUTOMATIC.1)
+            .filter(|port| is_automatic(*port))
+            .filter(|port| {
+                self.users(of.netns, of.udp, *port)
+                    .all(|(_, bound)| bound.by_connect)
+            })
+            .collect()
+    }
+
+    /// Takes note of a port that a socket was given, one of those that it might be.
+    pub(crate) fn bind(
+        &mut self,
+        socket: SocketId,
+        port: u16,
+        ports: &[u16],
+        bound: Bound,
+    ) -> Result<(), String> {
+        if !ports.contains(&port) {
+            return Err(format!("the port {port} is none of {ports:?}"));
+        }
+        self.socket_mut(socket).bound = Some(Bound { port, ..bound });
+        Ok(())
+    }
+}

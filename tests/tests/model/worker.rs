@@ -1,0 +1,389 @@
+//! The processes of a history: each does what it is told and tells what came of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::unistd::{ForkResult, fork};
+use portkeep_tests::raw::{self, Conflict, Instance};
+use portkeep_tests::socket2::SockRef;
+use portkeep_tests::{libc, sock};
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Wire;
+
+/// Names a descriptor of a worker.
+pub(crate) type Slot = u32;
+
+/// What a worker is told to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Call {
+    /// A new socket.
+    Socket {
+        slot: Slot,
+        udp: bool,
+        v6: bool,
+    },
+    Close {
+        slot: Slot,
+    },
+    Dup {
+        slot: Slot,
+        to: Slot,
+    },
+    /// Sends the descriptor back.
+    Show {
+        slot: Slot,
+    },
+    /// Keeps the descriptor that comes along.
+    Keep {
+        slot: Slot,
+    },
+    Acquire {
+        slot: Slot,
+        start: u16,
+        count: u16,
+        flags: u32,
+        align: u16,
+    },
+    Associate {
+        slot: Slot,
+        token: u64,
+    },
+    Release {
+        slot: Slot,
+        token: u64,
+    },
+    Claim {
+        slot: Slot,
+        token: u64,
+    },
+    Bind {
+        slot: Slot,
+        loopback: bool,
+        port: u16,
+    },
+    Listen {
+        slot: Slot,
+    },
+    /// To the loopback address of the socket's family.
+    Connect {
+        slot: Slot,
+        port: u16,
+    },
+    Accept {
+        slot: Slot,
+        to: Slot,
+    },
+    /// Until the TCP socket, whose other end is closed, has noticed.
+    AwaitReset {
+        slot: Slot,
+    },
+    Create {
+        slot: Slot,
+        start: u16,
+        count: u16,
+        flags: u32,
+        consumers: Vec<(u32, u64)>,
+    },
+    Delete {
+        slot: Slot,
+        start: u16,
+        count: u16,
+        flags: u32,
+    },
+    LookUp {
+        slot: Slot,
+        start: u16,
+        count: u16,
+    },
+    /// A child with the same descriptors, which is told what to do over the one that comes along.
+    Fork,
+    Exit,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// Of the call, 0 if it succeeded.
+    pub(crate) errno: i32,
+    /// Which the socket is bound to afterwards.
+    pub(crate) port: u16,
+    /// First port, count and token of what was acquired, created or looked up.
+    pub(crate) instance: Option<(u16, u16, u64)>,
+    /// `PORTKEEP_CONFLICT` of the socket afterwards.
+    pub(crate) conflict: Option<Told>,
+    /// The associated token afterwards.
+    pub(crate) associated: u64,
+    /// The network namespace of the socket.
+    pub(crate) netns: u64,
+    /// The process id of a child.
+    pub(crate) pid: u32,
+}
+
+/// What `PORTKEEP_CONFLICT` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) kind: u8,
+    pub(crate) udp: bool,
+    pub(crate) port: u16,
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) since: u64,
+}
+
+impl From<Conflict> for Told {
+    fn from(conflict: Conflict) -> Told {
+        assert_eq!(conflict.reserved, 0);
+        Told {
+            kind: conflict.kind,
+            udp: i32::from(conflict.protocol) == libc::IPPROTO_UDP,
+            port: conflict.port,
+            pid: conflict.owner_pid,
+            uid: conflict.owner_uid,
+            since: conflict.since,
+        }
+    }
+}
+
+/// Serves until it is told to exit or its wire is gone.
+pub(crate) fn serve(wire: Wire) -> ! {
+    // Children are reaped by nobody, and need not be.
+    // SAFETY: ignoring a signal calls no handler.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.expect("ignore SIGCHLD");
+    let sockets = BTreeMap::new();
+    Worker { wire, sockets }.run()
+}
+
+struct Worker {
+    wire: Wire,
+    sockets: BTreeMap<Slot, OwnedFd>,
+}
+
+impl Worker {
+    fn run(&mut self) -> ! {
+        while let Ok((call, fd)) = self.wire.receive::<Call>() {
+            if matches!(call, Call::Exit) {
+                break;
+            }
+            self.execute(call, fd);
+        }
+        // SAFETY: ends the process at once; the trial's exit handlers must not run here.
+        unsafe { libc::_exit(0) }
+    }
+
+    fn execute(&mut self, call: Call, fd: Option<OwnedFd>) {
+        let mut answer = Answer::default();
+        let (mut shown, mut of) = (None, None);
+        let result = match call {
+            Call::Socket { slot, udp, v6 } => {
+                let socket = match (udp, v6) {
+                    (false, false) => sock::tcp4(),
+                    (false, true) => sock::tcp6(),
+                    (true, false) => sock::udp4(),
+                    (true, true) => sock::udp6(),
+                };
+                if !udp {
+                    // A close then resets the connection: no port stays in TIME_WAIT.
+                    let now = Some(Duration::ZERO);
+                    SockRef::from(&socket).set_linger(now).expect("SO_LINGER");
+                }
+                self.sockets.insert(slot, socket.into());
+                of = Some(slot);
+                Ok(())
+            }
+            Call::Close { slot } => {
+                drop(self.sockets.remove(&slot).expect("a descriptor"));
+                Ok(())
+            }
+            Call::Dup { slot, to } => {
+                let copy = self.socket(slot).try_clone_to_owned().expect("dup");
+                self.sockets.insert(to, copy);
+                Ok(())
+            }
+            Call::Show { slot } => {
+                shown = Some(slot);
+                Ok(())
+            }
+            Call::Keep { slot } => {
+                self.sockets.insert(slot, fd.expect("a descriptor"));
+                Ok(())
+            }
+            Call::Acquire {
+                slot,
+                start,
+                count,
+                flags,
+                align,
+            } => {
+                of = Some(slot);
+                let socket = self.socket(slot);
+                let plain = flags == 0 && align == 0;
+                let acquired = if plain {
+                    raw::acquire4(socket, start, count)
+                } else {
+                    raw::acquire16(socket, start, count, flags, align)
+                };
+                acquired.and_then(|()| answer.keep(raw::instance(socket)))
+            }
+            Call::Associate { slot, token } => {
+                of = Some(slot);
+                raw::associate(self.socket(slot), token)
+            }
+            Call::Release { slot, token } => {
+                of = Some(slot);
+                raw::release(self.socket(slot), token)
+            }
+            Call::Claim { slot, token } => {
+                of = Some(slot);
+                raw::claim(self.socket(slot), token)
+            }
+            Call::Bind {
+                slot,
+                loopback,
+                port,
+            } => {
+                of = Some(slot);
+                let socket = self.socket(slot);
+                if loopback {
+                    sock::bind(socket, localhost(socket), port)
+                } else {
+                    sock::bind_any(socket, port)
+                }
+            }
+            Call::Listen { slot } => {
+                of = Some(slot);
+                sock::listen(self.socket(slot))
+            }
+            Call::Connect { slot, port } => {
+                of = Some(slot);
+                let socket = self.socket(slot);
+                sock::connect(socket, localhost(socket), port)
+            }
+            Call::Accept { slot, to } => sock::accept(self.socket(slot)).map(|accepted| {
+                let now = Some(Duration::ZERO);
+                SockRef::from(&accepted).set_linger(now).expect("SO_LINGER");
+                self.sockets.insert(to, accepted.into());
+                of = Some(to);
+            }),
+            Call::AwaitReset { slot } => {
+                await_reset(self.socket(slot));
+                of = Some(slot);
+                Ok(())
+            }
+            Call::Create {
+                slot,
+                start,
+                count,
+                flags,
+                consumers,
+            } => {
+                of = Some(slot);
+                let socket = self.socket(slot);
+                answer.keep(raw::create(socket, start, count, flags, &consumers))
+            }
+            Call::Delete {
+                slot,
+                start,
+                count,
+                flags,
+            } => {
+                of = Some(slot);
+                raw::delete(self.socket(slot), start, count, flags)
+            }
+            Call::LookUp { slot, start, count } => {
+                of = Some(slot);
+                answer.keep(raw::look_up(self.socket(slot), start, count))
+            }
+            Call::Fork => {
+                answer.pid = self.fork(fd.expect("the child's wire"));
+                Ok(())
+            }
+            Call::Exit => unreachable!("run() ends"),
+        };
+        answer.errno = result.err().unwrap_or(0);
+        if let Some(slot) = of {
+            answer.look(self.socket(slot));
+        }
+        let shown = shown.map(|slot| self.socket(slot));
+        self.wire.send(&answer, shown).expect("answer");
+    }
+
+    fn socket(&self, slot: Slot) -> BorrowedFd<'_> {
+        self.sockets.get(&slot).expect("a descriptor").as_fd()
+    }
+
+    fn fork(&mut self, wire: OwnedFd) -> u32 {
+        // SAFETY: a worker has one thread, so the child may do whatever it could.
+        match unsafe { fork() }.expect("fork") {
+            ForkResult::Parent { child } => child.as_raw().cast_unsigned(),
+            ForkResult::Child => {
+                self.wire = Wire::from_fd(wire);
+                self.run()
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn keep(&mut self, instance: Result<Instance, i32>) -> Result<(), i32> {
+        let instance = instance?;
+        assert_eq!(instance.reserved, 0);
+        self.instance = Some((instance.start, instance.count, instance.token));
+        Ok(())
+    }
+
+    /// What can be asked about a socket at any time.
+    fn look(&mut self, socket: BorrowedFd<'_>) {
+        self.port = sock::local_port(socket);
+        let conflict = raw::conflict(socket).expect("read PORTKEEP_CONFLICT");
+        self.conflict = Some(conflict.into());
+        self.associated = raw::associated(socket).expect("read PORTKEEP_ASSOCIATE");
+        self.netns = sock::netns_cookie(socket);
+    }
+}
+
+fn localhost(socket: BorrowedFd<'_>) -> IpAddr {
+    let v4 = SockRef::from(&socket)
+        .domain()
+        .is_ok_and(|it| it == portkeep_tests::socket2::Domain::IPV4);
+    if v4 {
+        Ipv4Addr::LOCALHOST.into()
+    } else {
+        Ipv6Addr::LOCALHOST.into()
+    }
+}
+
+/// `TCP_CLOSE` of `net/tcp_states.h`.
+const CLOSED: u8 = 7;
+
+fn await_reset(socket: BorrowedFd<'_>) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let info = raw::get_bytes(socket, libc::IPPROTO_TCP, libc::TCP_INFO, 8).expect("TCP_INFO");
+        if info[0] == CLOSED {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "the connection is not reset: state {}",
+            info[0]
+        );
+        thread::yield_now();
+    }
+}
+
+/// What every network namespace of a history has for automatic ports: few, half of them kept out.
+pub(crate) fn set_automatic_range(range: &str, kept: &str) {
+    for (name, value) in [
+        ("ip_local_port_range", range),
+        ("ip_local_reserved_ports", kept),
+    ] {
+        let path = format!("/proc/sys/net/ipv4/{name}");
+        fs::write(&path, value).unwrap_or_else(|error| panic!("write {path}: {error}"));
+    }
+}

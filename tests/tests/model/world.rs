@@ -1,0 +1,436 @@
+//! A history on the real kernel, beside the model.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setresgid, setresuid};
+use portkeep_tests::{Event, Protocol, Sandbox, libc, proc, raw, reservations, sock};
+
+use crate::model::{BOBS_GROUP, Lifetime, Model, Process, ProcessId, Socket, SocketId};
+use crate::operation::{AUTOMATIC, KEPT, Operation, Person, What};
+use crate::wire::Wire;
+use crate::worker::{Answer, Call, Slot, serve, set_automatic_range};
+
+/// More processes would show nothing that these do not.
+const PROCESSES: usize = 6;
+
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) model: Model,
+    workers: BTreeMap<ProcessId, Worker>,
+    /// The cookies of the network namespaces of the model.
+    netns: Vec<u64>,
+    next: u32,
+    /// What has happened, to be shown when it goes wrong.
+    story: String,
+}
+
+#[derive(Debug)]
+struct Worker {
+    wire: Wire,
+    /// Of a process that is no child of ours there is no other way to await its end.
+    pidfd: OwnedFd,
+    pid: u32,
+}
+
+/// Sets up the trial's own network namespace for all histories.
+pub(crate) fn prepare() {
+    nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
+    set_ports();
+}
+
+fn set_ports() {
+    let range = |(start, end): (u16, u16)| format!("{start} {end}");
+    set_automatic_range(&range(AUTOMATIC), &range(KEPT).replace(' ', "-"));
+}
+
+/// Runs a history. The error tells what happened, and what was wrong in the last step.
+pub(crate) fn run(sandbox: &Sandbox, history: &[Operation]) -> Result<(), String> {
+    let mut world = World {
+        sandbox,
+        model: Model::default(),
+        workers: BTreeMap::new(),
+        netns: vec![sock::netns_cookie(sock::udp4())],
+        next: 1,
+        story: String::new(),
+    };
+    world.start(Person::Root)?;
+    world.start(Person::Alice)?;
+    for operation in history {
+        let result = world
+            .step(operation)
+            .and_then(|()| world.compare_with_listing());
+        if let Err(error) = result {
+            return Err(format!("{}\n{error}", world.story));
+        }
+    }
+    Ok(())
+}
+
+impl World<'_> {
+    fn step(&mut self, operation: &Operation) -> Result<(), String> {
+        match operation.what {
+            What::EnableAgain => {
+                self.tell(format_args!("enable again"));
+                let installed = portkeep_tests::enable::enable_with(&crate::options(self.sandbox));
+                assert!(installed.upgraded);
+                return Ok(());
+            }
+            What::Start(person) => return self.start(person),
+            _ => {}
+        }
+        let Some(who) = pick(self.model.processes.keys(), operation.who) else {
+            return Ok(());
+        };
+        match &operation.what {
+            What::Fork => self.fork(who),
+            What::Exit => self.end(who, false),
+            What::Kill => self.end(who, true),
+            What::Socket { udp, v6 } => self.make_socket(who, *udp, *v6),
+            what => {
+                let slots = &self.model.process(who).slots;
+                match pick(slots, operation.socket) {
+                    Some((slot, socket)) => self.act(At { who, slot, socket }, what),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn tell(&mut self, what: std::fmt::Arguments<'_>) {
+        let _ = writeln!(self.story, "{what}");
+    }
+
+    pub(crate) fn number(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    pub(crate) fn call(&self, who: ProcessId, call: &Call) -> Result<Answer, String> {
+        self.exchange(who, call, None).map(|(answer, _)| answer)
+    }
+
+    pub(crate) fn exchange(
+        &self,
+        who: ProcessId,
+        call: &Call,
+        fd: Option<OwnedFd>,
+    ) -> Result<(Answer, Option<OwnedFd>), String> {
+        let wire = &self.workers[&who].wire;
+        wire.send(call, fd)?;
+        let (answer, fd): (Answer, _) = wire.receive()?;
+        Ok((answer, fd))
+    }
+
+    /// Makes a call that changes nothing of the socket but what the caller has told the model.
+    /// What stays the same is checked.
+    pub(crate) fn check_socket(&self, at: At, answer: &Answer) -> Result<(), String> {
+        let socket = self.model.socket(at.socket);
+        let netns = self.netns[socket.netns];
+        if answer.associated != socket.associated {
+            return Err(format!("it is associated with {}", answer.associated));
+        }
+        if answer.conflict != Some(socket.conflict) {
+            return Err(format!(
+                "the conflict is {:?}, not {:?}",
+                answer.conflict, socket.conflict
+            ));
+        }
+        if answer.netns != netns {
+            return Err(format!("its namespace is {}, not {netns}", answer.netns));
+        }
+        // Of one that was reset getsockname(2) tells the port that it had.
+        if socket.state != crate::model::State::Done && answer.port != socket.port() {
+            return Err(format!(
+                "it is bound to {}, not {}",
+                answer.port,
+                socket.port()
+            ));
+        }
+        Ok(())
+    }
+
+    /* ---- processes ---- */
+
+    fn start(&mut self, person: Person) -> Result<(), String> {
+        if self.workers.len() >= PROCESSES {
+            return Ok(());
+        }
+        let (ours, theirs) = Wire::pair();
+        let pid = spawn(person, theirs);
+        let (id, slot) = (self.number(), self.number());
+        let worker = Worker::new(ours, pid);
+        self.workers.insert(id, worker);
+        let answer = self.call(
+            id,
+            &Call::Socket {
+                slot,
+                udp: true,
+                v6: false,
+            },
+        )?;
+        self.call(id, &Call::Close { slot })?;
+        let netns = match self.netns.iter().position(|it| *it == answer.netns) {
+            Some(netns) => netns,
+            None => {
+                self.netns.push(answer.netns);
+                self.netns.len() - 1
+            }
+        };
+        if (netns != 0) != (person == Person::Container) {
+            return Err(format!("{person:?} is in the namespace {netns}"));
+        }
+        self.tell(format_args!(
+            "{id} starts as {person:?} in namespace {netns}"
+        ));
+        let process = Process {
+            pid,
+            person,
+            netns,
+            parent: None,
+            slots: Vec::new(),
+        };
+        self.model.processes.insert(id, process);
+        Ok(())
+    }
+
+    fn fork(&mut self, who: ProcessId) -> Result<(), String> {
+        if self.workers.len() >= PROCESSES {
+            return Ok(());
+        }
+        let (ours, theirs) = Wire::pair();
+        let (answer, _) = self.exchange(who, &Call::Fork, Some(theirs.into_fd()))?;
+        let id = self.number();
+        self.tell(format_args!("{who} forks {id}"));
+        self.workers.insert(id, Worker::new(ours, answer.pid));
+        let parent = self.model.process(who);
+        let child = Process {
+            pid: answer.pid,
+            parent: Some(who),
+            slots: parent.slots.clone(),
+            ..*parent
+        };
+        self.model.processes.insert(id, child);
+        Ok(())
+    }
+
+    fn end(&mut self, who: ProcessId, killed: bool) -> Result<(), String> {
+        self.tell(format_args!(
+            "{who} {}",
+            if killed { "is killed" } else { "exits" }
+        ));
+        let worker = self.workers.remove(&who).expect("a worker");
+        if killed {
+            worker.kill();
+        } else {
+            worker.wire.send(&Call::Exit, None::<OwnedFd>)?;
+        }
+        worker.await_end();
+        let peers = self.model.exit(who);
+        self.await_resets(peers)
+    }
+
+    pub(crate) fn await_resets(&mut self, peers: Vec<SocketId>) -> Result<(), String> {
+        for socket in peers {
+            let (who, slot) = self.model.holder(socket).expect("an open socket");
+            let answer = self.call(who, &Call::AwaitReset { slot })?;
+            self.check_socket(At { who, slot, socket }, &answer)?;
+        }
+        Ok(())
+    }
+
+    fn make_socket(&mut self, who: ProcessId, udp: bool, v6: bool) -> Result<(), String> {
+        let (slot, socket) = (self.number(), self.number());
+        self.tell(format_args!(
+            "{who} makes {socket}, {}{}",
+            if udp { "udp" } else { "tcp" },
+            if v6 { 6 } else { 4 }
+        ));
+        let answer = self.call(who, &Call::Socket { slot, udp, v6 })?;
+        let process = self.model.processes.get_mut(&who).expect("a process");
+        process.slots.push((slot, socket));
+        let made = Socket::new(udp, v6, process.netns, process.person.uid());
+        self.model.sockets.insert(socket, made);
+        self.check_socket(At { who, slot, socket }, &answer)
+    }
+
+    /* ---- the listing ---- */
+
+    /// Every reservation is listed as the model has it, and nothing else is; what has gone with its
+    /// namespace may be.
+    fn compare_with_listing(&mut self) -> Result<(), String> {
+        let mut listed = reservations::list(self.sandbox);
+        listed.retain(|line| self.netns.contains(&line.netns));
+        let mut kept = Vec::new();
+        for mut it in std::mem::take(&mut self.model.reservations) {
+            let index = listed.iter().position(|line| {
+                (line.netns, line.protocol == Protocol::Udp) == (self.netns[it.netns], it.udp)
+                    && line.ports == it.ports()
+            });
+            let Some(index) = index else {
+                if self.model.exists(it.netns) {
+                    return Err(format!("{it:?} is not listed: {listed:?}"));
+                }
+                continue;
+            };
+            let line = listed.swap_remove(index);
+            if it.token.is_none() {
+                self.model.note_token(line.token)?;
+            }
+            it.token.get_or_insert(line.token);
+            it.since.get_or_insert(line.since);
+            let (pid, uid) = it.owner_ids();
+            let (flags, lifetime, consumers) = in_words(&it.lifetime);
+            let same = (it.token, it.since) == (Some(line.token), Some(line.since))
+                && (pid, uid) == (line.pid, line.uid)
+                && (flags, lifetime, consumers.as_str())
+                    == (&*line.flags, &*line.lifetime, &*line.consumers);
+            if !same {
+                return Err(format!("{it:?} is listed as {line:?}"));
+            }
+            kept.push(it);
+        }
+        self.model.reservations = kept;
+        match listed.as_slice() {
+            [] => Ok(()),
+            listed => Err(format!("there should not be {listed:?}")),
+        }
+    }
+}
+
+fn in_words(lifetime: &Lifetime) -> (&'static str, &'static str, String) {
+    match lifetime {
+        Lifetime::Runtime { flags, .. } => {
+            let flags = ["-", "process", "tree", "process,tree"][*flags as usize];
+            (flags, "runtime", "-".into())
+        }
+        Lifetime::Persistent { consumers, .. } => {
+            let words = consumers.iter().map(|(kind, id)| {
+                let kind = ["?", "uid", "gid", "cgroup"][*kind as usize];
+                format!("{kind}:{id}")
+            });
+            let words: Vec<_> = words.collect();
+            let words = if words.is_empty() {
+                "-".into()
+            } else {
+                words.join(",")
+            };
+            ("-", "persistent", words)
+        }
+    }
+}
+
+/// Who acts on which socket, by which of its descriptors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    pub(crate) who: ProcessId,
+    pub(crate) slot: Slot,
+    pub(crate) socket: SocketId,
+}
+
+/// The one with this number, around and around.
+pub(crate) fn pick<'a, T: Copy + 'a>(
+    from: impl IntoIterator<Item = &'a T, IntoIter: ExactSizeIterator>,
+    number: u8,
+) -> Option<T> {
+    let mut from = from.into_iter();
+    let index = usize::from(number).checked_rem(from.len())?;
+    from.nth(index).copied()
+}
+
+impl Drop for World<'_> {
+    /// Ends what the history has left, for the next one to begin with nothing.
+    fn drop(&mut self) {
+        for worker in self.workers.values() {
+            worker.kill();
+        }
+        for worker in self.workers.values() {
+            worker.await_end();
+        }
+        // Those that had lost their parent, and those that the trial started.
+        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|it| it.pid().is_some()) {}
+        for line in reservations::list(self.sandbox) {
+            if line.netns != self.netns[0] || line.lifetime != "persistent" {
+                continue;
+            }
+            let socket = match line.protocol {
+                Protocol::Tcp => sock::tcp4(),
+                Protocol::Udp => sock::udp4(),
+            };
+            let (start, end) = line.ports.into_inner();
+            let _ = raw::delete(socket, start, end - start + 1, 0);
+        }
+    }
+}
+
+impl Worker {
+    fn new(wire: Wire, pid: u32) -> Worker {
+        // SAFETY: pidfd_open takes two numbers; the process has not been told to end.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = Errno::result(fd).expect("pidfd_open");
+        // SAFETY: the kernel has just made this descriptor for us; it fits an int, as all do.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        Worker { wire, pidfd, pid }
+    }
+
+    fn kill(&self) {
+        let _ = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGKILL);
+    }
+
+    /// A process has closed everything when its descriptor becomes readable.
+    fn await_end(&self) {
+        let timeout = PollTimeout::try_from(30_000).expect("a poll timeout");
+        let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        let ended = poll(&mut fds, timeout).expect("poll the pidfd");
+        assert_eq!(ended, 1, "process {} does not end", self.pid);
+    }
+}
+
+/// Starts a process that serves as this person.
+fn spawn(person: Person, wire: Wire) -> u32 {
+    let (made, mapped) = (Event::new(), Event::new());
+    // SAFETY: the body of a root trial has one thread, so the child may do whatever it could.
+    let child = match unsafe { fork() }.expect("fork") {
+        ForkResult::Child => {
+            match person {
+                Person::Root => {}
+                Person::Alice => proc::drop_privileges(person.uid(), person.uid()),
+                Person::Bob => {
+                    proc::drop_privileges_with(person.uid(), person.uid(), &[BOBS_GROUP]);
+                }
+                Person::Container => {
+                    let maker = Person::Alice.uid();
+                    proc::drop_privileges(maker, maker);
+                    unshare(CloneFlags::CLONE_NEWUSER).expect("unshare the user namespace");
+                    made.set();
+                    mapped.wait();
+                    setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))
+                        .expect("setresgid");
+                    setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))
+                        .expect("setresuid");
+                    proc::new_netns();
+                    set_ports();
+                }
+            }
+            serve(wire)
+        }
+        ForkResult::Parent { child } => child.as_raw().cast_unsigned(),
+    };
+    if person == Person::Container {
+        made.wait();
+        for file in ["uid_map", "gid_map"] {
+            let map = format!("0 {} 1000", person.uid());
+            fs::write(format!("/proc/{child}/{file}"), map).expect("write the map of ids");
+        }
+        mapped.set();
+    }
+    child
+}
