@@ -7,14 +7,17 @@ mod wire;
 mod worker;
 mod world;
 
+use std::cell::RefCell;
 use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portkeep_kernel::InstallOptions;
-use portkeep_tests::{Sandbox, enable, trials};
+use portkeep_tests::{Sandbox, enable, errno_name, trials};
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
 };
+
+use crate::world::Tally;
 
 trials! {
     root:
@@ -66,13 +69,24 @@ fn histories(sandbox: &Sandbox) {
         max_shrink_time: 60_000,
         ..Config::default()
     });
+    let tally = RefCell::new(Tally::new());
     let result = runner.run(&operation::history(), |history| {
-        world::run(sandbox, &history).map_err(TestCaseError::fail)
+        world::run(sandbox, &mut tally.borrow_mut(), &history).map_err(TestCaseError::fail)
     });
+    for ((call, errno), times) in tally.borrow().iter() {
+        println!(
+            "{times:6} {call} {}",
+            if *errno == 0 {
+                "done".into()
+            } else {
+                errno_name(*errno)
+            }
+        );
+    }
     match result {
         Ok(()) => {}
         Err(TestError::Fail(reason, history)) => {
-            panic!("{SEED}={seed}\n{history:#?}\n{reason}")
+            panic!("{SEED}={seed}\n{history:?}\n{reason}")
         }
         Err(error) => panic!("{SEED}={seed}: {error}"),
     }

@@ -19,6 +19,8 @@ pub(crate) const UNPRIVILEGED: u16 = 1024;
 pub(crate) struct Operation {
     pub(crate) who: u8,
     pub(crate) socket: u8,
+    /// Whether a socket, token or port is taken with which the call has a chance.
+    pub(crate) aimed: bool,
     pub(crate) what: What,
 }
 
@@ -54,13 +56,13 @@ pub(crate) enum What {
         align: u16,
     },
     Associate {
-        token: u8,
+        token: Token,
     },
     Release {
-        token: u8,
+        token: Token,
     },
     Claim {
-        token: u8,
+        token: Token,
     },
     Bind {
         loopback: bool,
@@ -95,6 +97,13 @@ pub(crate) enum Consumer {
     Everybody,
     /// Root, as the caller knows it: of the container, in the container.
     Root,
+}
+
+/// A token by its number, or as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Token {
+    Number(u8),
+    This(u64),
 }
 
 /// The ports of a reservation that is there, without some at either end, or any others.
@@ -146,8 +155,9 @@ fn consumer() -> impl Strategy<Value = Consumer> {
 }
 
 fn person() -> impl Strategy<Value = Person> {
+    // A network namespace takes the kernel as long as a hundred calls.
     use Person::{Alice, Bob, Container, Root};
-    prop::sample::select(vec![Root, Alice, Bob, Container])
+    prop_oneof![3 => Just(Root), 3 => Just(Alice), 3 => Just(Bob), 1 => Just(Container)]
 }
 
 /// 0 often, any unknown flag seldom.
@@ -164,13 +174,13 @@ fn align() -> impl Strategy<Value = u16> {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let tokens = || any::<u8>();
+    let tokens = || any::<u8>().prop_map(Token::Number);
     prop_oneof![
-        6 => person().prop_map(What::Start),
+        5 => person().prop_map(What::Start),
         5 => Just(What::Fork),
-        2 => Just(What::Exit),
-        2 => Just(What::Kill),
-        18 => any::<(bool, bool)>().prop_map(|(udp, v6)| What::Socket { udp, v6 }),
+        1 => Just(What::Exit),
+        1 => Just(What::Kill),
+        24 => any::<(bool, bool)>().prop_map(|(udp, v6)| What::Socket { udp, v6 }),
         2 => Just(What::Dup),
         7 => Just(What::Close),
         5 => any::<u8>().prop_map(|to| What::Give { to }),
@@ -194,14 +204,20 @@ fn what() -> impl Strategy<Value = What> {
 
 /// A history, and for some also an upgrade in the middle of it.
 pub(crate) fn history() -> impl Strategy<Value = Vec<Operation>> {
-    let operation = (any::<u8>(), any::<u8>(), what()).prop_map(|(who, socket, what)| Operation {
-        who,
-        socket,
-        what,
-    });
+    let aimed = prop::bool::weighted(0.75);
+    let operation =
+        (any::<u8>(), any::<u8>(), aimed, what()).prop_map(|(who, socket, aimed, what)| {
+            Operation {
+                who,
+                socket,
+                aimed,
+                what,
+            }
+        });
     let upgrade = Just(Operation {
         who: 0,
         socket: 0,
+        aimed: false,
         what: What::EnableAgain,
     });
     let operations = prop::collection::vec(operation, 1..120);

@@ -31,7 +31,11 @@ pub(crate) struct World<'a> {
     next: u32,
     /// What has happened, to be shown when it goes wrong.
     story: String,
+    pub(crate) tally: &'a mut Tally,
 }
+
+/// How often each call came to what.
+pub(crate) type Tally = BTreeMap<(String, i32), u32>;
 
 #[derive(Debug)]
 struct Worker {
@@ -53,7 +57,11 @@ fn set_ports() {
 }
 
 /// Runs a history. The error tells what happened, and what was wrong in the last step.
-pub(crate) fn run(sandbox: &Sandbox, history: &[Operation]) -> Result<(), String> {
+pub(crate) fn run(
+    sandbox: &Sandbox,
+    tally: &mut Tally,
+    history: &[Operation],
+) -> Result<(), String> {
     let mut world = World {
         sandbox,
         model: Model::default(),
@@ -61,6 +69,7 @@ pub(crate) fn run(sandbox: &Sandbox, history: &[Operation]) -> Result<(), String
         netns: vec![sock::netns_cookie(sock::udp4())],
         next: 1,
         story: String::new(),
+        tally,
     };
     world.start(Person::Root)?;
     world.start(Person::Alice)?;
@@ -96,13 +105,25 @@ impl World<'_> {
             What::Kill => self.end(who, true),
             What::Socket { udp, v6 } => self.make_socket(who, *udp, *v6),
             what => {
-                let slots = &self.model.process(who).slots;
-                match pick(slots, operation.socket) {
-                    Some((slot, socket)) => self.act(At { who, slot, socket }, what),
-                    None => Ok(()),
+                if self.model.process(who).slots.is_empty() {
+                    let (udp, v6) = (operation.socket & 1 != 0, operation.socket & 2 != 0);
+                    self.make_socket(who, udp, v6)?;
+                }
+                match operation.aimed {
+                    true => {
+                        let (at, what) = self.aim(who, operation);
+                        self.act(at, &what)
+                    }
+                    false => self.act(self.at(who, operation.socket), what),
                 }
             }
         }
+    }
+
+    /// One of the descriptors of a process, which has some.
+    pub(crate) fn at(&self, who: ProcessId, number: u8) -> At {
+        let (slot, socket) = pick(&self.model.process(who).slots, number).expect("a descriptor");
+        At { who, slot, socket }
     }
 
     pub(crate) fn tell(&mut self, what: std::fmt::Arguments<'_>) {

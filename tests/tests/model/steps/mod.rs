@@ -1,11 +1,12 @@
 //! What is done with sockets: the call, the model's judgement, and what it takes note of.
 
 mod acquiring;
+mod aim;
 mod binding;
 mod persistent;
 
 use crate::model::Ask;
-use crate::operation::What;
+use crate::operation::{Token, What};
 use crate::worker::{Answer, Call};
 use crate::world::{At, World, pick};
 
@@ -76,7 +77,11 @@ impl World<'_> {
     }
 
     /// Mostly one that leads to a reservation; sometimes one that did, or none.
-    fn token(&self, number: u8) -> u64 {
+    fn token(&self, token: Token) -> u64 {
+        let number = match token {
+            Token::This(token) => return token,
+            Token::Number(number) => number,
+        };
         let live: Vec<_> = self
             .model
             .reservations
@@ -94,6 +99,9 @@ impl World<'_> {
     /// Makes a call, tells of it, and lets the model judge. True if it was granted.
     fn judged(&mut self, at: At, call: &Call, ask: &Ask) -> Result<(bool, Answer), String> {
         let answer = self.call(at.who, call)?;
+        let name = format!("{call:?}");
+        let name = name.split(' ').next().unwrap_or_default().to_owned();
+        *self.tally.entry((name, answer.errno)).or_default() += 1;
         self.tell(format_args!(
             "{} on {}: {call:?} = {}, {:?}, port {}, {:?}",
             at.who,

@@ -99,7 +99,7 @@ impl World<'_> {
                     .map(|it| (it.start, it.count))
                     .collect();
                 let (start, count) = pick(&all, reservation).unwrap_or((1, 1));
-                (start + skip, count.saturating_sub(skip + cut))
+                (start.saturating_add(skip), count.saturating_sub(skip + cut))
             }
         }
     }

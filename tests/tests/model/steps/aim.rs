@@ -1,0 +1,133 @@
+//! Aiming: most calls at random would fail for the same few reasons.
+
+use crate::model::{Lifetime, ProcessId, Reservation, Socket, State};
+use crate::operation::{Operation, Range, Token, What};
+use crate::world::{At, World, pick};
+
+impl World<'_> {
+    /// The operation, changed such that it has a chance.
+    pub(crate) fn aim(&self, who: ProcessId, operation: &Operation) -> (At, What) {
+        let number = operation.socket;
+        let mut at = self.at(who, number);
+        let mut what = operation.what.clone();
+        match &mut what {
+            What::Associate { token } => {
+                at = self.at_one(who, number, |it| it.bound.is_none());
+                let of = self.model.socket(at.socket);
+                self.choose_token(token, |it| {
+                    let ours = match &it.lifetime {
+                        Lifetime::Runtime { owner, .. } => owner.process == who,
+                        Lifetime::Persistent { .. } => true,
+                    };
+                    (it.netns, it.udp) == (of.netns, of.udp) && ours
+                });
+            }
+            What::Bind { port, .. } => {
+                at = self.at_one(who, number, |it| {
+                    it.bound.is_none() && it.state == State::Fresh
+                });
+                let of = self.model.socket(at.socket);
+                let mut near = self.model.reservations.iter().filter(|it| {
+                    (it.netns, it.udp) == (of.netns, of.udp)
+                        && (of.associated == 0 || it.token == Some(of.associated))
+                });
+                if *port != 0
+                    && number % 4 != 0
+                    && let Some(block) = near.nth(usize::from(*port % 3)).or(near.next())
+                {
+                    *port = block.start + *port % block.count;
+                }
+            }
+            What::Listen | What::Connect { .. } => {
+                at = self.at_one(who, number, |it| !it.udp && it.state == State::Fresh);
+            }
+            What::Claim { token } => {
+                at = self.at_one(who, number, |_| true);
+                let acquired = |it: &Reservation| it.acquirer() == Some(at.socket);
+                if !self.model.reservations.iter().any(acquired) {
+                    let all = &self.model.process(who).slots;
+                    let acquirers: Vec<_> = self
+                        .model
+                        .reservations
+                        .iter()
+                        .filter_map(Reservation::acquirer)
+                        .collect();
+                    let held: Vec<_> = all
+                        .iter()
+                        .filter(|(_, it)| acquirers.contains(it))
+                        .copied()
+                        .collect();
+                    if let Some((slot, socket)) = pick(&held, number) {
+                        at = At { who, slot, socket };
+                    }
+                }
+                self.choose_token(token, |it| it.acquirer() == Some(at.socket));
+            }
+            What::Release { token } => self.choose_token(token, |it| match &it.lifetime {
+                Lifetime::Runtime { owner, .. } => owner.process == who,
+                Lifetime::Persistent { .. } => false,
+            }),
+            What::Create { .. } => {
+                if let Some(better) = self.at_administered() {
+                    at = better;
+                }
+            }
+            What::Delete { range, .. } | What::LookUp { range } => {
+                if let Range::Of { .. } = range
+                    && let Some(better) = self.at_persistent()
+                {
+                    at = better;
+                }
+            }
+            _ => {}
+        }
+        (at, what)
+    }
+
+    /// A descriptor of the process for a socket of that kind, if it has one.
+    fn at_one(&self, who: ProcessId, number: u8, kind: impl Fn(&Socket) -> bool) -> At {
+        let mut slots = self.model.process(who).slots.clone();
+        slots.retain(|(_, socket)| kind(self.model.socket(*socket)));
+        match pick(&slots, number) {
+            Some((slot, socket)) => At { who, slot, socket },
+            None => self.at(who, number),
+        }
+    }
+
+    fn choose_token(&self, token: &mut Token, kind: impl Fn(&Reservation) -> bool) {
+        let Token::Number(number) = *token else {
+            return;
+        };
+        let all = self.model.reservations.iter().filter(|it| kind(it));
+        let wanted: Vec<_> = all.filter_map(|it| it.token).collect();
+        if let Some(wanted) = pick(&wanted, number) {
+            *token = Token::This(wanted);
+        }
+    }
+
+    fn ats(&self) -> impl Iterator<Item = At> {
+        self.model.processes.iter().flat_map(|(who, process)| {
+            process.slots.iter().map(|(slot, socket)| At {
+                who: *who,
+                slot: *slot,
+                socket: *socket,
+            })
+        })
+    }
+
+    fn at_administered(&self) -> Option<At> {
+        self.ats().find(|at| {
+            self.model
+                .administers(at.who, self.model.socket(at.socket).netns)
+        })
+    }
+
+    /// A socket by which an administrator finds a persistent reservation.
+    fn at_persistent(&self) -> Option<At> {
+        self.ats().find(|at| {
+            self.model
+                .administers(at.who, self.model.socket(at.socket).netns)
+                && self.model.persistent(at.socket).next().is_some()
+        })
+    }
+}
