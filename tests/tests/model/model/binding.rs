@@ -76,6 +76,8 @@ impl Model {
             ask.refuse(EINVAL, None);
         } else if port != 0 && self.collides(of.netns, of.udp, port, place) {
             ask.refuse(EADDRINUSE, None);
+        } else if port != 0 && self.may_collide(of.netns, of.udp, port, place) {
+            ask.perhaps_refuse(EADDRINUSE, None);
         }
         (ask, ports)
     }

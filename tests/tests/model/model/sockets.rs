@@ -37,6 +37,8 @@ pub(crate) struct Place(u8);
 pub(crate) struct Bound {
     pub(crate) port: u16,
     pub(crate) place: Place,
+    /// A connection is at one address, but still in the way of some that its socket was at.
+    pub(crate) perhaps: Place,
     /// To a port that was asked for, which outlives a connection (`SOCK_BINDPORT_LOCK`).
     pub(crate) asked_for: bool,
     /// By connect(2), which lets other connections share the port.
@@ -105,6 +107,12 @@ impl Model {
     pub(crate) fn collides(&self, netns: Netns, udp: bool, port: u16, place: Place) -> bool {
         self.users(netns, udp, port)
             .any(|(_, bound)| bound.place.overlaps(place))
+    }
+
+    /// Whether it perhaps cannot.
+    pub(crate) fn may_collide(&self, netns: Netns, udp: bool, port: u16, place: Place) -> bool {
+        self.users(netns, udp, port)
+            .any(|(_, bound)| bound.perhaps.overlaps(place))
     }
 
     /// A socket that listens where a client of the family connects to.

@@ -26,6 +26,7 @@ impl World<'_> {
         let bound = Bound {
             port,
             place: Place::of(socket.v6, loopback),
+            perhaps: Place::of(socket.v6, loopback),
             asked_for: port != 0 || socket.associated != 0,
             by_connect: false,
         };
@@ -51,6 +52,7 @@ impl World<'_> {
         let bound = Bound {
             port: 0,
             place: Place::of(socket.v6, false),
+            perhaps: Place::of(socket.v6, false),
             asked_for: false,
             by_connect: false,
         };
@@ -91,6 +93,7 @@ impl World<'_> {
         let automatic = Bound {
             port: 0,
             place,
+            perhaps: Place::of(socket.v6, false),
             asked_for: false,
             by_connect: !socket.udp,
         };
@@ -128,6 +131,7 @@ impl World<'_> {
         accepted.bound = Some(Bound {
             port: of.port(),
             place,
+            perhaps: Place::of(of.v6, false),
             asked_for: false,
             by_connect: false,
         });
