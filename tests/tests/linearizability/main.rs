@@ -1,2 +1,123 @@
-//! x
-fn main() {}
+//! Calls of several processes at once, each with the instants before and after it, must be such as
+//! one process could have made one after the other: linearizability (Herlihy and Wing, 1990), port
+//! by port, against the rules of `port.rs`.
+//!
+//! What is weaker than that, on purpose, is a refusal: see `port::Need`.
+
+mod checker;
+mod port;
+mod record;
+mod split;
+mod work;
+
+use std::env;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use portkeep_kernel::InstallOptions;
+use portkeep_tests::proc::{Exit, fork_child};
+use portkeep_tests::{Sandbox, enable, libc, ports, trials};
+
+use crate::record::Recorder;
+
+trials! {
+    root:
+        processes_at_once => limit();
+    plain:
+        checker::tests::one_after_the_other,
+        checker::tests::at_once_in_either_order,
+        checker::tests::two_owners,
+        checker::tests::bound_while_reserved,
+        checker::tests::reserved_while_bound,
+        checker::tests::refused_without_a_reason,
+        checker::tests::refused_for_somebody_who_is_gone,
+        checker::tests::refused_for_what_others_try,
+        checker::tests::an_owner_binds_what_is_its_own,
+        checker::tests::a_long_history,
+        split::tests::a_block_is_each_of_its_ports,
+        split::tests::the_end_of_a_process_ends_what_it_has;
+}
+
+/// How many times everybody starts again; set for more of them.
+const ROUNDS: &str = "PORTKEEP_LINEARIZABILITY_ROUNDS";
+/// The number that the calls follow from, as a failure tells it.
+const SEED: &str = "PORTKEEP_LINEARIZABILITY_SEED";
+
+const USUAL_ROUNDS: u32 = 12;
+
+/// On two CPUs at least two are interrupted in the midst of a call.
+const PROCESSES: usize = 4;
+
+fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    let value = env::var(variable).ok()?;
+    let number = value.parse().ok();
+    Some(number.unwrap_or_else(|| panic!("{variable}={value} is not a number")))
+}
+
+fn rounds() -> u32 {
+    number(ROUNDS).unwrap_or(USUAL_ROUNDS)
+}
+
+fn limit() -> Duration {
+    Duration::from_secs(120) + Duration::from_secs(5) * rounds()
+}
+
+fn processes_at_once(sandbox: &Sandbox) {
+    enable::enable_with(&InstallOptions {
+        pool: (work::FIRST, work::LAST),
+        ..enable::options(sandbox)
+    });
+    let seed: u64 = number(SEED).unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.expect("a clock").as_nanos() as u64
+    });
+    for round in 0..rounds() {
+        // One round after this can be had by itself.
+        let seed = seed.wrapping_add(u64::from(round));
+        println!("{SEED}={seed} {ROUNDS}=1");
+        let histories = split::by_port(&run(seed));
+        assert!(!histories.is_empty());
+        for ((protocol, port), history) in histories {
+            if let Err(error) = checker::check(&history) {
+                panic!("port {port}, {protocol:?}: no order explains the calls\n{error}");
+            }
+        }
+        let nothing = ports::PortMap::default();
+        assert_eq!(
+            ports::map(sandbox),
+            nothing,
+            "what nobody holds is reserved"
+        );
+    }
+}
+
+/// What everybody did, and what became of it. The first process is killed in the midst of it.
+fn run(seed: u64) -> Vec<split::Life> {
+    let recorders: Vec<Recorder> = (0..PROCESSES).map(|_| Recorder::new()).collect();
+    let processes: Vec<_> = (0..)
+        .zip(&recorders)
+        .map(|(who, recorder)| fork_child(|| work::work(seed, who, recorder)))
+        .collect();
+    let mut lives = Vec::new();
+    for (process, recorder) in processes.into_iter().zip(&recorders) {
+        let pid = process.pid();
+        let victim = lives.is_empty();
+        if victim {
+            while recorder.len() < work::CALLS / 2 {
+                std::thread::yield_now();
+            }
+        }
+        let asked = recorder.now();
+        if victim {
+            process.kill(nix::sys::signal::Signal::SIGKILL);
+            assert_eq!(process.wait(), Exit::Signal(libc::SIGKILL));
+        } else {
+            assert_eq!(process.code(), 0);
+        }
+        lives.push(split::Life {
+            pid,
+            calls: recorder.calls(),
+            ends: (asked, recorder.now()),
+        });
+    }
+    lives
+}
