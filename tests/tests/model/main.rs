@@ -2,6 +2,7 @@
 
 mod model;
 mod operation;
+mod processes;
 mod steps;
 mod wire;
 mod worker;

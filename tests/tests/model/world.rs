@@ -2,19 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setresgid, setresuid};
-use portkeep_tests::{Event, Protocol, Sandbox, libc, proc, raw, reservations, sock};
+use portkeep_tests::{Protocol, Sandbox, raw, reservations, sock};
 
-use crate::model::{BOBS_GROUP, Lifetime, Model, Process, ProcessId, Socket, SocketId};
+use crate::model::{Lifetime, Model, Process, ProcessId, Socket, SocketId};
 use crate::operation::{AUTOMATIC, KEPT, Operation, Person, What};
+use crate::processes::{self, Worker};
 use crate::wire::Wire;
 use crate::worker::{Answer, Call, Slot, serve, set_automatic_range};
 
@@ -37,17 +31,9 @@ pub(crate) struct World<'a> {
 /// How often each call came to what.
 pub(crate) type Tally = BTreeMap<(String, i32), u32>;
 
-#[derive(Debug)]
-struct Worker {
-    wire: Wire,
-    /// Of a process that is no child of ours there is no other way to await its end.
-    pidfd: OwnedFd,
-    pid: u32,
-}
-
 /// Sets up the trial's own network namespace for all histories.
 pub(crate) fn prepare() {
-    nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
+    processes::adopt_orphans();
     set_ports();
 }
 
@@ -185,10 +171,9 @@ impl World<'_> {
         if self.workers.len() >= PROCESSES {
             return Ok(());
         }
-        let (ours, theirs) = Wire::pair();
-        let pid = spawn(person, theirs);
         let (id, slot) = (self.number(), self.number());
-        let worker = Worker::new(ours, pid);
+        let worker = Worker::start(person, set_ports, serve);
+        let pid = worker.pid;
         self.workers.insert(id, worker);
         let answer = self.call(
             id,
@@ -376,8 +361,7 @@ impl Drop for World<'_> {
         for worker in self.workers.values() {
             worker.await_end();
         }
-        // Those that had lost their parent, and those that the trial started.
-        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|it| it.pid().is_some()) {}
+        processes::reap();
         for line in reservations::list(self.sandbox) {
             if line.netns != self.netns[0] || line.lifetime != "persistent" {
                 continue;
@@ -390,68 +374,4 @@ impl Drop for World<'_> {
             let _ = raw::delete(socket, start, end - start + 1, 0);
         }
     }
-}
-
-impl Worker {
-    fn new(wire: Wire, pid: u32) -> Worker {
-        // SAFETY: pidfd_open takes two numbers; the process has not been told to end.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let fd = Errno::result(fd).expect("pidfd_open");
-        // SAFETY: the kernel has just made this descriptor for us; it fits an int, as all do.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        Worker { wire, pidfd, pid }
-    }
-
-    fn kill(&self) {
-        let _ = kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGKILL);
-    }
-
-    /// A process has closed everything when its descriptor becomes readable.
-    fn await_end(&self) {
-        let timeout = PollTimeout::try_from(30_000).expect("a poll timeout");
-        let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        let ended = poll(&mut fds, timeout).expect("poll the pidfd");
-        assert_eq!(ended, 1, "process {} does not end", self.pid);
-    }
-}
-
-/// Starts a process that serves as this person.
-fn spawn(person: Person, wire: Wire) -> u32 {
-    let (made, mapped) = (Event::new(), Event::new());
-    // SAFETY: the body of a root trial has one thread, so the child may do whatever it could.
-    let child = match unsafe { fork() }.expect("fork") {
-        ForkResult::Child => {
-            match person {
-                Person::Root => {}
-                Person::Alice => proc::drop_privileges(person.uid(), person.uid()),
-                Person::Bob => {
-                    proc::drop_privileges_with(person.uid(), person.uid(), &[BOBS_GROUP]);
-                }
-                Person::Container => {
-                    let maker = Person::Alice.uid();
-                    proc::drop_privileges(maker, maker);
-                    unshare(CloneFlags::CLONE_NEWUSER).expect("unshare the user namespace");
-                    made.set();
-                    mapped.wait();
-                    setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))
-                        .expect("setresgid");
-                    setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))
-                        .expect("setresuid");
-                    proc::new_netns();
-                    set_ports();
-                }
-            }
-            serve(wire)
-        }
-        ForkResult::Parent { child } => child.as_raw().cast_unsigned(),
-    };
-    if person == Person::Container {
-        made.wait();
-        for file in ["uid_map", "gid_map"] {
-            let map = format!("0 {} 1000", person.uid());
-            fs::write(format!("/proc/{child}/{file}"), map).expect("write the map of ids");
-        }
-        mapped.set();
-    }
-    child
 }
