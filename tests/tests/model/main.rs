@@ -1,5 +1,6 @@
 //! Random histories of real calls beside a model of what they have to do.
 
+mod held;
 mod model;
 mod operation;
 mod processes;
@@ -10,10 +11,12 @@ mod world;
 
 use std::cell::RefCell;
 use std::env;
+use std::fmt::Debug;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portkeep_kernel::InstallOptions;
 use portkeep_tests::{Sandbox, enable, errno_name, trials};
+use proptest::strategy::Strategy;
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
 };
@@ -22,7 +25,8 @@ use crate::world::Tally;
 
 trials! {
     root:
-        histories => limit();
+        of_the_kernel_part => limit(),
+        of_held_ports => limit();
 }
 
 /// How many histories are tried; set for more of them.
@@ -53,36 +57,63 @@ fn options(sandbox: &Sandbox) -> InstallOptions {
     }
 }
 
-fn histories(sandbox: &Sandbox) {
+/// By the bare ABI, with the kernel part.
+fn of_the_kernel_part(sandbox: &Sandbox) {
     enable::enable_with(&options(sandbox));
     world::prepare();
+    try_histories(
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/model/kernel-regressions.txt"
+        ),
+        &operation::history(),
+        |tally, history| world::run(sandbox, tally, history),
+    );
+}
+
+/// By the library, without it.
+fn of_held_ports(_: &Sandbox) {
+    held::prepare();
+    try_histories(
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/model/held-regressions.txt"
+        ),
+        &held::history(),
+        |tally, history| held::run(tally, history),
+    );
+}
+
+/// Tries histories that once failed, which proptest keeps in a file, and others. Prints how often
+/// each call came to what.
+fn try_histories<O: Clone + Debug>(
+    regressions: &'static str,
+    histories: &impl Strategy<Value = Vec<O>>,
+    run: impl Fn(&mut Tally, &[O]) -> Result<(), String>,
+) {
     let seed = number(SEED).unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.expect("a clock").as_nanos() as u64
     });
     println!("{SEED}={seed} {CASES}={}", cases());
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/regressions.txt");
     let mut runner = TestRunner::new(Config {
         cases: cases(),
         rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(file))),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions))),
         max_shrink_iters: 4000,
         max_shrink_time: 60_000,
         ..Config::default()
     });
     let tally = RefCell::new(Tally::new());
-    let result = runner.run(&operation::history(), |history| {
-        world::run(sandbox, &mut tally.borrow_mut(), &history).map_err(TestCaseError::fail)
+    let result = runner.run(histories, |history| {
+        run(&mut tally.borrow_mut(), &history).map_err(TestCaseError::fail)
     });
     for ((call, errno), times) in tally.borrow().iter() {
-        println!(
-            "{times:6} {call} {}",
-            if *errno == 0 {
-                "done".into()
-            } else {
-                errno_name(*errno)
-            }
-        );
+        let came_to = match errno {
+            0 => "done".into(),
+            errno => errno_name(*errno),
+        };
+        println!("{times:6} {call} {came_to}");
     }
     match result {
         Ok(()) => {}
