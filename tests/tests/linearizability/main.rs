@@ -42,7 +42,7 @@ const ROUNDS: &str = "PORTKEEP_LINEARIZABILITY_ROUNDS";
 /// The number that the calls follow from, as a failure tells it.
 const SEED: &str = "PORTKEEP_LINEARIZABILITY_SEED";
 
-const USUAL_ROUNDS: u32 = 12;
+const USUAL_ROUNDS: u32 = 40;
 
 /// On two CPUs at least two are interrupted in the midst of a call.
 const PROCESSES: usize = 4;
@@ -109,7 +109,12 @@ fn run(seed: u64) -> Vec<split::Life> {
         let asked = recorder.now();
         if victim {
             process.kill(nix::sys::signal::Signal::SIGKILL);
-            assert_eq!(process.wait(), Exit::Signal(libc::SIGKILL));
+            // It may have been done before that.
+            let exit = process.wait();
+            assert!(
+                [Exit::Signal(libc::SIGKILL), Exit::Code(0)].contains(&exit),
+                "{exit:?}"
+            );
         } else {
             assert_eq!(process.code(), 0);
         }

@@ -37,6 +37,7 @@ pub(crate) struct Call {
     pub(crate) protocol: Protocol,
     /// 0 for a wildcard that was not granted.
     pub(crate) start: u16,
+    pub(crate) wildcard: bool,
     pub(crate) count: u16,
     /// Of the reservation or the bound socket; unique in its process.
     pub(crate) id: u32,
@@ -135,6 +136,7 @@ impl Recorder {
         let udp = u64::from(call.protocol == Protocol::Udp);
         let what = kind as u64
             | udp << 4
+            | u64::from(call.wildcard) << 5
             | u64::from(call.count) << 8
             | u64::from(call.start) << 16
             | u64::from(call.id) << 32;
@@ -152,6 +154,7 @@ impl Recorder {
         Call {
             kind: KINDS[(what & 15) as usize],
             protocol: [Protocol::Tcp, Protocol::Udp][(what >> 4 & 1) as usize],
+            wildcard: what >> 5 & 1 != 0,
             count: (what >> 8 & 255) as u16,
             start: (what >> 16) as u16,
             id: (what >> 32) as u32,

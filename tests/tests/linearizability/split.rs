@@ -149,13 +149,13 @@ fn others_try(
             other.calls[first..]
                 .iter()
                 .take_while(|it| it.invoked <= to)
-                // A wildcard tries every port.
-                .any(|it| kind(it.kind) && (is_about(it, at) || is_wildcard(it, at.0)))
+                .any(|it| kind(it.kind) && may_try(it, at))
         })
 }
 
-fn is_wildcard(call: &Call, protocol: Protocol) -> bool {
-    call.protocol == protocol && call.start == 0
+/// A wildcard tries other ports before those that it gets.
+fn may_try(call: &Call, at: (Protocol, u16)) -> bool {
+    is_about(call, at) || call.wildcard && call.protocol == at.0
 }
 
 /// Whether the process was killed in the midst of an acquire: others may have seen what it had.
@@ -164,11 +164,7 @@ fn was_interrupted(lives: &[Life], pid: Pid, at: (Protocol, u16)) -> bool {
         .iter()
         .filter(|life| life.pid == pid)
         .flat_map(|life| life.calls.last())
-        .any(|call| {
-            call.answer.is_none()
-                && call.kind == Kind::Acquire
-                && (is_about(call, at) || is_wildcard(call, at.0))
-        })
+        .any(|call| call.answer.is_none() && call.kind == Kind::Acquire && may_try(call, at))
 }
 
 pub(crate) mod tests {
@@ -184,6 +180,7 @@ pub(crate) mod tests {
             kind,
             protocol: Tcp,
             start,
+            wildcard: start == 0,
             count,
             id,
             invoked: times.0,

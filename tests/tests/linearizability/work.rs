@@ -1,6 +1,7 @@
 //! What each process does: few ports, so that everybody meets everybody.
 
 use std::os::fd::OwnedFd;
+use std::thread;
 
 use portkeep_tests::{Protocol, errno_name, expect_ok, libc, raw, sock};
 
@@ -11,7 +12,7 @@ pub(crate) const FIRST: u16 = 61438;
 pub(crate) const LAST: u16 = 61441;
 
 /// That one process makes.
-pub(crate) const CALLS: usize = 2500;
+pub(crate) const CALLS: usize = 6000;
 
 /// Blocks, and sockets, that a process has at a time.
 const HELD: usize = 2;
@@ -63,6 +64,10 @@ pub(crate) fn work(seed: u64, who: u64, recorder: &Recorder) -> i32 {
     };
     let at_the_end = 2 * HELD;
     while recorder.len() < CALLS - at_the_end {
+        // Otherwise a process may be over before the next one runs.
+        if work.random.below(16) == 0 {
+            thread::yield_now();
+        }
         match work.random.below(5) {
             0 | 1 if work.blocks.len() < HELD => work.acquire(),
             0 => work.release(),
@@ -98,6 +103,7 @@ impl Work<'_> {
             kind,
             protocol,
             start,
+            wildcard: start == 0,
             count,
             id: self.next,
             invoked: 0,
