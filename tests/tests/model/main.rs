@@ -4,6 +4,7 @@ mod held;
 mod model;
 mod operation;
 mod processes;
+mod regressions;
 mod steps;
 mod wire;
 mod worker;
@@ -61,6 +62,11 @@ fn options(sandbox: &Sandbox) -> InstallOptions {
 fn of_the_kernel_part(sandbox: &Sandbox) {
     enable::enable_with(&options(sandbox));
     world::prepare();
+    for history in regressions::histories() {
+        if let Err(error) = world::run(sandbox, &mut Tally::new(), &history) {
+            panic!("{error}");
+        }
+    }
     try_histories(
         concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -11,6 +11,8 @@ const ARENA: (u16, u16) = (61432, 61449);
 pub(crate) const AUTOMATIC: (u16, u16) = (61500, 61563);
 /// What is in `ip_local_reserved_ports`.
 pub(crate) const KEPT: (u16, u16) = (61500, 61531);
+/// Automatic ports that are excluded now and then.
+pub(crate) const EXCLUDABLE: std::ops::Range<u16> = 61540..61544;
 /// Below it a bind takes a privilege, as on a machine fresh from installation.
 pub(crate) const UNPRIVILEGED: u16 = 1024;
 
@@ -86,7 +88,18 @@ pub(crate) enum What {
     LookUp {
         range: Range,
     },
+    /// By an administrator, of both protocols or one.
+    Exclude(Exclude),
+    Include(Exclude),
     EnableAgain,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exclude {
+    pub(crate) tcp: bool,
+    pub(crate) udp: bool,
+    pub(crate) start: u16,
+    pub(crate) count: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,21 +144,31 @@ fn port() -> impl Strategy<Value = u16> {
 }
 
 /// First port and count. Now and then as many as use up a quota.
-fn block(wildcard: bool) -> impl Strategy<Value = (u16, u16)> {
+fn block(wildcard: bool, excludable: bool) -> impl Strategy<Value = (u16, u16)> {
     prop_oneof![
         if wildcard { 8 } else { 0 } => (Just(0), 1..=5_u16),
         if wildcard { 1 } else { 0 } => (Just(0), 10..=20_u16),
         16 => (port(), 1..=5_u16),
+        if excludable { 3 } else { 0 } => (EXCLUDABLE, Just(1_u16)),
         3 => ((20_u16..26).prop_map(|start| start * 1000), 900..=4097_u16),
         1 => (port(), Just(0)),
     ]
+}
+
+fn exclude() -> impl Strategy<Value = Exclude> {
+    (any::<[bool; 2]>(), EXCLUDABLE, 1..=3_u16).prop_map(|([tcp, udp], start, count)| Exclude {
+        tcp: tcp || !udp,
+        udp,
+        start,
+        count: count.min(EXCLUDABLE.end - start),
+    })
 }
 
 fn range() -> impl Strategy<Value = Range> {
     prop_oneof![
         5 => (any::<u8>(), 0..3_u16, 0..3_u16)
             .prop_map(|(reservation, skip, cut)| Range::Of { reservation, skip, cut }),
-        1 => block(false).prop_map(|(start, count)| Range::Ports { start, count }),
+        1 => block(false, false).prop_map(|(start, count)| Range::Ports { start, count }),
     ]
 }
 
@@ -184,7 +207,7 @@ fn what() -> impl Strategy<Value = What> {
         2 => Just(What::Dup),
         7 => Just(What::Close),
         5 => any::<u8>().prop_map(|to| What::Give { to }),
-        24 => (block(true), flags(), align()).prop_map(|((start, count), flags, align)| {
+        24 => (block(true, true), flags(), align()).prop_map(|((start, count), flags, align)| {
             What::Acquire { start, count, flags, align }
         }),
         14 => tokens().prop_map(|token| What::Associate { token }),
@@ -194,11 +217,13 @@ fn what() -> impl Strategy<Value = What> {
             .prop_map(|(loopback, port)| What::Bind { loopback, port }),
         6 => Just(What::Listen),
         6 => any::<u8>().prop_map(|to| What::Connect { to }),
-        12 => (block(true), any::<bool>(), prop::collection::vec(consumer(), 0..3)).prop_map(
+        12 => (block(true, false), any::<bool>(), prop::collection::vec(consumer(), 0..3)).prop_map(
             |((start, count), adopt, consumers)| What::Create { start, count, adopt, consumers }
         ),
         8 => (range(), any::<bool>()).prop_map(|(range, part)| What::Delete { range, part }),
         3 => range().prop_map(|range| What::LookUp { range }),
+        2 => exclude().prop_map(What::Exclude),
+        2 => exclude().prop_map(What::Include),
     ]
 }
 

@@ -9,6 +9,7 @@ use portkeep_tests::{Protocol, Sandbox, raw, reservations, sock};
 use crate::model::{Lifetime, Model, Process, ProcessId, Socket, SocketId};
 use crate::operation::{AUTOMATIC, KEPT, Operation, Person, What};
 use crate::processes::{self, Worker};
+use crate::steps::include_all;
 use crate::wire::Wire;
 use crate::worker::{Answer, Call, Slot, serve, set_automatic_range};
 
@@ -80,6 +81,8 @@ impl World<'_> {
                 return Ok(());
             }
             What::Start(person) => return self.start(person),
+            What::Exclude(exclude) => return self.exclude(exclude),
+            What::Include(exclude) => return self.include(exclude),
             _ => {}
         }
         let Some(who) = pick(self.model.processes.keys(), operation.who) else {
@@ -362,6 +365,9 @@ impl Drop for World<'_> {
             worker.await_end();
         }
         processes::reap();
+        if self.model.kept().count() > usize::from(KEPT.1 - KEPT.0 + 1) {
+            include_all(self.sandbox);
+        }
         for line in reservations::list(self.sandbox) {
             if line.netns != self.netns[0] || line.lifetime != "persistent" {
                 continue;

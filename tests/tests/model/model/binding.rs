@@ -3,7 +3,7 @@
 use portkeep_tests::libc::{EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL};
 use portkeep_tests::raw::CONFLICT_IN_USE;
 
-use super::{Ask, Bound, Lifetime, Model, Place, ProcessId, SocketId, State, is_automatic};
+use super::{Ask, Bound, Lifetime, Model, Place, ProcessId, SocketId, State};
 use crate::operation::AUTOMATIC;
 use crate::worker::Told;
 
@@ -86,16 +86,22 @@ impl Model {
     pub(crate) fn automatic(&self, socket: SocketId, place: Place) -> Vec<u16> {
         let of = self.socket(socket);
         (AUTOMATIC.0..=AUTOMATIC.1)
-            .filter(|port| is_automatic(*port))
+            .filter(|port| self.may_be_chosen(socket, *port))
             .filter(|port| !self.collides(of.netns, of.udp, *port, place))
             .collect()
+    }
+
+    /// Never one that is reserved.
+    fn may_be_chosen(&self, socket: SocketId, port: u16) -> bool {
+        let of = self.socket(socket);
+        self.is_automatic(of.netns, port) && self.reservation_at(of.netns, of.udp, port).is_none()
     }
 
     /// The ports that connect(2) of TCP may choose: those of other connections too.
     pub(crate) fn automatic_of_connect(&self, socket: SocketId) -> Vec<u16> {
         let of = self.socket(socket);
         (AUTOMATIC.0..=AUTOMATIC.1)
-            .filter(|port| is_automatic(*port))
+            .filter(|port| self.may_be_chosen(socket, *port))
             .filter(|port| {
                 self.users(of.netns, of.udp, *port)
                     .all(|(_, bound)| bound.by_connect)

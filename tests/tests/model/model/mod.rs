@@ -6,16 +6,18 @@
 
 mod ask;
 mod binding;
+mod exclusions;
 mod reservations;
 mod sockets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use ask::Ask;
+pub(crate) use exclusions::Exclusion;
 pub(crate) use reservations::{Lifetime, Reservation, Wanted, consumer};
 pub(crate) use sockets::{Bound, Place, Socket, State};
 
-use crate::operation::{KEPT, Person, UNPRIVILEGED};
+use crate::operation::{Person, UNPRIVILEGED};
 use crate::worker::Slot;
 
 /// Ports that a user without `CAP_NET_ADMIN` may hold.
@@ -51,6 +53,10 @@ pub(crate) struct Model {
     pub(crate) reservations: Vec<Reservation>,
     /// Tokens that have been given, in the order in which they came.
     pub(crate) tokens: Vec<u64>,
+    /// Those of the store: protocol, first port, count.
+    exclusions: Vec<Exclusion>,
+    /// What the store has added to `ip_local_reserved_ports` of the trial's own namespace.
+    kept: BTreeSet<u16>,
 }
 
 impl Person {
@@ -180,10 +186,4 @@ impl Model {
         peers.retain(|peer| self.sockets.contains_key(peer));
         peers
     }
-}
-
-/// Whether an automatic port may be this one at all.
-pub(crate) fn is_automatic(port: u16) -> bool {
-    use crate::operation::AUTOMATIC;
-    (AUTOMATIC.0..=AUTOMATIC.1).contains(&port) && !(KEPT.0..=KEPT.1).contains(&port)
 }

@@ -8,7 +8,7 @@ use portkeep_tests::raw::{
     PROCESS, TREE,
 };
 
-use super::{Ask, BOBS_GROUP, Model, Netns, Owner, ProcessId, QUOTA, SocketId, is_automatic};
+use super::{Ask, BOBS_GROUP, Model, Netns, Owner, ProcessId, QUOTA, SocketId};
 use crate::operation::{Consumer, POOL, Person};
 use crate::worker::Told;
 
@@ -230,7 +230,7 @@ impl Model {
             ask.refuse(EACCES, told(CONFLICT_NOT_PERMITTED, wanted.start));
         }
         for port in wanted.start..=wanted.start + (wanted.count - 1) {
-            if is_automatic(port) {
+            if self.is_automatic(netns, port) {
                 ask.refuse(EADDRNOTAVAIL, told(CONFLICT_AUTOMATIC, port));
             }
             if let Some(reservation) = self.reservation_at(netns, udp, port) {
@@ -259,7 +259,7 @@ impl Model {
             && end <= u32::from(POOL.1)
             && (run.start..=end as u16).all(|port| {
                 self.may_use_low_ports(who, netns, port)
-                    && !is_automatic(port)
+                    && !self.is_automatic(netns, port)
                     && !self.is_in_use(netns, udp, port)
                     && self.reservation_at(netns, udp, port).is_none()
             })
@@ -403,8 +403,7 @@ impl Model {
     }
 
     /// Ends a persistent reservation, or what is within the ports of it.
-    pub(crate) fn delete(&mut self, socket: SocketId, start: u16, count: u16) {
-        let (netns, udp) = (self.socket(socket).netns, self.socket(socket).udp);
+    pub(crate) fn delete(&mut self, netns: Netns, udp: bool, start: u16, count: u16) {
         let end = start + (count - 1);
         let index = self
             .reservations

@@ -1,7 +1,7 @@
 //! Aiming: most calls at random would fail for the same few reasons.
 
 use crate::model::{Lifetime, ProcessId, Reservation, Socket, State};
-use crate::operation::{Operation, Range, Token, What};
+use crate::operation::{EXCLUDABLE, Operation, Range, Token, What};
 use crate::world::{At, World, pick};
 
 impl World<'_> {
@@ -67,6 +67,15 @@ impl World<'_> {
                 Lifetime::Runtime { owner, .. } => owner.process == who,
                 Lifetime::Persistent { .. } => false,
             }),
+            What::Acquire { start, .. } if EXCLUDABLE.contains(start) => {
+                // What is kept for one protocol is for the other one, too.
+                let of = self.model.socket(at.socket);
+                let free = |port: &u16| {
+                    !self.model.is_automatic(of.netns, *port)
+                        && self.model.reservation_at(of.netns, of.udp, *port).is_none()
+                };
+                *start = EXCLUDABLE.into_iter().find(free).unwrap_or(*start);
+            }
             What::Create { .. } => {
                 if let Some(better) = self.at_administered() {
                     at = better;

@@ -3,8 +3,10 @@
 mod acquiring;
 mod aim;
 mod binding;
+mod excluding;
 mod persistent;
 
+pub(crate) use self::excluding::include_all;
 use crate::model::Ask;
 use crate::operation::{Token, What};
 use crate::worker::{Answer, Call};
@@ -67,6 +69,8 @@ impl World<'_> {
             | What::Exit
             | What::Kill
             | What::Socket { .. }
+            | What::Exclude(_)
+            | What::Include(_)
             | What::EnableAgain => unreachable!("not done with a socket"),
         }
     }

@@ -3,7 +3,7 @@
 use portkeep_tests::raw::{ADOPT, PART};
 
 use crate::model::{Lifetime, Wanted, consumer};
-use crate::operation::{Consumer, Range};
+use crate::operation::{Consumer, EXCLUDABLE, Range};
 use crate::worker::Call;
 use crate::world::{At, World, pick};
 
@@ -49,6 +49,10 @@ impl World<'_> {
 
     pub(super) fn delete(&mut self, at: At, range: Range, part: bool) -> Result<(), String> {
         let (start, count) = self.range(at, range);
+        // The store would not know.
+        if EXCLUDABLE.contains(&start) {
+            return Ok(());
+        }
         let ask = self
             .model
             .ask_delete(at.who, at.socket, (start, count), part);
@@ -60,7 +64,8 @@ impl World<'_> {
         };
         let (granted, answer) = self.judged(at, &call, &ask)?;
         if granted {
-            self.model.delete(at.socket, start, count);
+            let of = self.model.socket(at.socket);
+            self.model.delete(of.netns, of.udp, start, count);
         }
         self.check_socket(at, &answer)
     }
