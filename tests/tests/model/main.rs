@@ -80,6 +80,11 @@ fn of_the_kernel_part(sandbox: &Sandbox) {
 /// By the library, without it.
 fn of_held_ports(_: &Sandbox) {
     held::prepare();
+    for history in held::histories() {
+        if let Err(error) = held::run(&mut Tally::new(), &history) {
+            panic!("{error}");
+        }
+    }
     try_histories(
         concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -95,9 +95,11 @@ fn sharing(
     let _shares = Set::new(socket, libc::SO_REUSEPORT)?;
     // A whole slice of time ahead: to be interrupted now would leave the way open.
     thread::yield_now();
-    let first = everywhere
-        .then(|| remember_half(socket, address.port()).ok())
-        .flatten();
+    let first = match everywhere.then(|| remember_half(socket, address.port())) {
+        // The half that did bind is remembered: the call would go unchecked.
+        Some(Err(error)) if error.raw_os_error() == Some(libc::EADDRINUSE) => return Err(error),
+        half => half.and_then(Result::ok),
+    };
     let open = match first {
         Some(_) => None,
         None => Some(Set::on_holder(holder, libc::SO_REUSEPORT)?),

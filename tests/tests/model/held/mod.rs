@@ -2,6 +2,7 @@
 
 mod model;
 mod operation;
+mod regressions;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use portkeep_tests::errno_name;
 use self::model::{Held, Model, Process, ProcessId};
 pub(crate) use self::operation::{Operation, history};
 use self::operation::{What, Where};
+pub(crate) use self::regressions::histories;
 use self::worker::{Answer, Call, serve};
 use crate::operation::{AUTOMATIC, Person};
 use crate::processes::{self, Worker};
