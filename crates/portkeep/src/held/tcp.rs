@@ -97,7 +97,10 @@ fn sharing(
     thread::yield_now();
     let first = match everywhere.then(|| remember_half(socket, address.port())) {
         // The half that did bind is remembered: the call would go unchecked.
-        Some(Err(error)) if error.raw_os_error() == Some(libc::EADDRINUSE) => return Err(error),
+        Some(Err(error)) if error.raw_os_error() == Some(libc::EADDRINUSE) => {
+            forget_strangers(address, everywhere);
+            return Err(error);
+        }
         half => half.and_then(Result::ok),
     };
     let open = match first {

@@ -12,8 +12,8 @@ use std::os::fd::OwnedFd;
 use portkeep_tests::errno_name;
 
 use self::model::{Held, Model, Process, ProcessId};
+use self::operation::{Flags, What, Where};
 pub(crate) use self::operation::{Operation, history};
-use self::operation::{What, Where};
 pub(crate) use self::regressions::histories;
 use self::worker::{Answer, Call, serve};
 use crate::operation::{AUTOMATIC, Person};
@@ -96,7 +96,7 @@ impl World<'_> {
                     None => Ok(()),
                 }
             }
-            What::Bind(place) => self.bind(who, place),
+            What::Bind { place, flags } => self.bind(who, place, flags),
             What::Drop => {
                 let all = self.model.processes[&who].reservations.clone();
                 let Some(reservation) = pick(&all, number) else {
@@ -230,10 +230,20 @@ impl World<'_> {
     }
 
     /// By bind(2), as everybody else.
-    fn bind(&mut self, who: ProcessId, place: Where) -> Result<(), String> {
+    fn bind(&mut self, who: ProcessId, place: Where, flags: Flags) -> Result<(), String> {
         let (ask, ports) = self.model.ask_bind(who, place);
         let id = self.number();
-        let answer = self.call(who, &Call::Bind { to: id, place })?;
+        // Elsewhere it is the kernel's business who shares a port.
+        let flags = match self.model.is_held(place.udp, place.port) {
+            true => flags,
+            false => Flags::default(),
+        };
+        let call = Call::Bind {
+            to: id,
+            place,
+            flags,
+        };
+        let answer = self.call(who, &call)?;
         if ask.judge(answer.errno, &answer)? {
             self.model.bind(who, id, place, &ports, answer.port)?;
         }

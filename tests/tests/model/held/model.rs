@@ -93,7 +93,7 @@ impl Process {
 }
 
 impl Model {
-    fn is_held(&self, udp: bool, port: u16) -> bool {
+    pub(crate) fn is_held(&self, udp: bool, port: u16) -> bool {
         self.reservations.values().any(|it| it.holds(udp, port))
     }
 

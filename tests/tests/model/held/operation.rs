@@ -28,7 +28,11 @@ pub(crate) enum What {
         align: u16,
     },
     Own(Where),
-    Bind(Where),
+    /// By bind(2), where the port is held with these flags.
+    Bind {
+        place: Where,
+        flags: Flags,
+    },
     /// Of this process's copy of the reservation.
     Drop,
     Close,
@@ -41,6 +45,13 @@ pub(crate) struct Where {
     pub(crate) v6: bool,
     pub(crate) loopback: bool,
     pub(crate) port: u16,
+}
+
+/// With which a socket shares a port that others let it have.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Flags {
+    pub(crate) reuseaddr: bool,
+    pub(crate) reuseport: bool,
 }
 
 /// The start of the pool, where wildcards are served from, and a bit more than they get.
@@ -85,7 +96,10 @@ fn what() -> impl Strategy<Value = What> {
             align,
         }),
         14 => place().prop_map(What::Own),
-        10 => place().prop_map(What::Bind),
+        10 => (place(), any::<[bool; 2]>()).prop_map(|(place, [reuseaddr, reuseport])| What::Bind {
+            place,
+            flags: Flags { reuseaddr, reuseport },
+        }),
         4 => Just(What::Drop),
         4 => Just(What::Close),
     ]

@@ -2,7 +2,7 @@
 //! root's, 0, and Alice's, 1.
 
 use super::operation::What::{Acquire, Bind, Fork, Own};
-use super::operation::{Operation, What, Where};
+use super::operation::{Flags, Operation, What, Where};
 
 const PORT: u16 = 61000;
 
@@ -41,7 +41,14 @@ pub(crate) fn histories() -> Vec<Vec<Operation>> {
         .flat_map(|one| addresses.map(|other| [one, other]));
     let beside = pairs.map(|pair| {
         let own = pair.map(|(v6, loopback)| by(1, Own(at(v6, loopback, PORT))));
-        let bind = pair.map(|(v6, loopback)| by(0, Bind(at(v6, loopback, PORT))));
+        let flags = Flags {
+            reuseaddr: true,
+            reuseport: true,
+        };
+        let bind = addresses.map(|(v6, loopback)| {
+            let place = at(v6, loopback, PORT);
+            by(1, Bind { place, flags })
+        });
         [
             vec![by(1, acquire(true))],
             own.into(),

@@ -10,7 +10,7 @@ use portkeep::{Backend, Error, Protocol, Reservation};
 use portkeep_tests::{libc, sock};
 use serde::{Deserialize, Serialize};
 
-use super::operation::Where;
+use super::operation::{Flags, Where};
 use crate::wire::Wire;
 
 /// What a worker is told to do; it keeps reservations and sockets by number.
@@ -33,6 +33,7 @@ pub(crate) enum Call {
     Bind {
         to: u32,
         place: Where,
+        flags: Flags,
     },
     Drop {
         of: u32,
@@ -137,13 +138,15 @@ impl Worker {
                 answer.port = sock::local_port(&socket);
                 self.sockets.insert(to, socket);
             }
-            Call::Bind { to, place } => {
+            Call::Bind { to, place, flags } => {
                 let socket = match (place.udp, place.v6) {
                     (false, false) => sock::tcp4(),
                     (false, true) => sock::tcp6(),
                     (true, false) => sock::udp4(),
                     (true, true) => sock::udp6(),
                 };
+                sock::reuseaddr(&socket, flags.reuseaddr);
+                sock::reuseport(&socket, flags.reuseport);
                 match sock::bind(&socket, address(place), place.port) {
                     Ok(()) => {
                         answer.port = sock::local_port(&socket);
