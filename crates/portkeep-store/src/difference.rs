@@ -194,7 +194,7 @@ impl Keeper {
             .iter()
             .map(|pending| Difference::Interrupted(pending.ports));
         let repairs = Repairs::find(&document, &namespace, &live)?;
-        let protection = document.protection(&namespace)?;
+        let protection = document.protection(&namespace, &live)?;
         Ok(interrupted
             .chain(repairs.differences())
             .chain(protection.differences())

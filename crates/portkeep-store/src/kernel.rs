@@ -9,6 +9,7 @@ use portkeep::{Consumer, Entry, EntryKind, ErrorKind, PortRange, Protocol};
 
 use crate::error::Error;
 use crate::namespace::Namespace;
+use crate::port_set::PortSet;
 use crate::scope::Scope;
 
 /// The cookie under which the kernel part lists what holds in every network namespace.
@@ -116,6 +117,15 @@ impl Live {
 
     pub fn all_persistent(&self) -> impl Iterator<Item = &Entry> {
         self.all().filter(|entry| is_persistent(entry))
+    }
+
+    /// The ports that processes have acquired, of whatever protocol.
+    pub fn runtime_ports(&self) -> PortSet {
+        let mut ports = PortSet::new();
+        for entry in self.all().filter(|entry| !is_persistent(entry)) {
+            ports.insert(entry.range.start()..=entry.range.end());
+        }
+        ports
     }
 
     /// Reservations of any kind that have ports in common with the range.

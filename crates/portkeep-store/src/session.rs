@@ -19,7 +19,7 @@ use portkeep_kernel::set_consumers;
 use crate::Keeper;
 use crate::document::{Document, Pending, Protected, Record};
 use crate::error::Error;
-use crate::kernel::{Kernel, overlap};
+use crate::kernel::{Kernel, Live, overlap};
 use crate::namespace::Namespace;
 use crate::port_set::PortSet;
 use crate::scope::Scope;
@@ -158,12 +158,22 @@ impl<'a> Session<'a> {
         }
         let files = self.keeper.store.files();
         sysctl::change_protected(files, &protection.own, &protection.superfluous)?;
-        self.set_own_ports(protection.own.clone());
+        let mut own = protection.own.clone();
+        // Who acquired some of them meanwhile needs them protected; from now on nobody can.
+        let taken = protection
+            .superfluous
+            .intersection(&self.kernel.live()?.runtime_ports());
+        if !taken.is_empty() {
+            own = own.union(&taken);
+            sysctl::change_protected(files, &own, &PortSet::new())?;
+        }
+        self.set_own_ports(own);
         Ok(())
     }
 
     pub fn protection(&self) -> Result<Protection, Error> {
-        self.document.protection(&self.namespace)
+        let live = self.kernel.live()?;
+        self.document.protection(&self.namespace, &live)
     }
 
     /// Changes who may bind, at one instant.
@@ -223,10 +233,15 @@ impl Document {
         own.map(|entry| entry.ports.clone()).unwrap_or_default()
     }
 
-    pub(crate) fn protection(&self, namespace: &Namespace) -> Result<Protection, Error> {
+    pub(crate) fn protection(
+        &self,
+        namespace: &Namespace,
+        live: &Live,
+    ) -> Result<Protection, Error> {
         let (listed, own) = (sysctl::protected_ports()?, self.own_ports(namespace));
         let automatic = PortSet::from(sysctl::automatic_range()?);
-        let mut reserved = PortSet::new();
+        // A process may have acquired what was protected for another protocol.
+        let mut reserved = own.intersection(&live.runtime_ports());
         for record in self.records_in(namespace) {
             reserved.insert(record.ports.start()..=record.ports.end());
         }
