@@ -137,9 +137,9 @@ impl Recorder {
         let what = kind as u64
             | udp << 4
             | u64::from(call.wildcard) << 5
-            | u64::from(call.count) << 8
-            | u64::from(call.start) << 16
-            | u64::from(call.id) << 32;
+            | u64::from(call.id) << 8
+            | u64::from(call.count) << 32
+            | u64::from(call.start) << 48;
         words[0].store(what, Ordering::SeqCst);
     }
 
@@ -155,9 +155,9 @@ impl Recorder {
             kind: KINDS[(what & 15) as usize],
             protocol: [Protocol::Tcp, Protocol::Udp][(what >> 4 & 1) as usize],
             wildcard: what >> 5 & 1 != 0,
-            count: (what >> 8 & 255) as u16,
-            start: (what >> 16) as u16,
-            id: (what >> 32) as u32,
+            id: what as u32 >> 8,
+            count: (what >> 32) as u16,
+            start: (what >> 48) as u16,
             invoked: word(1),
             answer: (responded != 0).then_some(Answer {
                 responded,

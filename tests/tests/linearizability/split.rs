@@ -8,6 +8,7 @@ use portkeep_tests::raw::{CONFLICT_IN_USE, CONFLICT_RESERVED};
 use crate::checker::{Event, History};
 use crate::port::{Action, Need, Pid};
 use crate::record::{Call, Kind};
+use crate::work::LAST;
 
 /// What one process did, and the instants between which it ended.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(crate) fn by_port(lives: &[Life]) -> BTreeMap<(Protocol, u16), History> {
 fn ports(call: &Call) -> std::ops::Range<u16> {
     match call.start {
         0 => 0..0,
-        start => start..start + call.count,
+        // A block may go beyond the ports that others bind to.
+        start => start..(start + call.count).min(LAST + 1),
     }
 }
 

@@ -11,6 +11,10 @@ use crate::record::{Answer, Call, Kind, Recorder};
 pub(crate) const FIRST: u16 = 61438;
 pub(crate) const LAST: u16 = 61441;
 
+/// Ports of a block that goes beyond those. To look for sockets, or to mark, takes long enough for others
+/// to come between the first port and the last.
+const MANY: u16 = 700;
+
 /// That one process makes.
 pub(crate) const CALLS: usize = 6000;
 
@@ -113,9 +117,13 @@ impl Work<'_> {
 
     fn acquire(&mut self) {
         let protocol = [Protocol::Tcp, Protocol::Udp][self.random.below(2) as usize];
-        let count = 1 + self.random.below(3) as u16;
+        let count = match self.random.below(4) {
+            0 => MANY,
+            _ => 1 + self.random.below(3) as u16,
+        };
         let start = match self.random.below(6) {
-            0 => 0,
+            0 if count != MANY => 0,
+            _ if count == MANY => FIRST + self.random.below(u32::from(LAST - FIRST + 1)) as u16,
             _ => FIRST + self.random.below(u32::from(LAST - FIRST + 2 - count)) as u16,
         };
         let socket = self.socket(protocol);

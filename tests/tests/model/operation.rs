@@ -150,7 +150,7 @@ fn block(wildcard: bool, excludable: bool) -> impl Strategy<Value = (u16, u16)> 
         if wildcard { 1 } else { 0 } => (Just(0), 10..=20_u16),
         16 => (port(), 1..=5_u16),
         if excludable { 3 } else { 0 } => (EXCLUDABLE, Just(1_u16)),
-        3 => ((20_u16..26).prop_map(|start| start * 1000), 900..=4097_u16),
+        4 => ((20_u16..26).prop_map(|start| start * 1000), 1500..=4097_u16),
         1 => (port(), Just(0)),
     ]
 }
@@ -246,7 +246,7 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Operation>> {
         what: What::EnableAgain,
     });
     let operations = prop::collection::vec(operation, 1..120);
-    let upgrades = prop::option::weighted(0.1, (any::<prop::sample::Index>(), upgrade));
+    let upgrades = prop::option::weighted(0.05, (any::<prop::sample::Index>(), upgrade));
     (operations, upgrades).prop_map(|(mut operations, upgrade)| {
         if let Some((place, upgrade)) = upgrade {
             operations.insert(place.index(operations.len()), upgrade);

@@ -92,7 +92,10 @@ impl World<'_> {
             What::Own(place) => {
                 let all = &self.model.processes[&who].reservations;
                 match pick(all, number) {
-                    Some(reservation) => self.own(who, reservation, place),
+                    Some(reservation) => {
+                        let place = self.model.aim(reservation, place, number);
+                        self.own(who, reservation, place)
+                    }
                     None => Ok(()),
                 }
             }

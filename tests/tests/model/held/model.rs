@@ -168,6 +168,24 @@ impl Model {
         Ok(())
     }
 
+    /// Mostly a place where the owner may be.
+    pub(crate) fn aim(&self, reservation: u32, place: Where, number: u8) -> Where {
+        let held = self.reservations[&reservation];
+        if number.is_multiple_of(4) {
+            return place;
+        }
+        let port = match place.port {
+            0 => 0,
+            port => held.start + port % held.count,
+        };
+        let udp = if held.has(place.udp) {
+            place.udp
+        } else {
+            !place.udp
+        };
+        Where { port, udp, ..place }
+    }
+
     /// What the owner's call for a socket may come to, and which ports it may give.
     pub(crate) fn ask_own(&self, reservation: u32, place: Where) -> (Ask, Vec<u16>) {
         let mut ask = Ask::default();
