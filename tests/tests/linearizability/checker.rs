@@ -146,22 +146,20 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn refused_without_a_reason() {
-        let refused = |or_others_try| {
-            [
-                Refused(Need::Reserved { or_others_try }),
-                Refused(Need::Bound { or_others_try }),
-            ]
-        };
-        for [reserved, bound] in [refused(false)] {
-            assert!(!holds(&[&[(0, 1, reserved)]]));
-            assert!(!holds(&[&[(0, 1, bound)]]));
-            assert!(!holds(&[&[(0, 1, Acquire(A))], &[(2, 3, bound)]]));
-            assert!(!holds(&[&[(0, 1, Bind(A))], &[(2, 3, reserved)]]));
-            assert!(!holds(&[
-                &[(0, 1, Acquire(A)), (2, 3, Release(A))],
-                &[(4, 5, reserved)],
-            ]));
-        }
+        let reserved = Refused(Need::Reserved {
+            or_others_try: false,
+        });
+        let bound = Refused(Need::Bound {
+            or_others_try: false,
+        });
+        assert!(!holds(&[&[(0, 1, reserved)]]));
+        assert!(!holds(&[&[(0, 1, bound)]]));
+        assert!(!holds(&[&[(0, 1, Acquire(A))], &[(2, 3, bound)]]));
+        assert!(!holds(&[&[(0, 1, Bind(A))], &[(2, 3, reserved)]]));
+        assert!(!holds(&[
+            &[(0, 1, Acquire(A)), (2, 3, Release(A))],
+            &[(4, 5, reserved)],
+        ]));
     }
 
     pub(crate) fn refused_for_somebody_who_is_gone() {

@@ -4,14 +4,16 @@
 //!
 //! What is weaker than that, on purpose, is a refusal: see `port::Need`.
 
+#[path = "../common/settings.rs"]
+mod settings;
+
 mod checker;
 mod port;
 mod record;
 mod split;
 mod work;
 
-use std::env;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use portkeep_kernel::InstallOptions;
 use portkeep_tests::proc::{Exit, fork_child};
@@ -47,14 +49,8 @@ const USUAL_ROUNDS: u32 = 40;
 /// On two CPUs at least two are interrupted in the midst of a call.
 const PROCESSES: usize = 4;
 
-fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
-    let value = env::var(variable).ok()?;
-    let number = value.parse().ok();
-    Some(number.unwrap_or_else(|| panic!("{variable}={value} is not a number")))
-}
-
 fn rounds() -> u32 {
-    number(ROUNDS).unwrap_or(USUAL_ROUNDS)
+    settings::number(ROUNDS).unwrap_or(USUAL_ROUNDS)
 }
 
 fn limit() -> Duration {
@@ -66,10 +62,7 @@ fn processes_at_once(sandbox: &Sandbox) {
         pool: (work::FIRST, work::LAST),
         ..enable::options(sandbox)
     });
-    let seed: u64 = number(SEED).unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        now.expect("a clock").as_nanos() as u64
-    });
+    let seed = settings::seed(SEED);
     for round in 0..rounds() {
         // One round after this can be had by itself.
         let seed = seed.wrapping_add(u64::from(round));

@@ -87,9 +87,7 @@ fn of_port(lives: &[Life], at: (Protocol, u16)) -> History {
 /// What a call means for a port; `None` if nothing that can be told.
 fn action(lives: &[Life], life: &Life, call: &Call, at: (Protocol, u16)) -> Option<Action> {
     let id = (life.pid, call.id);
-    let Some(answer) = call.answer else {
-        return None;
-    };
+    let answer = call.answer?;
     if answer.errno != 0 {
         let (kind, port, pid) = answer.conflict;
         // A block is refused for one port, and nothing is said of the others.

@@ -10,7 +10,12 @@
 //! committed; it is tried first from then on. As such a file says nothing once the strategies change,
 //! a history worth keeping goes into `regressions.rs`, too.
 
+#[path = "../common/settings.rs"]
+mod settings;
+
+mod call;
 mod held;
+mod listing;
 mod model;
 mod operation;
 mod processes;
@@ -21,9 +26,8 @@ mod worker;
 mod world;
 
 use std::cell::RefCell;
-use std::env;
 use std::fmt::Debug;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use portkeep_kernel::InstallOptions;
 use portkeep_tests::{Sandbox, enable, errno_name, trials};
@@ -47,14 +51,8 @@ const SEED: &str = "PORTKEEP_MODEL_SEED";
 
 const USUAL_CASES: u32 = 150;
 
-fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
-    let value = env::var(variable).ok()?;
-    let number = value.parse().ok();
-    Some(number.unwrap_or_else(|| panic!("{variable}={value} is not a number")))
-}
-
 fn cases() -> u32 {
-    number(CASES).unwrap_or(USUAL_CASES)
+    settings::number(CASES).unwrap_or(USUAL_CASES)
 }
 
 fn limit() -> Duration {
@@ -101,7 +99,7 @@ fn of_held_ports(_: &Sandbox) {
             "/tests/model/held-regressions.txt"
         ),
         &held::history(),
-        |tally, history| held::run(tally, history),
+        held::run,
     );
 }
 
@@ -112,10 +110,7 @@ fn try_histories<O: Clone + Debug>(
     histories: &impl Strategy<Value = Vec<O>>,
     run: impl Fn(&mut Tally, &[O]) -> Result<(), String>,
 ) {
-    let seed = number(SEED).unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        now.expect("a clock").as_nanos() as u64
-    });
+    let seed = settings::seed(SEED);
     println!("{SEED}={seed} {CASES}={}", cases());
     let mut runner = TestRunner::new(Config {
         cases: cases(),

@@ -87,6 +87,20 @@ pub(crate) fn histories() -> Vec<Vec<Operation>> {
             by(0, 0, TCP4),
             by(0, 0, acquire(61439, 2, 0)),
         ],
+        // Each port of a block is chosen once.
+        vec![
+            by(1, 0, UDP4),
+            by(1, 0, acquire(61439, 2, 0)),
+            by(1, 0, UDP4),
+            by(1, 1, Associate { token: THE_FIRST }),
+            by(1, 1, bind(0)),
+            by(1, 0, UDP4),
+            by(1, 2, Associate { token: THE_FIRST }),
+            by(1, 2, bind(0)),
+            by(1, 0, UDP4),
+            by(1, 3, Associate { token: THE_FIRST }),
+            by(1, 3, bind(0)),
+        ],
         // A child: TREE lets it in, PROCESS does not, until it claims.
         vec![
             by(1, 0, TCP4),

@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 
 use portkeep_tests::{Protocol, Sandbox, enable, raw, reservations, sock};
 
-use crate::model::{Lifetime, Model, Process, ProcessId, Socket, SocketId};
+use crate::call::{Answer, Call, Slot};
+use crate::model::{Model, Process, ProcessId, Socket, SocketId, State};
 use crate::operation::{AUTOMATIC, KEPT, Operation, Person, What};
 use crate::processes::{self, Worker};
 use crate::steps::include_all;
 use crate::wire::Wire;
-use crate::worker::{Answer, Call, Slot, serve, set_automatic_range};
+use crate::worker::{serve, set_automatic_range};
 
 /// Reservations of namespaces that have gone, at which the kernel part is installed anew: they are only
 /// swept when a table is full, and all are read after every call.
@@ -26,7 +27,7 @@ pub(crate) struct World<'a> {
     pub(crate) model: Model,
     workers: BTreeMap<ProcessId, Worker>,
     /// The cookies of the network namespaces of the model.
-    netns: Vec<u64>,
+    pub(crate) netns: Vec<u64>,
     next: u32,
     /// What has happened, to be shown when it goes wrong.
     story: String,
@@ -149,8 +150,7 @@ impl World<'_> {
         Ok((answer, fd))
     }
 
-    /// Makes a call that changes nothing of the socket but what the caller has told the model.
-    /// What stays the same is checked.
+    /// What can be asked about a socket at any time is as the model has it.
     pub(crate) fn check_socket(&self, at: At, answer: &Answer) -> Result<(), String> {
         let socket = self.model.socket(at.socket);
         let netns = self.netns[socket.netns];
@@ -167,7 +167,7 @@ impl World<'_> {
             return Err(format!("its namespace is {}, not {netns}", answer.netns));
         }
         // Of one that was reset getsockname(2) tells the port that it had.
-        if socket.state != crate::model::State::Done && answer.port != socket.port() {
+        if socket.state != State::Done && answer.port != socket.port() {
             return Err(format!(
                 "it is bound to {}, not {}",
                 answer.port,
@@ -278,71 +278,6 @@ impl World<'_> {
         let made = Socket::new(udp, v6, process.netns, process.person.uid());
         self.model.sockets.insert(socket, made);
         self.check_socket(At { who, slot, socket }, &answer)
-    }
-
-    /* ---- the listing ---- */
-
-    /// Every reservation is listed as the model has it, and nothing else is; what has gone with its
-    /// namespace may be.
-    fn compare_with_listing(&mut self) -> Result<(), String> {
-        let mut listed = reservations::list(self.sandbox);
-        listed.retain(|line| self.netns.contains(&line.netns));
-        let mut kept = Vec::new();
-        for mut it in std::mem::take(&mut self.model.reservations) {
-            let index = listed.iter().position(|line| {
-                (line.netns, line.protocol == Protocol::Udp) == (self.netns[it.netns], it.udp)
-                    && line.ports == it.ports()
-            });
-            let Some(index) = index else {
-                if self.model.exists(it.netns) {
-                    return Err(format!("{it:?} is not listed: {listed:?}"));
-                }
-                continue;
-            };
-            let line = listed.swap_remove(index);
-            if it.token.is_none() {
-                self.model.note_token(line.token)?;
-            }
-            it.token.get_or_insert(line.token);
-            it.since.get_or_insert(line.since);
-            let (pid, uid) = it.owner_ids();
-            let (flags, lifetime, consumers) = in_words(&it.lifetime);
-            let same = (it.token, it.since) == (Some(line.token), Some(line.since))
-                && (pid, uid) == (line.pid, line.uid)
-                && (flags, lifetime, consumers.as_str())
-                    == (&*line.flags, &*line.lifetime, &*line.consumers);
-            if !same {
-                return Err(format!("{it:?} is listed as {line:?}"));
-            }
-            kept.push(it);
-        }
-        self.model.reservations = kept;
-        match listed.as_slice() {
-            [] => Ok(()),
-            listed => Err(format!("there should not be {listed:?}")),
-        }
-    }
-}
-
-fn in_words(lifetime: &Lifetime) -> (&'static str, &'static str, String) {
-    match lifetime {
-        Lifetime::Runtime { flags, .. } => {
-            let flags = ["-", "process", "tree", "process,tree"][*flags as usize];
-            (flags, "runtime", "-".into())
-        }
-        Lifetime::Persistent { consumers, .. } => {
-            let words = consumers.iter().map(|(kind, id)| {
-                let kind = ["?", "uid", "gid", "cgroup"][*kind as usize];
-                format!("{kind}:{id}")
-            });
-            let words: Vec<_> = words.collect();
-            let words = if words.is_empty() {
-                "-".into()
-            } else {
-                words.join(",")
-            };
-            ("-", "persistent", words)
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What may come of a call.
 
-use crate::worker::Told;
+use crate::call::Told;
 
 /// A reason to refuse a call: its errno, and what `PORTKEEP_CONFLICT` then says, `None` if it says
 /// what it said before.

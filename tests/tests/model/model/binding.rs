@@ -4,8 +4,8 @@ use portkeep_tests::libc::{EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL};
 use portkeep_tests::raw::CONFLICT_IN_USE;
 
 use super::{Ask, Bound, Lifetime, Model, Place, ProcessId, SocketId, State};
+use crate::call::Told;
 use crate::operation::AUTOMATIC;
-use crate::worker::Told;
 
 impl Model {
     pub(crate) fn ask_associate(&self, who: ProcessId, socket: SocketId, token: u64) -> Ask {

@@ -7,18 +7,22 @@
 mod ask;
 mod binding;
 mod exclusions;
+mod persistent;
 mod reservations;
+mod reserving;
 mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use ask::Ask;
 pub(crate) use exclusions::Exclusion;
-pub(crate) use reservations::{Lifetime, Reservation, Wanted, consumer};
+pub(crate) use persistent::consumer;
+pub(crate) use reservations::{Lifetime, Reservation};
+pub(crate) use reserving::Wanted;
 pub(crate) use sockets::{Bound, Place, Socket, State};
 
+use crate::call::Slot;
 use crate::operation::{Person, UNPRIVILEGED};
-use crate::worker::Slot;
 
 /// Ports that a user without `CAP_NET_ADMIN` may hold.
 pub(crate) const QUOTA: u32 = 4096;

@@ -1,7 +1,7 @@
 //! Sockets, and when two of them are in each other's way.
 
 use super::{Model, Netns, SocketId};
-use crate::worker::Told;
+use crate::call::Told;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Socket {

@@ -1,7 +1,7 @@
 //! Runtime reservations.
 
+use crate::call::Call;
 use crate::model::{Lifetime, Wanted};
-use crate::worker::Call;
 use crate::world::{At, World};
 
 impl World<'_> {

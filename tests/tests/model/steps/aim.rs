@@ -1,6 +1,6 @@
 //! Aiming: most calls at random would fail for the same few reasons.
 
-use crate::model::{Lifetime, ProcessId, Reservation, Socket, State};
+use crate::model::{Lifetime, ProcessId, Reservation, Socket, SocketId, State};
 use crate::operation::{EXCLUDABLE, Operation, Range, Token, What};
 use crate::world::{At, World, pick};
 
@@ -12,7 +12,7 @@ impl World<'_> {
         let mut what = operation.what.clone();
         match &mut what {
             What::Associate { token } => {
-                at = self.at_one(who, number, |it| it.bound.is_none());
+                at = self.at_one(who, number, |it| self.model.socket(it).bound.is_none());
                 let of = self.model.socket(at.socket);
                 self.choose_token(token, |it| {
                     let ours = match &it.lifetime {
@@ -23,44 +23,38 @@ impl World<'_> {
                 });
             }
             What::Bind { port, .. } => {
-                at = self.at_one(who, number, |it| {
-                    it.bound.is_none() && it.state == State::Fresh
-                });
+                let unbound = |it: &Socket| it.bound.is_none() && it.state == State::Fresh;
+                at = self.at_one(who, number, |it| unbound(self.model.socket(it)));
+                if number.is_multiple_of(2) {
+                    at = self.at_one(who, number, |it| {
+                        let it = self.model.socket(it);
+                        unbound(it) && it.associated != 0
+                    });
+                }
                 let of = self.model.socket(at.socket);
                 let mut near = self.model.reservations.iter().filter(|it| {
                     (it.netns, it.udp) == (of.netns, of.udp)
                         && (of.associated == 0 || it.token == Some(of.associated))
                 });
                 if *port != 0
-                    && number % 4 != 0
+                    && !number.is_multiple_of(4)
                     && let Some(block) = near.nth(usize::from(*port % 3)).or(near.next())
                 {
                     *port = block.start + *port % block.count;
                 }
             }
             What::Listen | What::Connect { .. } => {
-                at = self.at_one(who, number, |it| !it.udp && it.state == State::Fresh);
+                at = self.at_one(who, number, |it| {
+                    let it = self.model.socket(it);
+                    !it.udp && it.state == State::Fresh
+                });
             }
             What::Claim { token } => {
-                at = self.at_one(who, number, |_| true);
-                let acquired = |it: &Reservation| it.acquirer() == Some(at.socket);
-                if !self.model.reservations.iter().any(acquired) {
-                    let all = &self.model.process(who).slots;
-                    let acquirers: Vec<_> = self
-                        .model
-                        .reservations
-                        .iter()
-                        .filter_map(Reservation::acquirer)
-                        .collect();
-                    let held: Vec<_> = all
-                        .iter()
-                        .filter(|(_, it)| acquirers.contains(it))
-                        .copied()
-                        .collect();
-                    if let Some((slot, socket)) = pick(&held, number) {
-                        at = At { who, slot, socket };
-                    }
-                }
+                let acquired = |it: SocketId| {
+                    let mut all = self.model.reservations.iter();
+                    all.any(|reservation| reservation.acquirer() == Some(it))
+                };
+                at = self.at_one(who, number, acquired);
                 self.choose_token(token, |it| it.acquirer() == Some(at.socket));
             }
             What::Release { token } => self.choose_token(token, |it| match &it.lifetime {
@@ -94,15 +88,16 @@ impl World<'_> {
     }
 
     /// A descriptor of the process for a socket of that kind, if it has one.
-    fn at_one(&self, who: ProcessId, number: u8, kind: impl Fn(&Socket) -> bool) -> At {
+    fn at_one(&self, who: ProcessId, number: u8, kind: impl Fn(SocketId) -> bool) -> At {
         let mut slots = self.model.process(who).slots.clone();
-        slots.retain(|(_, socket)| kind(self.model.socket(*socket)));
+        slots.retain(|(_, socket)| kind(*socket));
         match pick(&slots, number) {
             Some((slot, socket)) => At { who, slot, socket },
             None => self.at(who, number),
         }
     }
 
+    /// A token of a reservation of that kind, if there is one.
     fn choose_token(&self, token: &mut Token, kind: impl Fn(&Reservation) -> bool) {
         let Token::Number(number) = *token else {
             return;

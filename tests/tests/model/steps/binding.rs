@@ -1,7 +1,7 @@
 //! Associating, binding, listening and connecting.
 
+use crate::call::Call;
 use crate::model::{Ask, Bound, Place, Socket, State};
-use crate::worker::Call;
 use crate::world::{At, World, pick};
 
 impl World<'_> {

@@ -7,9 +7,9 @@ mod excluding;
 mod persistent;
 
 pub(crate) use self::excluding::include_all;
+use crate::call::{Answer, Call};
 use crate::model::Ask;
 use crate::operation::{Token, What};
-use crate::worker::{Answer, Call};
 use crate::world::{At, World, pick};
 
 impl World<'_> {

@@ -2,9 +2,9 @@
 
 use portkeep_tests::raw::{ADOPT, PART};
 
+use crate::call::Call;
 use crate::model::{Lifetime, Wanted, consumer};
 use crate::operation::{Consumer, EXCLUDABLE, Range};
-use crate::worker::Call;
 use crate::world::{At, World, pick};
 
 impl World<'_> {
