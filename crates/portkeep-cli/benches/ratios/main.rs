@@ -2,16 +2,21 @@
 //!
 //! Both sides of a ratio are measured in turn, round by round, and the medians are compared, so
 //! that a machine that is busy in between slows both. Nothing is asserted: the wanted figure stands
-//! beside the measured one.
+//! beside the measured one. `cargo xtask benchmarks` also writes them to `docs/benchmarks.md`.
 
+mod allocators;
 mod bind;
 mod control;
+mod filter;
 mod held;
 mod hooks;
 mod memory;
+mod page;
 mod persistent;
 mod run;
+mod scale;
 mod stopwatch;
+mod web;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,23 +24,37 @@ use std::time::Duration;
 use portkeep_kernel::remove;
 use portkeep_tests::{Sandbox, benchmark, enable};
 
+use page::{report, section};
+
+/// Set where the page is to be written.
+const WRITE: &str = "PORTKEEP_WRITE_BENCHMARKS";
+
 fn main() -> ExitCode {
-    benchmark(measure, Duration::from_secs(600))
+    allocators::prepare();
+    benchmark(measure, Duration::from_secs(1800))
 }
 
 fn measure(sandbox: &Sandbox) {
-    println!("{:<58} {:>12} {:>14}", "what", "measured", "wanted");
+    section("Kernel memory");
     memory::measure(sandbox);
+    section("Acquiring");
     control::measure(sandbox);
+    allocators::measure(sandbox);
+    section("What others pay");
     bind::measure(sandbox);
+    filter::measure(sandbox);
+    web::measure(sandbox);
+    scale::measure(sandbox);
+    section("The command line");
     run::measure();
+    section("10000 persistent reservations");
     persistent::measure(sandbox);
+    section("Held sockets");
+    enable::enable(sandbox);
     held::measure_beside_kernel();
     remove(&enable::location(sandbox)).expect("remove");
     held::measure_run();
-}
-
-/// One line of the table.
-fn report(what: &str, measured: String, wanted: &str) {
-    println!("{what:<58} {measured:>12} {wanted:>14}");
+    if std::env::var_os(WRITE).is_some() {
+        page::write();
+    }
 }

@@ -49,5 +49,5 @@ pub fn measure(sandbox: &Sandbox) {
         format!("{all} B"),
         "< 20000 B",
     );
-    std::fs::write("/proc/sys/net/ipv4/ip_local_reserved_ports", "").expect("unprotect");
+    std::fs::write("/proc/sys/net/ipv4/ip_local_reserved_ports", "\n").expect("unprotect");
 }
