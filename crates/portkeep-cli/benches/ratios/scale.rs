@@ -52,6 +52,8 @@ fn in_a_namespace() -> Socket {
 fn beside_namespaces(count: usize) -> Duration {
     let _own = expect_ok(raw::create(sock::tcp4(), 1100, 1, 0, &[]), "create");
     let others: Vec<Socket> = (1..count).map(|_| in_a_namespace()).collect();
+    // The kernel goes on making and ending namespaces in the background.
+    thread::sleep(Duration::from_secs(2));
     let time = binds();
     drop(others);
     expect_ok(raw::delete(sock::tcp4(), 1100, 1, 0), "delete");
