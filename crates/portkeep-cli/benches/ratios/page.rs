@@ -128,6 +128,8 @@ fn draw(plot: &Plot, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .build_cartesian_2d((left..right).log_scale(), 0.0..top)?;
     chart
         .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_label_formatter(&|x| format!("{x:.0}"))
         .x_desc(plot.x)
         .y_desc(plot.y)
         .draw()?;
