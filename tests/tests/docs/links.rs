@@ -58,3 +58,21 @@ pub(crate) fn lead_somewhere() {
     }
     assert!(count > 20, "{count} links");
 }
+
+/// Every page is in the book's table of contents.
+pub(crate) fn the_book_has_every_page() {
+    let pages = pages::all();
+    let summary = pages
+        .iter()
+        .find(|page| page.path.ends_with("docs/SUMMARY.md"))
+        .expect("a table of contents");
+    let listed = targets(summary);
+    for page in &pages {
+        let name = page.path.file_name().and_then(|it| it.to_str());
+        let name = name.expect("a name");
+        let is_docs = page.path.parent().is_some_and(|it| it.ends_with("docs"));
+        if is_docs && name != "SUMMARY.md" {
+            assert!(listed.contains(&name), "{name} is not in SUMMARY.md");
+        }
+    }
+}
