@@ -1,5 +1,7 @@
 //! One test body, every backend.
 
+use std::ops::RangeInclusive;
+
 use portkeep::{Acquire, Backend, Reservation};
 use portkeep_tests::{Sandbox, enable, proc};
 
@@ -32,4 +34,11 @@ fn for_everybody(backend: Backend, body: &impl Fn(Backend)) {
 /// A request, whose backend is the one that `Auto` comes to.
 pub(crate) fn request() -> Acquire {
     Reservation::builder()
+}
+
+/// These ports of both protocols.
+#[track_caller]
+pub(crate) fn acquired(ports: RangeInclusive<u16>) -> Reservation {
+    let request = request().tcp().udp().range(ports);
+    request.acquire().expect("acquire")
 }

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use portkeep::{Backend, Consumers, ErrorKind, Protocol, Reservation, list, list_held};
 use portkeep_tests::{Sandbox, libc};
 
-use crate::backends::{each, request};
+use crate::backends::{acquired, each, request};
 use crate::strangers::{assert_free, assert_kept, socket};
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -170,12 +170,7 @@ pub(crate) fn release_with_copies(sandbox: &Sandbox) {
 /// A socket that is bound to a device passes by holders.
 pub(crate) fn sockets_bound_to_devices(sandbox: &Sandbox) {
     each(sandbox, |backend| {
-        let _reservation = request()
-            .tcp()
-            .udp()
-            .port(61100)
-            .acquire()
-            .expect("acquire");
+        let _reservation = acquired(61100..=61100);
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let stranger = socket(protocol, HERE.into());
             stranger
@@ -190,12 +185,7 @@ pub(crate) fn sockets_bound_to_devices(sandbox: &Sandbox) {
 /// Of UDP over IPv4, sockets of the same user that set `SO_REUSEPORT` as an owner did share its port.
 pub(crate) fn sockets_that_share_with_an_owner(sandbox: &Sandbox) {
     each(sandbox, |backend| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .port(61100)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61100);
         for address in [
             HERE.into(),
             IpAddr::from(Ipv6Addr::UNSPECIFIED),

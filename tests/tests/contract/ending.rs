@@ -7,18 +7,13 @@ use nix::sys::signal::Signal;
 use portkeep::{Protocol, Reservation};
 use portkeep_tests::{Event, Sandbox, proc};
 
-use crate::backends::{each, request};
+use crate::backends::{acquired, each};
 use crate::strangers::{assert_free, assert_kept};
 
 const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
 fn acquire() -> Reservation {
-    request()
-        .tcp()
-        .udp()
-        .range(61100..=61103)
-        .acquire()
-        .expect("acquire")
+    acquired(61100..=61103)
 }
 
 pub(crate) fn drop_frees_the_ports(sandbox: &Sandbox) {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 use portkeep::{ErrorKind, Protocol};
 use portkeep_tests::{Sandbox, libc};
 
-use crate::backends::{each, request};
+use crate::backends::{acquired, each, request};
 use crate::strangers::socket;
 
 /// Where to bind, and where what comes there is sent to.
@@ -56,12 +56,7 @@ fn assert_receives(socket: &UdpSocket, at: SocketAddr) {
 
 pub(crate) fn listeners_and_sockets_at_every_address(sandbox: &Sandbox) {
     each(sandbox, |_| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .range(61100..=61102)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61102);
         for (address, at) in PLACES {
             let listener = reservation
                 .tcp_listener(address, Some(61102))
@@ -79,12 +74,7 @@ pub(crate) fn listeners_and_sockets_at_every_address(sandbox: &Sandbox) {
 
 pub(crate) fn any_port_until_all_are_taken(sandbox: &Sandbox) {
     each(sandbox, |_| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .range(61100..=61103)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61103);
         let here = Ipv4Addr::LOCALHOST;
         let listeners = [0; 4].map(|_| reservation.tcp_listener(here, None).expect("listen"));
         let mut ports = listeners
@@ -116,12 +106,7 @@ pub(crate) fn any_port_until_all_are_taken(sandbox: &Sandbox) {
 
 pub(crate) fn close_and_open_again(sandbox: &Sandbox) {
     each(sandbox, |_| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .port(61100)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61100);
         for (address, at) in PLACES.into_iter().cycle().take(100) {
             let listener = reservation
                 .tcp_listener(address, Some(61100))
@@ -134,12 +119,7 @@ pub(crate) fn close_and_open_again(sandbox: &Sandbox) {
 
 pub(crate) fn sockets_with_options_keep_them(sandbox: &Sandbox) {
     each(sandbox, |_| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .port(61100)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61100);
         for (address, _) in PLACES {
             for (reuse, share) in [(false, false), (true, false), (false, true), (true, true)] {
                 for protocol in [Protocol::Tcp, Protocol::Udp] {
@@ -164,12 +144,7 @@ pub(crate) fn sockets_with_options_keep_them(sandbox: &Sandbox) {
 
 pub(crate) fn several_sockets_at_one_port(sandbox: &Sandbox) {
     each(sandbox, |_| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .range(61100..=61101)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61101);
         let v4 = reservation
             .tcp_listener(Ipv4Addr::LOCALHOST, Some(61100))
             .expect("listen");

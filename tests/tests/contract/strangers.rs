@@ -7,7 +7,7 @@ use portkeep::Protocol;
 use portkeep_tests::socket2::{Domain, Socket, Type};
 use portkeep_tests::{Sandbox, libc, proc};
 
-use crate::backends::{OTHER_USER, each, request};
+use crate::backends::{OTHER_USER, acquired, each};
 
 const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
@@ -84,12 +84,7 @@ fn assert_kept_from_others(ports: RangeInclusive<u16>) {
 
 pub(crate) fn are_kept_out_with_every_flag(sandbox: &Sandbox) {
     each(sandbox, |_| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .range(61100..=61102)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61102);
         assert_kept(61100..=61102, &BOTH);
         assert_kept_from_others(61100..=61102);
         drop(reservation);
@@ -99,12 +94,7 @@ pub(crate) fn are_kept_out_with_every_flag(sandbox: &Sandbox) {
 
 pub(crate) fn are_kept_out_while_an_owner_is_there(sandbox: &Sandbox) {
     each(sandbox, |_| {
-        let reservation = request()
-            .tcp()
-            .udp()
-            .range(61100..=61102)
-            .acquire()
-            .expect("acquire");
+        let reservation = acquired(61100..=61102);
         for address in ADDRESSES {
             let listener = reservation
                 .tcp_listener(address, Some(61101))
