@@ -75,7 +75,7 @@ fn call(next: &mut impl FnMut() -> u8) {
         0x2800_0004,
         0xD800_0064,
     ];
-    let kind = if next() % 2 == 0 {
+    let kind = if next().is_multiple_of(2) {
         libc::SOCK_STREAM
     } else {
         libc::SOCK_DGRAM
@@ -105,7 +105,7 @@ fn call(next: &mut impl FnMut() -> u8) {
     let lengths = [0, 1, 3, 4, 7, 8, 15, 16, 17, u32::MAX];
     let mut length = || lengths[usize::from(next()) % lengths.len()];
     let (input_length, output_length) = (length(), length());
-    let with_routine = next() % 3 == 0;
+    let with_routine = next().is_multiple_of(3);
     let overlapped_pointer = match next() % 2 {
         0 => ptr::null_mut(),
         _ => overlapped.pointer(next()),
@@ -117,7 +117,7 @@ fn call(next: &mut impl FnMut() -> u8) {
         with_routine.then_some(routine as portkeep_winsock::thread::CompletionRoutine),
     );
     let (input_pointer, output_pointer, returned_pointer, routine) = arguments;
-    let result = if next() % 2 == 0 {
+    let result = if next().is_multiple_of(2) {
         WSAIoctl(
             handle,
             code,
