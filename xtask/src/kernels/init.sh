@@ -10,7 +10,8 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs -o mode=1777 tmpfs /tmp
+# Not a mount: the repository may be below it.
+chmod 1777 /tmp
 ip link set lo up
 
 for module in /modules/*; do
