@@ -14,6 +14,7 @@ mod race;
 mod reach;
 mod scene;
 mod strangers;
+mod tunnel;
 mod uring;
 
 use std::env;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
             strangers::are_told_who_is_in_the_way,
             strangers::may_go_elsewhere_with_the_same_socket,
             mptcp::listeners_are_refused,
+            tunnel::the_kernels_own_socket_is_refused,
             uring::binds_are_refused,
             reach::sockets_made_before_the_kernel_part_are_refused,
             reach::a_socket_keeps_the_cgroup_it_was_made_in,
