@@ -135,6 +135,7 @@ struct local_ports___word {
 
 struct inet_hashinfo {
 	struct inet_bind_hashbucket *bhash;
+	struct inet_bind_hashbucket *bhash2;
 	unsigned int bhash_size;
 };
 
@@ -189,7 +190,21 @@ struct sock {
 	void *sk_bpf_storage;
 };
 
+struct qspinlock {
+	atomic_t val;
+};
+
+struct raw_spinlock {
+	struct qspinlock raw_lock;
+};
+
+/* A kernel with PREEMPT_RT has no rlock. */
+typedef struct spinlock {
+	struct raw_spinlock rlock;
+} spinlock_t;
+
 struct inet_bind_hashbucket {
+	spinlock_t lock;
 	struct hlist_head chain;
 };
 
@@ -206,6 +221,9 @@ struct inet_bind_bucket___owners {
 };
 
 struct inet_bind2_bucket {
+	possible_net_t ib_net;
+	unsigned short port;
+	struct hlist_node node;
 	struct hlist_node bhash_node;
 	struct hlist_head owners;
 };

@@ -13,7 +13,7 @@
 #include "kernel_types.h"
 #include "portkeep.h"
 
-#define PORTKEEP_LAYOUT_VERSION 2
+#define PORTKEEP_LAYOUT_VERSION 3
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
@@ -136,6 +136,26 @@ struct {
 	__type(value, __u32);
 } occupied SEC(".maps");
 
+/*
+ * How many sockets that were bound to a port being acquired began to connect, by
+ * hash: who acquires compares before and after (in_use.h).
+ */
+#define MOVE_SLOTS 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MOVE_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} moves SEC(".maps");
+
+static __always_inline __u32 *moves_of(__u64 net, __u32 port)
+{
+	__u32 slot = (port * 0x9e3779b1u ^ (__u32)(net >> 6) * 0x85ebca6bu) >> 20;
+
+	return bpf_map_lookup_elem(&moves, &slot);
+}
+
 /* ---- reservations: one record each, found by its first port ---- */
 
 struct reservation_key {
@@ -177,10 +197,12 @@ struct reservation {
 	__u32 flags; /* enum portkeep_flag, PERSISTENT, CHANGING */
 	__u32 next_port; /* where the next automatic choice in the block starts */
 	char command[16];
+	__u32 binding; /* connects that are binding in the block; changed with the lock held */
+	__u32 unused;
 };
 
 _Static_assert(sizeof(struct reservation_key) == 16, "reservation_key has padding");
-_Static_assert(sizeof(struct reservation) == 88, "reservation has padding");
+_Static_assert(sizeof(struct reservation) == 96, "reservation has padding");
 
 /*
  * 32768 reservations: eight unprivileged users with one port in each, or the

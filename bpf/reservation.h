@@ -85,6 +85,22 @@ static __always_inline void count_persistent(__u32 flags, __s32 change)
 		__sync_fetch_and_add(&counters->in_every_netns, change);
 }
 
+/* What is left of ending a reservation, once its token is gone and nobody is binding. */
+static __noinline int finish_end(const struct reservation_key *key, __u32 count, __u32 charged_uid,
+				 __u32 flags)
+{
+	struct reservation_key own = *key;
+
+	bpf_map_delete_elem(&reservations, &own);
+	if (flags & PERSISTENT)
+		bpf_map_delete_elem(&consumers, &own);
+	unmark_first(own.netns, own.protocol, own.start);
+	unmark_block(own.netns, own.protocol, own.start, own.start + count - 1);
+	uncharge(charged_uid, count);
+	count_persistent(flags, -1);
+	return 0;
+}
+
 /*
  * Whoever takes the token away ends the reservation; the others get EINVAL. With
  * an acquirer it must be that socket's: its record may have been replaced since
@@ -98,7 +114,7 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 		.start = (__u16)token,
 	};
 	struct reservation *reservation = bpf_map_lookup_elem(&reservations, &key);
-	__u32 count, charged_uid, flags;
+	__u32 count, charged_uid, flags, binding;
 	bool ours;
 
 	if (!reservation)
@@ -111,17 +127,47 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 		reservation->token = 0;
 	count = reservation->count;
 	charged_uid = reservation->charged_uid;
+	binding = reservation->binding;
 	bpf_spin_unlock(&reservation->lock);
 	if (!ours)
 		return -EINVAL;
-	bpf_map_delete_elem(&reservations, &key);
-	if (flags & PERSISTENT)
-		bpf_map_delete_elem(&consumers, &key);
-	unmark_first(netns, key.protocol, key.start);
-	unmark_block(netns, key.protocol, key.start, key.start + count - 1);
-	uncharge(charged_uid, count);
-	count_persistent(flags, -1);
-	return 0;
+	/* Its ports stay marked until the last one that binds there is done: stop_binding(). */
+	return binding ? 0 : finish_end(&key, count, charged_uid, flags);
+}
+
+/*
+ * From here to stop_binding() the ports stay marked, whoever ends the reservation: no
+ * other one can be granted before the socket that is being bound is in the tables.
+ */
+static __always_inline bool start_binding(struct reservation *reservation, __u64 token)
+{
+	bool ours;
+
+	bpf_spin_lock(&reservation->lock);
+	ours = reservation->token == token;
+	if (ours)
+		reservation->binding++;
+	bpf_spin_unlock(&reservation->lock);
+	return ours;
+}
+
+static __noinline int stop_binding(struct reservation *reservation, __u64 netns, __u64 token)
+{
+	struct reservation_key key = {
+		.netns = netns,
+		.protocol = token_protocol(token),
+		.start = (__u16)token,
+	};
+	__u32 count, charged_uid, flags;
+	bool last;
+
+	bpf_spin_lock(&reservation->lock);
+	last = !--reservation->binding && !reservation->token;
+	count = reservation->count;
+	charged_uid = reservation->charged_uid;
+	flags = reservation->flags;
+	bpf_spin_unlock(&reservation->lock);
+	return last ? finish_end(&key, count, charged_uid, flags) : 0;
 }
 
 /*

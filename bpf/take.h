@@ -34,6 +34,7 @@ struct in_use_search {
 	__u32 last;
 	__u32 port; /* in use, 0 if none is */
 	__u32 uid;
+	bool decisive; /* the ports are marked */
 };
 
 /* Ports looked at in one turn of the loop: a turn costs more than a port. */
@@ -52,6 +53,9 @@ static long search_in_use(__u32 turn, struct in_use_search *search)
 		if (is_surely_unused(space, port))
 			continue;
 		usage = port_use(space, port);
+		if ((__u32)usage == TIME_WAIT_ONLY && search->decisive &&
+		    space->protocol == IPPROTO_TCP)
+			usage = confirm_time_wait(space, port);
 		if ((__u32)usage == IN_USE) {
 			search->port = port;
 			search->uid = usage >> 32;
@@ -93,6 +97,7 @@ __verified_alone int take_block(const struct port_space *space, __u32 first, __u
 			describe_reserved(conflict, space, taken);
 		return error;
 	}
+	search.decisive = true;
 	if (adopt || !find_in_use(&search))
 		return 0;
 	give_block_back(space, first, last);
