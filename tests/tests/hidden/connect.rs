@@ -8,7 +8,7 @@ use portkeep_tests::{Protocol, Sandbox, assert_ok, enable, libc, raw, sock};
 use crate::hunt::{Cpu, Hunt, PORT};
 use crate::stage::{Busy, Family, disconnect, leave_time_waits, pad};
 
-const ACQUIRES: u32 = 5000;
+const ACQUIRES: u32 = 12_000;
 
 /// A port at which nobody listens.
 const CLOSED: u16 = 7;

@@ -7,7 +7,7 @@ use portkeep_tests::{Protocol, Sandbox, assert_ok, enable, sock};
 use crate::hunt::{Cpu, Hunt, PORT};
 use crate::stage::{Family, disconnect, leave_time_waits};
 
-const ACQUIRES: u32 = 12_000;
+const ACQUIRES: u32 = 25_000;
 
 pub(crate) fn over_one_time_wait(sandbox: &Sandbox) {
     enable::enable(sandbox);
