@@ -125,8 +125,8 @@ pub(crate) fn from_many_threads(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let checked = fork_child(|| {
         for kind in Kind::all() {
-            let _server = server(kind.protocol);
             for _ in 0..20 {
+                let _server = server(kind.protocol);
                 let owner = Owner::acquire(kind.protocol, 62000..=62031, 0);
                 let sockets: Vec<_> = (0..32).map(|_| owner.associated(kind)).collect();
                 thread::scope(|scope| {

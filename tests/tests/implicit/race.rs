@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::thread;
 
+use portkeep_tests::raw::{self, Instance};
 use portkeep_tests::socket2::Socket;
-use portkeep_tests::{Protocol, errno_name, libc, raw, sock};
+use portkeep_tests::{Protocol, assert_ok, errno_name, libc, sock};
 
 use crate::line::{Line, dawdle};
 use crate::scene::{CLOSED, Kind, socket4};
@@ -21,8 +22,8 @@ const TRIES: usize = 40;
 pub(crate) struct Outcome {
     /// Of the sockets that connected: 0, or the port that each is bound to.
     pub(crate) bound: Vec<u16>,
-    /// The stranger's socket, if it was granted the range that it asked for.
-    pub(crate) granted: Option<Socket>,
+    /// The stranger's socket and reservation, if it was granted the range that it asked for.
+    pub(crate) granted: Option<(Socket, Instance)>,
     _sockets: Vec<Socket>,
 }
 
@@ -62,6 +63,7 @@ impl Race<'_> {
                 scope.spawn(move || self.connect(line, index, slot));
             }
             scope.spawn(|| self.acquire(&line, &granted));
+            let _guard = line.guard();
             for round in 0..self.rounds {
                 for (slot, socket) in slots.iter().zip((self.begin)(round)) {
                     *slot.lock().expect("a slot") = Some(socket);
@@ -88,6 +90,7 @@ impl Race<'_> {
     }
 
     fn connect(&self, line: &Line, index: usize, slot: &Mutex<Option<Socket>>) {
+        let _guard = line.guard();
         for round in 0..self.rounds {
             line.cross(2 * round);
             let socket = slot.lock().expect("a slot").take().expect("a socket");
@@ -104,7 +107,8 @@ impl Race<'_> {
         }
     }
 
-    fn acquire(&self, line: &Line, granted: &Mutex<Option<Socket>>) {
+    fn acquire(&self, line: &Line, granted: &Mutex<Option<(Socket, Instance)>>) {
+        let _guard = line.guard();
         for round in 0..self.rounds {
             let (socket, wanted) = (socket4(self.kind.protocol), (self.wanted)(round));
             let count = wanted.end() - wanted.start() + 1;
@@ -117,7 +121,10 @@ impl Race<'_> {
                 }
             }
             match answer {
-                Ok(()) => *granted.lock().expect("the grant") = Some(socket),
+                Ok(()) => {
+                    let block = assert_ok!(raw::instance(&socket));
+                    *granted.lock().expect("the grant") = Some((socket, block));
+                }
                 Err(libc::EADDRINUSE) => {}
                 Err(errno) => panic!("acquire: {}", errno_name(errno)),
             }
@@ -126,7 +133,7 @@ impl Race<'_> {
     }
 
     fn assert_apart(&self, round: usize, outcome: &Outcome) {
-        let Some(stranger) = &outcome.granted else {
+        let Some((_, block)) = &outcome.granted else {
             return;
         };
         let wanted = (self.wanted)(round);
@@ -136,7 +143,6 @@ impl Race<'_> {
                 "round {round}: bound to {port}, and {wanted:?} was granted"
             );
         }
-        let block = portkeep_tests::assert_ok!(raw::instance(stranger));
         assert_eq!(block.start, *wanted.start());
     }
 }

@@ -73,8 +73,8 @@ pub(crate) fn release_and_connect(sandbox: &Sandbox) {
                 check: &|_, outcome| {
                     let listed: Vec<_> = list(sandbox);
                     assert_eq!(listed.len(), usize::from(outcome.granted.is_some()));
-                    if let (Some(stranger), Some(listed)) = (&outcome.granted, listed.first()) {
-                        assert_eq!(listed.token, assert_ok!(raw::instance(stranger)).token);
+                    if let (Some((_, block)), Some(listed)) = (&outcome.granted, listed.first()) {
+                        assert_eq!(listed.token, block.token);
                     }
                 },
             };

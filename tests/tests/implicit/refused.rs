@@ -30,6 +30,8 @@ pub(crate) fn where_the_block_is_full(sandbox: &Sandbox) {
     for kind in Kind::all() {
         let _server = server(kind.protocol);
         let owner = Owner::acquire(kind.protocol, BLOCK, 0);
+        let late = owner.associated(kind);
+        refuse_an_acquire(&late);
         let mut bound: Vec<_> = (0..COUNT)
             .map(|_| {
                 let socket = owner.associated(kind);
@@ -38,8 +40,6 @@ pub(crate) fn where_the_block_is_full(sandbox: &Sandbox) {
                 socket
             })
             .collect();
-        let late = owner.associated(kind);
-        refuse_an_acquire(&late);
         for _ in 0..3 {
             assert_errno!(kind.connect(&late, SERVER), EADDRINUSE);
             let conflict = assert_ok!(raw::conflict(&late));
@@ -150,17 +150,15 @@ pub(crate) fn for_their_address(sandbox: &Sandbox) {
         std::net::Ipv4Addr::LOCALHOST.into(),
         std::net::Ipv6Addr::LOCALHOST.into(),
     );
-    for (protocol, own, other) in [
-        (Protocol::Tcp, v4, v6),
-        (Protocol::Tcp, v6, v4),
-        (Protocol::Udp, v4, v6),
+    for (protocol, own, other, errno) in [
+        (Protocol::Tcp, v4, v6, libc::EAFNOSUPPORT),
+        (Protocol::Tcp, v6, v4, libc::EINVAL),
+        (Protocol::Udp, v4, v6, libc::EAFNOSUPPORT),
     ] {
         let owner = Owner::acquire(protocol, BLOCK, 0);
         let socket = owner.associated(Kind::to(protocol, own));
-        assert_errno!(
-            Kind::to(protocol, other).connect(&socket, SERVER),
-            EAFNOSUPPORT
-        );
+        let refused = Kind::to(protocol, other).connect(&socket, SERVER);
+        assert_eq!(refused, Err(errno), "{protocol:?} {own}");
         assert_eq!(sock::local_port(&socket), 0, "{protocol:?} {own}");
     }
 }
