@@ -42,7 +42,7 @@ impl Line {
             let broken = self.broken.load(Ordering::Relaxed);
             assert!(!broken, "another thread panicked, as reported above");
             // Another thread may have no CPU.
-            if turns.is_multiple_of(1 << 10) {
+            if turns.is_multiple_of(1 << 7) {
                 thread::yield_now();
             }
             std::hint::spin_loop();

@@ -68,10 +68,20 @@ impl Race<'_> {
                 for (slot, socket) in slots.iter().zip((self.begin)(round)) {
                     *slot.lock().expect("a slot") = Some(socket);
                 }
+                // At times before the others begin or when they are done, on a machine however busy.
+                let when = round % 8;
+                if when == 0 {
+                    (self.end)(round);
+                }
                 line.cross(2 * round);
                 dawdle(round % 89);
-                (self.end)(round);
+                if when > 1 {
+                    (self.end)(round);
+                }
                 line.cross(2 * round + 1);
+                if when == 1 {
+                    (self.end)(round);
+                }
                 let sockets: Vec<_> = slots
                     .iter()
                     .filter_map(|slot| slot.lock().expect("a slot").take())

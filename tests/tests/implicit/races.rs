@@ -16,7 +16,7 @@ use crate::race::{CONNECTORS, Outcome, Race};
 use crate::scene::{BLOCK, BOTH, COUNT, Kind, Owner, START, socket4};
 use crate::shared::Shared;
 
-const ROUNDS: usize = 2000;
+const ROUNDS: usize = 1000;
 
 fn kind(protocol: Protocol) -> Kind {
     Kind::to(protocol, Ipv4Addr::LOCALHOST.into())
@@ -184,7 +184,7 @@ pub(crate) fn storm(sandbox: &Sandbox) {
             .into();
         let mut granted = 0;
         let deadline = Instant::now() + Duration::from_secs(60);
-        while (granted < 1000 || turns.get() < 2000) && Instant::now() < deadline {
+        while (granted < 300 || turns.get() < 1000) && Instant::now() < deadline {
             granted += usize::from(take_for_a_moment(protocol));
         }
         over.set(1);

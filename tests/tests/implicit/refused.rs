@@ -1,5 +1,7 @@
 //! Connects of associated sockets that get no port.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::time_wait::{self, Side};
 use portkeep_tests::{
@@ -74,9 +76,14 @@ pub(crate) fn where_the_reservation_has_ended(sandbox: &Sandbox) {
                 assert_errno!(kind.connect(socket, SERVER), EADDRNOTAVAIL);
                 assert_eq!(sock::local_port(socket), 0);
                 let conflict = assert_ok!(raw::conflict(socket));
+                // Of who has the ports now, or else of nobody.
+                let (kind, pid) = match successor {
+                    Some(_) => (raw::CONFLICT_RESERVED, std::process::id()),
+                    None => (raw::CONFLICT_ENDED, 0),
+                };
+                assert_eq!((conflict.kind, conflict.owner_pid), (kind, pid));
                 assert_ne!(conflict, earlier, "the record of an earlier refusal");
             }
-            // The record is about this one: of no port, or of who has the ports now.
             assert_eq!(raw::conflict(&socket), raw::conflict(&stale));
             let Some(successor) = successor else { continue };
             successor.associate(&socket);
@@ -92,10 +99,10 @@ pub(crate) fn where_all_is_in_time_wait(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let _server = server(Protocol::Tcp);
     for port in BLOCK {
-        time_wait::leave(Side::Client, std::net::Ipv4Addr::LOCALHOST, port);
+        time_wait::leave(Side::Client, Ipv4Addr::LOCALHOST, port);
     }
     let owner = Owner::acquire(Protocol::Tcp, BLOCK, 0);
-    let kind = Kind::to(Protocol::Tcp, std::net::Ipv4Addr::LOCALHOST.into());
+    let kind = Kind::to(Protocol::Tcp, Ipv4Addr::LOCALHOST.into());
     let socket = owner.associated(kind);
     assert_errno!(kind.connect(&socket, SERVER), EADDRINUSE);
     assert_eq!(
@@ -134,7 +141,7 @@ pub(crate) fn at_the_other_end(sandbox: &Sandbox) {
         } else {
             "2001:db8::1"
         };
-        let nowhere: std::net::IpAddr = nowhere.parse().expect("an address");
+        let nowhere: IpAddr = nowhere.parse().expect("an address");
         assert_errno!(sock::connect(&socket, nowhere, SERVER), ENETUNREACH);
         let port = assert_inside(&socket);
         assert_ok!(kind.connect(&socket, SERVER));
@@ -143,13 +150,10 @@ pub(crate) fn at_the_other_end(sandbox: &Sandbox) {
     }
 }
 
-/// An address that connect() refuses by itself takes no port.
+/// An address that connect() refuses by itself. TCP takes no port for it; UDP binds all the same.
 pub(crate) fn for_their_address(sandbox: &Sandbox) {
     enable::enable(sandbox);
-    let (v4, v6) = (
-        std::net::Ipv4Addr::LOCALHOST.into(),
-        std::net::Ipv6Addr::LOCALHOST.into(),
-    );
+    let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
     for (protocol, own, other, errno) in [
         (Protocol::Tcp, v4, v6, libc::EAFNOSUPPORT),
         (Protocol::Tcp, v6, v4, libc::EINVAL),
@@ -159,7 +163,10 @@ pub(crate) fn for_their_address(sandbox: &Sandbox) {
         let socket = owner.associated(Kind::to(protocol, own));
         let refused = Kind::to(protocol, other).connect(&socket, SERVER);
         assert_eq!(refused, Err(errno), "{protocol:?} {own}");
-        assert_eq!(sock::local_port(&socket), 0, "{protocol:?} {own}");
+        match protocol {
+            Protocol::Tcp => assert_eq!(sock::local_port(&socket), 0, "{own}"),
+            Protocol::Udp => _ = assert_inside(&socket),
+        }
     }
 }
 
@@ -176,6 +183,8 @@ pub(crate) fn below_the_unprivileged_ports(sandbox: &Sandbox) {
         let refused = proc::as_uid(65534, 65534, || {
             assert_errno!(kind.connect(&users, SERVER), EACCES);
             assert_eq!(sock::local_port(&users), 0);
+            let conflict = assert_ok!(raw::conflict(&users));
+            assert_eq!(conflict.kind, raw::CONFLICT_NOT_PERMITTED);
             0
         });
         assert_eq!(refused, 0);
