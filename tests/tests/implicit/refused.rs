@@ -54,7 +54,7 @@ pub(crate) fn where_the_block_is_full(sandbox: &Sandbox) {
             assert_eq!(raw::associated(&late), Ok(owner.block.token));
         }
         // The same socket gets what becomes free.
-        let freed = sock::local_port(&bound.remove(1));
+        let freed = sock::local_port(bound.remove(1));
         assert_ok!(kind.connect(&late, SERVER));
         assert_eq!(sock::local_port(&late), freed, "{kind:?}");
         end_by_reset(&late);

@@ -89,7 +89,7 @@ pub(crate) fn a_choice_in_a_full_block(sandbox: &Sandbox) {
             assert_eq!(sock::local_port(&late), 0);
         }
         // What is free is found, if not by the first call: each begins where the last one ended.
-        let freed = sock::local_port(&bound.remove(1000));
+        let freed = sock::local_port(bound.remove(1000));
         let found = (0..100).any(|_| sock::bind_any(&late, 0).is_ok());
         assert!(found);
         assert_eq!(sock::local_port(&late), freed);

@@ -113,7 +113,7 @@ pub(crate) fn a_wildcard_is_served(sandbox: &Sandbox) {
     });
     let checked = proc::in_netns(|| {
         // All ports but one of each bucket, in half of the buckets.
-        let _crowd = crowd((PORT + 128..PORT + 192).into_iter(), 100);
+        let _crowd = crowd(PORT + 128..PORT + 192, 100);
         for count in [1, 16, 128] {
             let socket = sock::udp4();
             let block = assert_ok!(raw::acquire(&socket, 0, count));
