@@ -24,6 +24,7 @@ mod device;
 mod flag;
 mod holder;
 mod limit;
+mod memory;
 mod owner;
 mod record;
 mod refusal;
@@ -31,6 +32,7 @@ mod search;
 mod tcp;
 mod time_wait;
 mod udp;
+mod users;
 
 pub(crate) use block::Block;
 pub use record::{HeldEntry, list};
