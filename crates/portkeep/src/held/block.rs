@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::error::{Error, ErrorKind};
 use crate::held::holder::Holder;
+use crate::held::owner;
 use crate::held::record::Record;
-use crate::held::{owner, udp};
 use crate::port_range::PortRange;
 use crate::protocol::Protocol;
 use crate::sys;
@@ -155,19 +155,12 @@ impl Block {
         }
     }
 
-    /// Takes back what was opened for sockets of the owner that are closed by now. Gives whether anything
-    /// is still open.
-    pub(crate) fn take_back(&self) -> io::Result<bool> {
-        let mut open = false;
-        for (protocol, holders) in &self.holders {
-            if *protocol != Protocol::Udp {
-                continue;
-            }
-            for (port, holder) in (self.start..=self.end).zip(holders) {
-                let holder = holder.lock()?;
-                open |= udp::take_back(holder.socket, port)?;
-            }
+    /// Takes back a UDP port that was opened for sockets of the owner that are closed by now. Gives
+    /// whether it is still open.
+    pub(crate) fn take_back(&self, port: u16) -> io::Result<bool> {
+        match self.holder(Protocol::Udp, port) {
+            Some(holder) => owner::take_back(holder, port),
+            None => Ok(false),
         }
-        Ok(open)
     }
 }

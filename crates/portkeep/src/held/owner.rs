@@ -25,12 +25,13 @@ pub(super) fn bind(
 }
 
 /// Listens on an owner's TCP socket that is bound to the port.
-pub(super) fn listen(
-    holder: &Holder,
-    socket: BorrowedFd<'_>,
-    backlog: c_int,
-) -> io::Result<()> {
+pub(super) fn listen(holder: &Holder, socket: BorrowedFd<'_>, backlog: c_int) -> io::Result<()> {
     tcp::listen(&holder.lock()?, socket, backlog)
+}
+
+/// Takes back a UDP port that was opened for sockets that are closed by now.
+pub(super) fn take_back(holder: &Holder, port: u16) -> io::Result<bool> {
+    udp::take_back(holder.lock()?.socket, port)
 }
 
 /// The protocol whose ports a socket binds to: a socket of MPTCP binds one of TCP.

@@ -127,11 +127,7 @@ fn bind_one_that_shares(
 }
 
 /// Whether the kernel would take the two for sockets of one group.
-fn alike(
-    holder: BorrowedFd<'_>,
-    socket: BorrowedFd<'_>,
-    address: SocketAddr,
-) -> io::Result<bool> {
+fn alike(holder: BorrowedFd<'_>, socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<bool> {
     Ok(address.ip().is_unspecified()
         && !has_device(socket)?
         && device::family(socket)? == device::family(holder)?)

@@ -90,7 +90,11 @@ fn spare_of(map: &str) -> Option<[u32; 2]> {
     const ACCOUNTS: u32 = 65519;
     let extent = |line: &str| -> Option<RangeInclusive<u32>> {
         let mut columns = line.split_ascii_whitespace().map(str::parse::<u32>);
-        let (first, _, count) = (columns.next()?.ok()?, columns.next()?.ok()?, columns.next()?.ok()?);
+        let (first, _, count) = (
+            columns.next()?.ok()?,
+            columns.next()?.ok()?,
+            columns.next()?.ok()?,
+        );
         Some(first..=first.checked_add(count.checked_sub(1)?)?)
     };
     let mut last: Vec<u32> = map
@@ -113,12 +117,18 @@ mod tests {
     #[test]
     fn spare_users_of_a_map() {
         for (map, spare) in [
-            ("         0          0 4294967295\n", Some([4_294_967_294, 4_294_967_293])),
+            (
+                "         0          0 4294967295\n",
+                Some([4_294_967_294, 4_294_967_293]),
+            ),
             ("0 100000 65536", Some([65535, 65533])),
             ("0 1000 1", None),
             ("0 1000 1\n1 100000 65536", Some([65536, 65535])),
             ("0 1000 1\n1 100000 1000", None),
-            ("0 1000 1\n70000 100000 1\n80000 100001 1\n", Some([80000, 70000])),
+            (
+                "0 1000 1\n70000 100000 1\n80000 100001 1\n",
+                Some([80000, 70000]),
+            ),
             ("", None),
             ("0 0 0\n", None),
             ("x y z\n4294967295 0 9\n", None),
