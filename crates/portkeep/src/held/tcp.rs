@@ -71,14 +71,12 @@ struct Sharing<'a> {
 
 impl Sharing<'_> {
     fn make(self, call: impl Fn() -> io::Result<()>) -> io::Result<()> {
-        if is_noted(self.holder, Note::Open)? {
-            memory::clear(self.holder, self.address)?;
-        }
+        let open = is_noted(self.holder, Note::Open)?;
         let everywhere = is_everywhere(self.socket, self.address)?;
         let mut family = self.family_of_last(everywhere);
         // Before it is opened, to have it open for less. It cannot be made without IPv6.
         let mut last = Guard::last(&self.one, family, self.address);
-        let first = match everywhere || memory::is_unused(self.address) {
+        let first = match everywhere || open || memory::is_unused(self.address) {
             true => self.first()?,
             false => Vec::new(),
         };
@@ -90,7 +88,8 @@ impl Sharing<'_> {
         // A whole slice of time ahead: to be interrupted now would leave the way open.
         thread::yield_now();
         let way = Set::on_holder(self.holder, libc::SO_REUSEPORT)?;
-        let prepared = first.iter().try_for_each(Guard::bind).and_then(|()| {
+        let remembered = first.iter().map(Guard::bind).fold(Ok(()), Result::and);
+        let prepared = remembered.and_then(|()| {
             let Some([v4, v6]) = &halves else {
                 return Ok(());
             };
@@ -101,7 +100,9 @@ impl Sharing<'_> {
             })
         });
         let result = match prepared {
-            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => Err(error),
+            Err(error) if everywhere && error.raw_os_error() == Some(libc::EADDRINUSE) => {
+                Err(error)
+            }
             _ => call(),
         };
         let followed = last.and_then(|last| last.bind());

@@ -192,7 +192,6 @@ mod tests {
                 assert_eq!(inode(&right), inode(&own));
             }
             drop(copy);
-            assert!(of_process.descriptor(number).is_none());
         });
         thread.join().expect("the thread");
         assert_eq!(inode(&shared), before);
