@@ -65,25 +65,32 @@ pub struct Strangers(Vec<Child>);
 
 impl Strangers {
     /// One of another user, which tries everything, and one of the same user. The latter does not ask
-    /// to share, which the kernel lets sockets of one user do; see `docs/backends.md`.
+    /// to share, which the kernel lets sockets of one user do; see `docs/backends.md`. Of UDP neither
+    /// has a device, which passes while an IPv6 socket of the owner binds.
     pub fn start(sandbox: &Sandbox, protocol: &str) -> Self {
+        let devices = if protocol == "tcp" { "devices" } else { "none" };
         Self::of(
             sandbox,
             protocol,
-            &[(OTHER_USER, "all"), (USER, "unshared")],
+            &[(OTHER_USER, "all", devices), (USER, "unshared", devices)],
         )
+    }
+
+    /// One of another user that tries everything.
+    pub fn start_with_devices(sandbox: &Sandbox, protocol: &str) -> Self {
+        Self::of(sandbox, protocol, &[(OTHER_USER, "all", "devices")])
     }
 
     /// One of the same user that tries everything.
     pub fn start_twin(sandbox: &Sandbox, protocol: &str) -> Self {
-        Self::of(sandbox, protocol, &[(USER, "all")])
+        Self::of(sandbox, protocol, &[(USER, "all", "devices")])
     }
 
-    fn of(sandbox: &Sandbox, protocol: &str, users: &[(u32, &str)]) -> Self {
+    fn of(sandbox: &Sandbox, protocol: &str, users: &[(u32, &str, &str)]) -> Self {
         let program = build(sandbox, "stranger.c");
-        let start = |(user, kinds): &(u32, &str)| {
+        let start = |(user, kinds, devices): &(u32, &str, &str)| {
             let mut command = Command::new(&program);
-            command.args([&PORT.to_string(), protocol, *kinds]);
+            command.args([&PORT.to_string(), protocol, *kinds, *devices]);
             command.uid(*user).gid(*user).stdout(Stdio::piped());
             command.spawn().expect("start a stranger")
         };
