@@ -26,6 +26,7 @@ trials! {
         rebinding::of_udp_beside_devices,
         rebinding::of_udp_over_ipv6_beside_devices,
         rebinding::of_udp_sockets_that_share,
+        rebinding::of_tcp_beside_a_twin_by_root,
         rebinding::beside_a_twin,
         odd::addresses_that_do_not_come,
         odd::addresses_of_no_family,

@@ -9,7 +9,7 @@ use portkeep_tests::{Protocol, Sandbox};
 
 use crate::common::eventually;
 use crate::common::kernel_part::assert_kept;
-use crate::scene::{PORT, Strangers, build, run};
+use crate::scene::{PORT, Strangers, build, run, run_as_root};
 
 pub fn of_tcp(sandbox: &Sandbox) {
     rebinds(sandbox, "tcp");
@@ -17,6 +17,20 @@ pub fn of_tcp(sandbox: &Sandbox) {
 
 pub fn of_udp(sandbox: &Sandbox) {
     rebinds(sandbox, "udp");
+}
+
+/// With CAP_CHOWN not even a twin passes.
+pub fn of_tcp_beside_a_twin_by_root(sandbox: &Sandbox) {
+    let script = build(sandbox, "rebind.py");
+    let script = script.to_str().expect("a path in UTF-8");
+    let mut run = run_as_root(&["/usr/bin/python3", script, "tcp"]);
+    let twin = Strangers::start_root(sandbox, "tcp");
+    run.go_on();
+    run.go_on();
+    assert_eq!(run.line(), "done");
+    twin.end();
+    run.go_on();
+    assert_eq!(run.code(), 0);
 }
 
 /// No device helps beside an owner of IPv4.

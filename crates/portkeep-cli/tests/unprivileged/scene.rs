@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portkeep_tests::Sandbox;
 
-use crate::common::{Running, USER, portkeep_as_user};
+use crate::common::{Running, USER, portkeep, portkeep_as_user};
 
 /// The port that the command gets, of both protocols.
 pub const PORT: u16 = 20000;
@@ -52,10 +52,19 @@ pub fn build(sandbox: &Sandbox, source: &str) -> PathBuf {
 
 /// Runs a program with [`PORT`] once it is let go on; a line tells when the port is held.
 pub fn run(program: &[&str]) -> Running {
+    run_by(|words| portkeep_as_user(words), program)
+}
+
+/// [`run`] by root.
+pub fn run_as_root(program: &[&str]) -> Running {
+    run_by(|words| portkeep(words), program)
+}
+
+fn run_by(portkeep: fn(&[&str]) -> Command, program: &[&str]) -> Running {
     let port = format!("{PORT}-{PORT}");
     let wait = r#"echo held; read -r line; exec "$@""#;
     let words = ["run", "--both", &port, "--", "sh", "-c", wait, "sh"];
-    let mut run = Running::start(portkeep_as_user(words.iter().chain(program)));
+    let mut run = Running::start(portkeep(&[&words, program].concat()));
     assert_eq!(run.line(), "held");
     run
 }
@@ -84,6 +93,11 @@ impl Strangers {
     /// One of the same user that tries everything.
     pub fn start_twin(sandbox: &Sandbox, protocol: &str) -> Self {
         Self::of(sandbox, protocol, &[(USER, "all", "devices")])
+    }
+
+    /// One of root that tries everything.
+    pub fn start_root(sandbox: &Sandbox, protocol: &str) -> Self {
+        Self::of(sandbox, protocol, &[(0, "all", "devices")])
     }
 
     fn of(sandbox: &Sandbox, protocol: &str, users: &[(u32, &str, &str)]) -> Self {
