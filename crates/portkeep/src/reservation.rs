@@ -173,6 +173,23 @@ impl Reservation {
         .map_err(|error| Error::from_call("listening", error))
     }
 
+    /// Closes what had to be opened for UDP sockets with `SO_REUSEPORT` at all IPv6 addresses of a held
+    /// port, once they are closed; gives whether it is still open. The next [`bind`](Reservation::bind) to
+    /// the port does so, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] with the errno of socket(2) or bind(2).
+    #[doc(hidden)]
+    pub fn take_back(&self, port: u16) -> Result<bool, Error> {
+        match &self.0 {
+            Ports::Kernel(_) => Ok(false),
+            Ports::Held(block) => block
+                .take_back(port)
+                .map_err(|error| Error::from_call("taking a port back", error)),
+        }
+    }
+
     /// A listening TCP socket at a reserved port; `None` takes a free one.
     ///
     /// As from [`TcpListener::bind`], `SO_REUSEADDR` is set and the socket is closed on exec.

@@ -185,6 +185,62 @@ pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// The user that a socket counts as (`fstat(2)`).
+pub(crate) fn user_of(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut status = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes a whole stat.
+    check(unsafe { libc::fstat(socket.as_raw_fd(), status.as_mut_ptr()) })?;
+    // SAFETY: all fields are integers, and the call has succeeded.
+    Ok(unsafe { status.assume_init() }.st_uid)
+}
+
+/// Makes a socket count as another user's (`fchown(2)`, Linux 4.10), which takes `CAP_CHOWN`.
+pub(crate) fn set_user(socket: BorrowedFd<'_>, user: u32) -> io::Result<()> {
+    // SAFETY: fchown(2) takes no pointers.
+    check(unsafe { libc::fchown(socket.as_raw_fd(), user, libc::gid_t::MAX) })?;
+    Ok(())
+}
+
+/// Locks a file against other processes, or unlocks it (`F_SETLKW` of `fcntl(2)`).
+pub(crate) fn lock_file(file: BorrowedFd<'_>, locked: bool) -> io::Result<()> {
+    // SAFETY: all fields are integers, zeros are the whole file.
+    let mut lock: libc::flock = unsafe { mem::zeroed() };
+    lock.l_type = if locked { libc::F_WRLCK } else { libc::F_UNLCK } as libc::c_short;
+    loop {
+        // SAFETY: the kernel reads a flock.
+        match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &raw const lock) }) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A filter that drops whatever a socket receives (`SO_ATTACH_FILTER` of `socket(7)`).
+pub(crate) fn receive_nothing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut nothing = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut nothing,
+    };
+    // SAFETY: the kernel copies the program, which outlives the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            mem::size_of_val(&program) as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
 /// The soft limit on the number of descriptors (`RLIMIT_NOFILE` of `getrlimit(2)`).
 pub(crate) fn descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit {

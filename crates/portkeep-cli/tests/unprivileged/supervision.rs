@@ -160,8 +160,9 @@ pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
 
 pub fn verbose_tells_the_backend(sandbox: &Sandbox) {
     let words = ["run", "-v", "--tcp", "1", "--", "true"];
-    let held = "portkeep: the ports are held by sockets: \
-                Portkeep's kernel part is not enabled here\n";
+    let held = "portkeep: the ports are held by sockets, beside which, while their owner binds, \
+                one of the same user with SO_REUSEPORT can get in, and at UDP over IPv6 one that is \
+                bound to a device: Portkeep's kernel part is not enabled here\n";
     assert_eq!(outcome(&mut portkeep_as_user(words)).stderr, held);
     portkeep_tests::enable::enable(sandbox);
     let kernel = "portkeep: the ports are kept by Portkeep's kernel part\n";
