@@ -3,16 +3,6 @@
 #ifndef FUZZ_INVARIANTS_H
 #define FUZZ_INVARIANTS_H
 
-#include <stdio.h>
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
 #define FOR_EACH(one, map)                                                                         \
 	for (struct entry *one = fake_map_of(&(map))->entries, *end_of_##one = one + ENTRIES;      \
 	     one < end_of_##one; one++)                                                            \
@@ -51,7 +41,7 @@ static void check_bitmaps(void)
 
 		REQUIRE(it->token && it->count && end < 65536 && it->start);
 		REQUIRE(it->start == key->start);
-		REQUIRE(!(it->flags & CHANGING));
+		REQUIRE(!(it->flags & CHANGING) && !it->binding);
 		REQUIRE((__u16)it->token == it->start);
 		REQUIRE(token_protocol(it->token) == key->protocol);
 		REQUIRE(is_marked(key->netns, key->protocol, it->start, true));
@@ -159,18 +149,36 @@ static void check_everything(void)
 
 /* ---- after a bind that succeeded, and an acquire ---- */
 
+static bool is_over(const struct entry *entry, __u64 netns, __u16 protocol, __u16 port)
+{
+	const struct reservation_key *key = (void *)entry->key;
+	const struct reservation *it = entry->value;
+
+	return key->netns == netns && key->protocol == protocol && port >= it->start &&
+	       port < (__u32)it->start + it->count;
+}
+
 static struct reservation *reservation_over(__u64 netns, __u16 protocol, __u16 port)
 {
 	FOR_EACH(entry, reservations)
 	{
-		struct reservation_key *key = (void *)entry->key;
-		struct reservation *it = entry->value;
-
-		if (key->netns == netns && key->protocol == protocol && port >= it->start &&
-		    port < (__u32)it->start + it->count)
-			return it;
+		if (is_over(entry, netns, protocol, port))
+			return entry->value;
 	}
 	return NULL;
+}
+
+/* Two reservations may cover a port while one is being cut. */
+static bool is_covered_by(__u64 token, __u64 netns, __u16 protocol, __u16 port)
+{
+	FOR_EACH(entry, reservations)
+	{
+		struct reservation *it = entry->value;
+
+		if (it->token == token && is_over(entry, netns, protocol, port))
+			return true;
+	}
+	return false;
 }
 
 static bool is_descendant_of(const struct process *owner)
@@ -199,7 +207,10 @@ static bool is_allowed_consumer(__u64 netns, __u16 protocol, const struct reserv
 	return false;
 }
 
-static void check_bind(const struct fake_socket *socket)
+/* What others did in the present call, after the bind perhaps: checks must allow for it. */
+static unsigned int ended, adopted, claimed;
+
+static void check_bind(struct fake_socket *socket)
 {
 	__u64 netns = nets[socket->netns].net_cookie;
 	__u16 protocol = socket->given.protocol;
@@ -211,21 +222,35 @@ static void check_bind(const struct fake_socket *socket)
 	}
 	if (!it) {
 		/* The block that it was to be bound in has ended, and it was refused. */
-		REQUIRE(!socket->bound_through);
+		REQUIRE(!socket->bound_through || ended);
 		return;
 	}
-	if (socket->bound_through) {
-		REQUIRE(socket->bound_through == it->token);
+	socket->bound_in_block = true;
+	if (socket->bound_through &&
+	    is_covered_by(socket->bound_through, netns, protocol, socket->port))
 		return;
-	}
-	if (it->flags & PERSISTENT)
+	if (adopted && it->flags & PORTKEEP_ADOPT)
+		return;
+	if (socket->bound_through)
+		/* A part of a block that was cut has another token. */
+		REQUIRE(ended && it->flags & PERSISTENT);
+	else if (it->flags & PERSISTENT)
 		REQUIRE(is_allowed_consumer(netns, protocol, it));
+	else if (claimed)
+		return;
 	else if (it->flags & PORTKEEP_TREE)
 		REQUIRE(is_descendant_of(&it->owner));
 	else if (it->flags & PORTKEEP_PROCESS)
 		REQUIRE((__u32)current->tgid == it->owner.pid);
 	else
 		REQUIRE(!"a stranger's bind succeeded");
+}
+
+/* A connect bound the socket: in the block that it is associated with, or what was that block. */
+static void check_implicit_bind(struct fake_socket *socket)
+{
+	REQUIRE(socket->bound_through);
+	check_bind(socket);
 }
 
 /* Root of the first user namespace, of the second its root and who made it. */
@@ -238,17 +263,32 @@ static bool is_administrator_of(unsigned int netns)
 	return netns == 1 && cred->euid.val == container.owner.val;
 }
 
+/* By a socket, or a connection, that has no business there. */
+static bool is_in_use(const struct fake_socket *socket, __u64 where, __u16 port)
+{
+	__u16 protocol = socket->given.protocol;
+	const struct fake_socket *user = bound_to(socket->netns, protocol, port);
+
+	/* As soon as there is a record others may bind. */
+	if (user)
+		return user->bound_in != this_call || !user->bound_in_block;
+	return protocol == IPPROTO_TCP && has_remains(socket->netns, port, false);
+}
+
 static void check_block(const struct fake_socket *socket, const struct portkeep_instance *instance,
 			__u32 flags, __u16 align)
 {
 	__u32 start = bpf_ntohs(instance->range.start), count = instance->range.count;
 
+	const __u64 where = flags & PORTKEEP_EVERY_NETNS ? EVERY_NETNS :
+							   nets[socket->netns].net_cookie;
+
 	REQUIRE(start && count && instance->token && !instance->reserved);
 	REQUIRE(start % (align ?: 1) == 0);
 	for (__u32 port = start; port < start + count; port++) {
 		REQUIRE(port < AUTOMATIC_START || port > AUTOMATIC_END || is_protected(port));
-		REQUIRE(flags & PORTKEEP_ADOPT ||
-			!bound_to(socket->netns, socket->given.protocol, port));
+		REQUIRE(flags & PORTKEEP_ADOPT || !is_in_use(socket, where, port) ||
+			(ended && !is_covered_by(instance->token, where, socket->given.protocol, port)));
 		REQUIRE(port >= UNPRIVILEGED_START || is_administrator_of(socket->netns));
 	}
 }
