@@ -245,6 +245,7 @@ static void call_of_another(void)
 	__u32 what = byte(), which = byte();
 	struct fake_socket *socket = &fake_sockets[which % SOCKETS];
 
+	check_marks();
 	if (socket->busy || !socket->open)
 		return;
 	current = &tasks[byte() % TASKS];
