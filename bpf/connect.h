@@ -69,16 +69,16 @@ static __always_inline int bind_in_block(struct bpf_sock_addr *ctx, void *sk, __
 static __always_inline int bind_implicitly(struct bpf_sock_addr *ctx, void *sk, __u64 netns,
 					   __u64 token)
 {
-	__u64 holder = netns;
-	struct reservation *reservation = reservation_in(netns, token);
+	__u64 holder;
+	struct reservation *reservation = find_reservation(netns, token, &holder);
+	struct portkeep_conflict conflict;
 	int error;
 
-	if (!reservation && anything_in_every_netns()) {
-		reservation = reservation_in(EVERY_NETNS, token);
-		holder = EVERY_NETNS;
+	if (!reservation || !start_binding(reservation, token)) {
+		error = describe_ended(&conflict, netns, token);
+		note_conflict(sk, &conflict);
+		return error;
 	}
-	if (!reservation || !start_binding(reservation, token))
-		return -EADDRNOTAVAIL;
 	error = bind_in_block(ctx, sk, netns, token);
 	stop_binding(reservation, holder, token);
 	return error;

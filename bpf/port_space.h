@@ -14,7 +14,8 @@ struct port_space {
 	__u32 sockets_stride; /* bytes from one list head to the next */
 	__u32 sockets_mask;
 	__u64 by_address; /* TCP: the first bucket of bhash2 */
-	__u32 visited; /* entries, by the walks of this call */
+	__u32 visited; /* entries of these tables, by all walks of this call */
+	bool any_port; /* will do: no port is worth many visits */
 	__u32 hash_mix;
 	__u16 protocol;
 	__u16 automatic_start; /* ip_local_port_range, inclusive */
@@ -103,6 +104,7 @@ static __always_inline void port_space_of(struct port_space *space, const void *
 
 	space->netns = netns;
 	space->visited = 0;
+	space->any_port = false;
 	space->other_netns = EVERY_NETNS;
 	space->net = address_of(net);
 	space->hash_mix = kernel_read(net, hash_mix);

@@ -46,17 +46,30 @@ static __always_inline struct reservation *reservation_in(__u64 netns, __u64 tok
 	return reservation && reservation->token == token ? reservation : NULL;
 }
 
-/* The reservation with this token that counts in a network namespace. */
-static __always_inline struct reservation *reservation_of(__u64 netns, __u64 token)
+/*
+ * The reservation with this token that counts in a network namespace; *holder is that
+ * namespace's cookie, or EVERY_NETNS.
+ */
+static __always_inline struct reservation *find_reservation(__u64 netns, __u64 token, __u64 *holder)
 {
 	struct reservation *reservation;
 
 	if (!token)
 		return NULL;
+	*holder = netns;
 	reservation = reservation_in(netns, token);
-	if (!reservation && anything_in_every_netns())
+	if (!reservation && anything_in_every_netns()) {
+		*holder = EVERY_NETNS;
 		reservation = reservation_in(EVERY_NETNS, token);
+	}
 	return reservation;
+}
+
+static __always_inline struct reservation *reservation_of(__u64 netns, __u64 token)
+{
+	__u64 holder;
+
+	return find_reservation(netns, token, &holder);
 }
 
 static __always_inline bool covers(const struct reservation *reservation, __u32 port)
@@ -92,8 +105,8 @@ static __noinline int finish_end(const struct reservation_key *key, __u32 count,
 	struct reservation_key own = *key;
 
 	bpf_map_delete_elem(&reservations, &own);
-	if (flags & PERSISTENT)
-		bpf_map_delete_elem(&consumers, &own);
+	if ((flags & PERSISTENT) && !bpf_map_delete_elem(&consumers, &own))
+		uncharge_consumers(charged_uid);
 	unmark_first(own.netns, own.protocol, own.start);
 	unmark_block(own.netns, own.protocol, own.start, own.start + count - 1);
 	uncharge(charged_uid, count);
@@ -135,20 +148,41 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 	return binding ? 0 : finish_end(&key, count, charged_uid, flags);
 }
 
+/* How often a cut and a connect in one block look whether the other is done: some 10 microseconds. */
+#define BINDING_TRIES 512
+
+struct binding_start {
+	struct reservation *reservation;
+	__u64 token;
+	int error; /* -EAGAIN while the reservation is being cut */
+};
+
+static long try_start_binding(__u32 index, struct binding_start *start)
+{
+	struct reservation *reservation = start->reservation;
+	bool ours, changing;
+
+	bpf_spin_lock(&reservation->lock);
+	ours = reservation->token == start->token;
+	changing = reservation->flags & CHANGING;
+	if (ours && !changing)
+		reservation->binding++;
+	bpf_spin_unlock(&reservation->lock);
+	start->error = !ours ? -EADDRNOTAVAIL : changing ? -EAGAIN : 0;
+	return start->error != -EAGAIN;
+}
+
 /*
  * From here to stop_binding() the ports stay marked, whoever ends the reservation: no
  * other one can be granted before the socket that is being bound is in the tables.
  */
 static __always_inline bool start_binding(struct reservation *reservation, __u64 token)
 {
-	bool ours;
+	struct binding_start start = { .reservation = reservation, .token = token };
 
-	bpf_spin_lock(&reservation->lock);
-	ours = reservation->token == token;
-	if (ours)
-		reservation->binding++;
-	bpf_spin_unlock(&reservation->lock);
-	return ours;
+	start.error = -EAGAIN + zero_for_loops;
+	bpf_loop(BINDING_TRIES, try_start_binding, &start, 0);
+	return !start.error;
 }
 
 static __noinline int stop_binding(struct reservation *reservation, __u64 netns, __u64 token)

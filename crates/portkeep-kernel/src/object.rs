@@ -45,7 +45,7 @@ fn end_of_log() -> String {
 }
 
 /// The maps that are pinned, by the names that they have in `bpf/maps.h`.
-pub const PINNED_MAPS: [&str; 10] = [
+pub const PINNED_MAPS: [&str; 11] = [
     "settings",
     "counters",
     "port_chunks",
@@ -56,6 +56,7 @@ pub const PINNED_MAPS: [&str; 10] = [
     "charges",
     "sockets",
     "moves",
+    "subordinates",
 ];
 
 fn pin_all(open: &mut OpenPortkeepSkel<'_>, layout: &Layout) -> libbpf_rs::Result<()> {
