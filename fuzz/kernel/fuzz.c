@@ -3,6 +3,8 @@
  * Histories of calls, as a fuzzer's bytes say, against the kernel part compiled as an ordinary
  * program, with what must hold checked after each.
  */
+#include "limits.h"
+
 #include "portkeep.bpf.c"
 
 #include "input.h"
@@ -383,6 +385,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	__u32 zero = 0;
 	struct settings *settings_here;
+	struct subordinates *range;
 
 	make_maps();
 	make_world();
@@ -390,6 +393,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	settings_here->pool_start = 61000;
 	settings_here->pool_end = 61300;
 	settings_here->quota = 300;
+	settings_here->subordinates = 2;
+	range = map_lookup(&subordinates, &zero);
+	range[0] = (struct subordinates){ SUBORDINATE - 7, SUBORDINATE, 1000 };
+	range[1] = (struct subordinates){ SUBORDINATE + 1, SUBORDINATE + 1, 1001 };
 	memset(tokens, 0, sizeof(tokens));
 	newest = 0;
 	plan = (struct plan){};

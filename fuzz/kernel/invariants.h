@@ -120,37 +120,49 @@ static void check_owners(void)
 	}
 }
 
-static __u32 charged_to(__u32 uid)
+static struct holdings charged_to(__u32 uid)
 {
-	__u32 ports = 0;
+	struct holdings sum = {};
 
 	FOR_EACH(entry, reservations)
 	{
 		struct reservation *it = entry->value;
 
-		if (it->charged_uid == uid)
-			ports += it->count;
+		if (it->charged_uid != uid)
+			continue;
+		sum.ports += it->count;
+		sum.reservations++;
+		sum.consumers += !!map_lookup(&consumers, entry->key);
 	}
-	return ports;
+	FOR_EACH(entry, port_chunks)
+		sum.chunks += ((struct port_chunk *)entry->value)->charged_uid == uid;
+	return sum;
 }
 
+/* Each user is charged for what there is of his, and all together stay within their share. */
 static void check_charges(void)
 {
+	struct holdings all = {}, *charged = &the_counters()->charged;
+
 	FOR_EACH(entry, charges)
 	{
-		struct holdings *holdings = entry->value;
-		__u32 uid, chunks = 0;
+		struct holdings *holdings = entry->value, sum;
+		__u32 uid;
 
 		memcpy(&uid, entry->key, sizeof(uid));
-		REQUIRE(holdings->ports == charged_to(uid));
-		REQUIRE(holdings->ports <= the_settings()->quota);
-		FOR_EACH(chunk, port_chunks)
-		{
-			if (((struct port_chunk *)chunk->value)->charged_uid == uid)
-				chunks++;
-		}
-		REQUIRE(holdings->chunks == chunks);
+		REQUIRE(uid != SUBORDINATE);
+		sum = charged_to(uid);
+		REQUIRE(!memcmp(holdings, &sum, sizeof(sum)));
+		REQUIRE(sum.ports <= the_settings()->quota);
+		REQUIRE(sum.chunks <= CHUNK_QUOTA && sum.consumers <= CONSUMERS_QUOTA);
+		all.reservations += sum.reservations;
+		all.chunks += sum.chunks;
+		all.consumers += sum.consumers;
 	}
+	REQUIRE(!memcmp(charged, &all, sizeof(all)));
+	REQUIRE(all.reservations <= SHARE_OF_USERS(RESERVATIONS_MAX));
+	REQUIRE(all.chunks <= SHARE_OF_USERS(CHUNKS_MAX));
+	REQUIRE(all.consumers <= SHARE_OF_USERS(CONSUMERS_RECORDS_MAX));
 	FOR_EACH(entry, reservations)
 	{
 		__u32 uid = ((struct reservation *)entry->value)->charged_uid;

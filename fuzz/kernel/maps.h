@@ -24,7 +24,7 @@ struct fake_map {
 	struct entry entries[ENTRIES];
 };
 
-static struct fake_map fake_maps[9];
+static struct fake_map fake_maps[10];
 /* Of the updates to come, which fail; taken from the input. */
 static unsigned int failures;
 
@@ -53,7 +53,6 @@ static void make_map(struct fake_map *fake, const void *map, bool is_hash, unsig
 		memset(fake->values, 0, limit * value_size);
 }
 
-/* What the tables have room for here; bpf/maps.h has thousands. */
 #define MAKE_ARRAY(index, map, limit)                                                              \
 	make_map(&fake_maps[index], &map, false, KEY_SIZE(map), MAP_VALUE_SIZE(map), limit)
 #define MAKE_HASH(index, map, limit)                                                               \
@@ -65,11 +64,12 @@ static void make_maps(void)
 	MAKE_ARRAY(1, counters, 1);
 	MAKE_ARRAY(2, empty_chunk, 1);
 	MAKE_ARRAY(3, occupied, 1024);
-	MAKE_HASH(4, port_chunks, 12);
-	MAKE_HASH(5, reservations, 24);
-	MAKE_HASH(6, consumers, 8);
+	MAKE_HASH(4, port_chunks, CHUNKS_MAX);
+	MAKE_HASH(5, reservations, RESERVATIONS_MAX);
+	MAKE_HASH(6, consumers, CONSUMERS_RECORDS_MAX);
 	MAKE_HASH(7, charges, 3);
 	MAKE_ARRAY(8, moves, MOVE_SLOTS);
+	MAKE_ARRAY(9, subordinates, 2);
 	failures = 0;
 }
 

@@ -53,6 +53,9 @@ static void make_tables(void)
 static void add_head(struct hlist_head *head, struct hlist_node *node)
 {
 	node->next = head->first;
+	if (node->next)
+		node->next->pprev = &node->next;
+	node->pprev = &head->first;
 	head->first = node;
 }
 
@@ -64,6 +67,8 @@ static void unlink_node(struct hlist_head *head, struct hlist_node *node)
 	while (*at != node)
 		at = &(*at)->next;
 	*at = node->next;
+	if (node->next)
+		node->next->pprev = at;
 }
 
 static struct inet_bind_hashbucket *tcp_bucket(const struct net *net, __u16 port)

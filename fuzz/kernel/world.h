@@ -7,9 +7,9 @@
 #define FUZZ_WORLD_H
 
 #define NAMESPACES 2
-#define TASKS 5
+#define TASKS 6
 #define SOCKETS 10
-#define LAST_CONFLICT_KIND 6
+#define LAST_CONFLICT_KIND 7
 #define RESERVED_BITMAP 1024
 
 /* 200 ports are automatic, half of them protected. */
@@ -17,6 +17,8 @@
 #define AUTOMATIC_END 40199
 #define PROTECTED_START 40100
 #define UNPRIVILEGED_START 1024
+
+#define SUBORDINATE 100007 /* an id that user 1000 owns */
 
 struct storage {
 	const void *map;
@@ -161,6 +163,7 @@ static void make_world(void)
 	make_task(2, 1, 1000, false, &first_namespace);
 	make_task(3, 0, 1001, false, &first_namespace);
 	make_task(4, 1, 1000, true, &container);
+	make_task(5, 0, SUBORDINATE, false, &first_namespace);
 	current = &tasks[0];
 	held_locks = 0;
 	now = 1;
