@@ -172,19 +172,25 @@ static void meanwhile(struct fake_socket *binding)
 	if (what < 200 || other->busy || !other->open)
 		return;
 	current = &tasks[byte() % TASKS];
+	other->busy = true;
 	if (what % 2)
 		do_acquire(other);
 	else
 		do_create(other);
+	other->busy = false;
 	current = task;
 }
 
 static void do_bind(struct fake_socket *socket, __u32 which)
 {
-	__u32 address = which & 64 ? 1 : 0;
+	__u32 address = which & 64 ? 1 : 0, port = which & 128 ? 0 : some_port();
+	bool alone = undisturbed || !until_call;
+	bool granted = port && alone && must_be_granted(socket, port);
+	/* The bits of which beside the socket's number. */
+	int error = bind_socket(socket, address, port, which & 32);
 
-	/* The bits that are left of which are the socket's number. */
-	if (!bind_socket(socket, address, which & 128 ? 0 : some_port(), which & 32) && socket->port)
+	REQUIRE(!error || !granted);
+	if (!error && socket->port)
 		check_bind(socket);
 }
 

@@ -44,7 +44,8 @@ static void check_marks(void)
 		REQUIRE(it->count && end < 65536 && it->start && it->start == key->start);
 		REQUIRE((__u16)it->token == it->start);
 		REQUIRE(token_protocol(it->token) == key->protocol);
-		REQUIRE(is_marked(key->netns, key->protocol, it->start, true));
+		REQUIRE(it->flags & CHANGING ||
+			is_marked(key->netns, key->protocol, it->start, true));
 		for (__u32 port = it->start; port <= end; port++)
 			REQUIRE(is_marked(key->netns, key->protocol, port, false));
 		for (__u32 word = it->start / 64; word <= end / 64; word++)
@@ -65,6 +66,7 @@ static void check_bitmaps(void)
 		struct reservation *it = entry->value;
 		__u32 end = (__u32)it->start + it->count - 1;
 
+		/* Nothing is left half done. */
 		REQUIRE(it->token && !(it->flags & CHANGING) && !it->binding);
 		records++;
 		recorded += it->count;
@@ -135,7 +137,7 @@ static struct holdings charged_to(__u32 uid)
 		sum.consumers += !!map_lookup(&consumers, entry->key);
 	}
 	FOR_EACH(entry, port_chunks)
-		sum.chunks += ((struct port_chunk *)entry->value)->charged_uid == uid;
+	sum.chunks += ((struct port_chunk *)entry->value)->charged_uid == uid;
 	return sum;
 }
 
@@ -239,6 +241,38 @@ static bool is_allowed_consumer(__u64 netns, __u16 protocol, const struct reserv
 	return false;
 }
 
+static bool may_bind_in(__u64 netns, __u16 protocol, const struct reservation *it)
+{
+	if (it->flags & PERSISTENT)
+		return is_allowed_consumer(netns, protocol, it);
+	if (it->flags & PORTKEEP_TREE)
+		return is_descendant_of(&it->owner);
+	return it->flags & PORTKEEP_PROCESS && (__u32)current->tgid == it->owner.pid;
+}
+
+/*
+ * Whether nothing is in the way of a bind: the port is free, and lies in a reservation, which may be
+ * being cut elsewhere, in which the caller binds as it likes.
+ */
+static bool must_be_granted(const struct fake_socket *socket, __u16 port)
+{
+	__u64 netns = nets[socket->netns].net_cookie;
+	__u16 protocol = socket->given.protocol;
+
+	if (socket->port || socket->connected || associated_with(socket) ||
+	    !is_available(socket, port))
+		return false;
+	FOR_EACH(entry, reservations)
+	{
+		struct reservation *it = entry->value;
+
+		if (it->token && is_over(entry, netns, protocol, port) &&
+		    may_bind_in(netns, protocol, it))
+			return true;
+	}
+	return false;
+}
+
 /* What others did in the present call, after the bind perhaps: checks must allow for it. */
 static unsigned int ended, adopted, claimed;
 
@@ -266,16 +300,8 @@ static void check_bind(struct fake_socket *socket)
 	if (socket->bound_through)
 		/* A part of a block that was cut has another token. */
 		REQUIRE(ended && it->flags & PERSISTENT);
-	else if (it->flags & PERSISTENT)
-		REQUIRE(is_allowed_consumer(netns, protocol, it));
-	else if (claimed)
-		return;
-	else if (it->flags & PORTKEEP_TREE)
-		REQUIRE(is_descendant_of(&it->owner));
-	else if (it->flags & PORTKEEP_PROCESS)
-		REQUIRE((__u32)current->tgid == it->owner.pid);
 	else
-		REQUIRE(!"a stranger's bind succeeded");
+		REQUIRE(may_bind_in(netns, protocol, it) || (claimed && !(it->flags & PERSISTENT)));
 }
 
 /* A connect bound the socket: in the block that it is associated with, or what was that block. */
@@ -312,15 +338,16 @@ static void check_block(const struct fake_socket *socket, const struct portkeep_
 {
 	__u32 start = bpf_ntohs(instance->range.start), count = instance->range.count;
 
-	const __u64 where = flags & PORTKEEP_EVERY_NETNS ? EVERY_NETNS :
-							   nets[socket->netns].net_cookie;
+	const __u64 where =
+		flags & PORTKEEP_EVERY_NETNS ? EVERY_NETNS : nets[socket->netns].net_cookie;
 
 	REQUIRE(start && count && instance->token && !instance->reserved);
 	REQUIRE(start % (align ?: 1) == 0);
 	for (__u32 port = start; port < start + count; port++) {
 		REQUIRE(port < AUTOMATIC_START || port > AUTOMATIC_END || is_protected(port));
 		REQUIRE(flags & PORTKEEP_ADOPT || !is_in_use(socket, where, port) ||
-			(ended && !is_covered_by(instance->token, where, socket->given.protocol, port)));
+			(ended &&
+			 !is_covered_by(instance->token, where, socket->given.protocol, port)));
 		REQUIRE(port >= UNPRIVILEGED_START || is_administrator_of(socket->netns));
 	}
 }

@@ -20,6 +20,6 @@
 #define CONSUMERS_QUOTA 4
 
 #define CALL_ENTRIES 600
-#define PORT_ENTRIES 8
+#define PORT_ENTRIES 4
 
 #endif /* FUZZ_LIMITS_H */
