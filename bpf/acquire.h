@@ -81,14 +81,14 @@ __verified_alone int acquire_block(struct acquisition *acquisition)
 	error = charge(acquisition->charged_uid, count);
 	if (error == -EDQUOT && sweep())
 		error = charge(acquisition->charged_uid, count);
+	if (!error) {
+		error = take(acquisition);
+		if (error)
+			uncharge(acquisition->charged_uid, count);
+	}
 	if (error == -EDQUOT)
 		acquisition->conflict =
 			make_conflict(PORTKEEP_CONFLICT_QUOTA, acquisition->space.protocol, 0);
-	if (error)
-		return error;
-	error = take(acquisition);
-	if (error)
-		uncharge(acquisition->charged_uid, count);
 	return error;
 }
 

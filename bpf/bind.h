@@ -60,18 +60,12 @@ static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32
 struct choice {
 	const struct port_space *space;
 	struct reservation *reservation;
-	__u64 holder; /* of the reservation: the namespace's cookie or EVERY_NETNS */
-	__u32 port; /* surely free, 0: none is */
-	__u32 time_wait; /* has TIME_WAITs only */
-	__u32 untold; /* has a crowded bucket */
+	__u16 port; /* surely free, 0: none is */
+	__u16 time_wait; /* has TIME_WAITs only */
+	__u16 untold; /* has a crowded bucket */
+	/* A reservation for every namespace leaves to a namespace what that one reserved before. */
+	bool in_every_netns;
 };
-
-/* A reservation for every namespace leaves to a namespace what that one reserved before. */
-static __always_inline bool is_left_to_older(__u64 holder, const struct port_space *space,
-					     __u32 port)
-{
-	return holder == EVERY_NETNS && is_reserved(space->netns, space->protocol, port);
-}
 
 /*
  * Each look takes the next port of the block from the record, so that binds at
@@ -83,7 +77,8 @@ static long choose_next(__u32 index, struct choice *choice)
 	__u32 turn = __sync_fetch_and_add(&reservation->next_port, 1);
 	__u32 port = reservation->start + turn % (reservation->count ?: 1);
 
-	if (is_left_to_older(choice->holder, choice->space, port))
+	if (choice->in_every_netns &&
+	    is_reserved(choice->space->netns, choice->space->protocol, port))
 		return 0;
 	switch ((enum usage)port_use(choice->space, port)) {
 	case UNUSED:
@@ -104,14 +99,14 @@ static long choose_next(__u32 index, struct choice *choice)
  * A port that is free, as far as can be told; 0 if none is. The kernel has the last
  * word, so where none is surely free it is asked about one in a crowded bucket.
  */
-static __noinline __u32 choose_port(const struct port_space *space, const void *sk,
-				    struct reservation *reservation, __u64 holder)
+static __always_inline __u32 choose_port(const struct port_space *space, const void *sk,
+					 struct reservation *reservation, bool in_every_netns)
 {
 	struct sock *sock = kernel_object(sock, sk);
 	struct choice choice = {
 		.space = space,
 		.reservation = reservation,
-		.holder = holder,
+		.in_every_netns = in_every_netns,
 		.port = zero_for_loops,
 		.time_wait = zero_for_loops,
 		.untold = zero_for_loops,
@@ -126,79 +121,81 @@ static __noinline __u32 choose_port(const struct port_space *space, const void *
 	return is_budget_used_up(space) ? 0 : choice.untold;
 }
 
-/* Says, where an associated socket's reservation has ended, who has its ports by now. */
-static __noinline int describe_ended(struct portkeep_conflict *conflict, __u64 netns, __u64 token)
+/* The notes have frames of their own: one in bind_associated() would count for the walks below it. */
+static __noinline int note_no_port(void *sk, __u16 protocol, enum portkeep_conflict_kind kind)
+{
+	struct portkeep_conflict conflict = make_conflict(kind, protocol, 0);
+
+	note_conflict(sk, &conflict);
+	return kind == PORTKEEP_CONFLICT_CANNOT_TELL ? -ENOBUFS : -EADDRINUSE;
+}
+
+/* The reservation has ended: who has its ports by now? */
+static __noinline int note_ended(void *sk, __u64 netns, __u64 token)
 {
 	__u16 protocol = token_protocol(token);
 	__u32 port = (__u16)token;
 	__u64 holder = reserving_netns(netns, protocol, port);
 	struct reservation *reservation =
 		holder == NO_NETNS ? NULL : reservation_with(holder, protocol, port);
+	struct portkeep_conflict conflict = make_conflict(PORTKEEP_CONFLICT_ENDED, protocol, port);
 
-	*conflict = make_conflict(PORTKEEP_CONFLICT_ENDED, protocol, port);
 	if (reservation && reservation->token && reservation->token != token) {
-		conflict->kind = PORTKEEP_CONFLICT_RESERVED;
-		name_owner(conflict, reservation);
+		conflict.kind = PORTKEEP_CONFLICT_RESERVED;
+		name_owner(&conflict, reservation);
 	}
+	note_conflict(sk, &conflict);
 	return -EADDRNOTAVAIL;
 }
 
-/* A socket's association, as it is found when the socket is bound. */
-struct association {
-	__u64 netns; /* cookie of the socket's namespace */
-	__u64 token;
-	__u64 holder; /* of the reservation: the same cookie or EVERY_NETNS */
-	struct reservation *reservation;
-	struct portkeep_conflict conflict;
-};
-
-static __noinline int choose_associated(struct association *association, const void *sk)
+/* A port of the reservation, or why there is none. */
+static __noinline int choose_associated(void *sk, __u64 netns, __u64 token,
+					struct reservation *reservation, bool in_every_netns)
 {
-	struct reservation *reservation = association->reservation;
-	__u16 protocol = token_protocol(association->token);
 	struct port_space space;
 	__u32 port;
 
-	if (!reservation)
-		return -EADDRNOTAVAIL;
-	port_space_of(&space, sk, association->netns, protocol);
+	port_space_of(&space, sk, netns, token_protocol(token));
 	space.any_port = true;
-	port = choose_port(&space, sk, reservation, association->holder);
+	port = choose_port(&space, sk, reservation, in_every_netns);
 	/* Ended meanwhile, the record may be another reservation's by now. */
-	if (reservation->token != association->token)
-		return describe_ended(&association->conflict, association->netns,
-				      association->token);
+	if (reservation->token != token)
+		return note_ended(sk, netns, token);
 	if (port)
 		return port;
-	if (is_budget_used_up(&space)) {
-		association->conflict = make_conflict(PORTKEEP_CONFLICT_CANNOT_TELL, protocol, 0);
-		return -ENOBUFS;
-	}
-	association->conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, protocol, 0);
-	return -EADDRINUSE;
+	return note_no_port(sk, space.protocol,
+			    is_budget_used_up(&space) ? PORTKEEP_CONFLICT_CANNOT_TELL :
+							PORTKEEP_CONFLICT_IN_USE);
+}
+
+static __noinline int note_outside(void *sk)
+{
+	struct portkeep_conflict none = {};
+
+	note_conflict(sk, &none);
+	return -EADDRNOTAVAIL;
 }
 
 /* The port of an associated bind: *port if it is in the block, one of it for 0. */
 static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 *port)
 {
-	struct association association = { .netns = netns, .token = token };
-	__u16 protocol = token_protocol(token);
-	int chosen = *port;
+	__u64 holder;
+	struct reservation *reservation = find_reservation(netns, token, &holder);
+	int chosen;
 
-	association.reservation = find_reservation(netns, token, &association.holder);
-	if (!association.reservation)
-		chosen = describe_ended(&association.conflict, netns, token);
-	else if (!*port)
-		chosen = choose_associated(&association, sk);
-	else if (!covers(association.reservation, *port))
-		chosen = -EADDRNOTAVAIL;
-	else if (association.holder == EVERY_NETNS && is_reserved(netns, protocol, *port))
-		/* An older reservation of this namespace holds the port. */
-		return bind_stranger(sk, netns, protocol, *port);
-	if (chosen < 0) {
-		note_conflict(sk, &association.conflict);
-		return chosen;
+	if (!reservation)
+		return note_ended(sk, netns, token);
+	if (*port) {
+		if (!covers(reservation, *port))
+			return note_outside(sk);
+		/* An older reservation of this namespace may hold the port. */
+		if (holder == EVERY_NETNS && is_reserved(netns, token_protocol(token), *port))
+			return bind_stranger(sk, netns, token_protocol(token), *port);
+		return 0;
 	}
+	chosen = choose_associated(sk, netns, token, reservation, holder == EVERY_NETNS);
+	if (chosen < 0)
+		return chosen;
 	*port = chosen;
 	return 0;
 }

@@ -48,21 +48,25 @@ static __noinline int bind_here(struct bpf_sock_addr *ctx, __u32 port)
 	}
 }
 
+/* bind_associated() notes why it found no port; what bpf_bind() refuses is noted here. */
 static __always_inline int bind_in_block(struct bpf_sock_addr *ctx, void *sk, __u64 netns,
 					 __u64 token)
 {
+	__u16 protocol = token_protocol(token);
 	int error = -EADDRINUSE;
 
-	for (int tries = 0; tries < CONNECT_BIND_TRIES; tries++) {
+	for (int tries = 0; tries < CONNECT_BIND_TRIES && error == -EADDRINUSE; tries++) {
 		__u32 port = zero_for_loops;
 
 		error = bind_associated(sk, netns, token, &port);
 		if (error)
 			return error;
 		error = bind_here(ctx, port);
-		if (error != -EADDRINUSE)
-			return error;
+		if (error == -EACCES)
+			note_no_port(sk, protocol, PORTKEEP_CONFLICT_NOT_PERMITTED);
 	}
+	if (error == -EADDRINUSE)
+		note_no_port(sk, protocol, PORTKEEP_CONFLICT_IN_USE);
 	return error;
 }
 
@@ -71,20 +75,16 @@ static __always_inline int bind_implicitly(struct bpf_sock_addr *ctx, void *sk, 
 {
 	__u64 holder;
 	struct reservation *reservation = find_reservation(netns, token, &holder);
-	struct portkeep_conflict conflict;
 	int error;
 
-	if (!reservation || !start_binding(reservation, token)) {
-		error = describe_ended(&conflict, netns, token);
-		note_conflict(sk, &conflict);
-		return error;
-	}
+	if (!reservation || !start_binding(reservation, token))
+		return note_ended(sk, netns, token);
 	error = bind_in_block(ctx, sk, netns, token);
 	stop_binding(reservation, holder, token);
 	return error;
 }
 
-/* A bound socket is about to move to the list of an address: tells who may be acquiring its port. */
+/* A bound socket is about to move to the list of an address: counted for whoever is acquiring its port. */
 static __noinline int announce_move(void *sk, __u64 netns, __u32 port)
 {
 	__u64 reserving = reserving_netns(netns, IPPROTO_TCP, port);

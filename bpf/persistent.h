@@ -220,17 +220,18 @@ static __always_inline void drop_consumers(const struct cut *cut, const struct r
 }
 
 /*
- * Gives what is behind the cut a record, in which its consumers may bind. It has no token
- * yet: until publish_tail() nobody ends or cuts it, whose bits and counts are still to come.
+ * Gives what is behind the cut a record and a token of its own. Its consumers may bind at
+ * once; until finish_tail() nobody ends or cuts it, as its counts are still to come.
  */
 static __noinline int store_tail(const struct cut *cut, struct reservation *whole)
 {
 	struct reservation_key key = tail_key(cut);
 	struct reservation tail = {};
 	struct port_chunk *chunk = find_chunk(cut->netns, cut->protocol, key.start / 64);
+	struct counters *counters = the_counters();
 	int error;
 
-	if (!chunk)
+	if (!chunk || !counters)
 		return -ENOBUFS;
 	tail.start = key.start;
 	tail.count = cut->end - cut->last;
@@ -239,6 +240,8 @@ static __noinline int store_tail(const struct cut *cut, struct reservation *whol
 	tail.thread = whole->thread;
 	tail.charged_uid = cut->charged_uid;
 	tail.flags = whole->flags | CHANGING;
+	tail.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1, cut->protocol,
+				key.start);
 	__builtin_memcpy(tail.command, whole->command, sizeof(tail.command));
 	error = charge_reservation(cut->charged_uid);
 	if (error)
@@ -258,19 +261,14 @@ static __noinline int store_tail(const struct cut *cut, struct reservation *whol
 	return 0;
 }
 
-static __noinline int publish_tail(const struct cut *cut)
+static __noinline int finish_tail(const struct cut *cut)
 {
 	struct reservation_key key = tail_key(cut);
 	struct reservation *tail = bpf_map_lookup_elem(&reservations, &key);
-	struct counters *counters = the_counters();
-	__u64 token;
 
-	if (!tail || !counters)
+	if (!tail)
 		return -ENOENT;
-	token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1, cut->protocol,
-			   key.start);
 	bpf_spin_lock(&tail->lock);
-	tail->token = token;
 	tail->flags &= ~CHANGING;
 	bpf_spin_unlock(&tail->lock);
 	return 0;
@@ -363,7 +361,7 @@ __verified_alone int cut_out(struct cut *cut)
 	store_head(cut, whole, cut->first - cut->start);
 	unmark_block(cut->netns, cut->protocol, cut->first, cut->last);
 	uncharge_ports(cut->charged_uid, cut->last - cut->first + 1);
-	return cut->last < cut->end ? publish_tail(cut) : 0;
+	return cut->last < cut->end ? finish_tail(cut) : 0;
 }
 
 static __always_inline int delete_part(struct cut *cut)

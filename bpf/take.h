@@ -30,10 +30,10 @@ struct {
 
 struct obstacle_search {
 	const struct port_space *space;
-	__u32 first;
-	__u32 last;
-	__u32 port; /* that is in the way, 0 if none is */
 	__u32 uid;
+	__u16 first;
+	__u16 last;
+	__u16 port; /* that is in the way, 0 if none is */
 	bool untold; /* whether it is in use */
 	bool decisive; /* the ports are marked */
 };
@@ -69,8 +69,24 @@ static long search_obstacle(__u32 turn, struct obstacle_search *search)
 
 static __always_inline bool find_obstacle(struct obstacle_search *search)
 {
-	bpf_loop((search->last - search->first) / PORTS_AT_ONCE + 1, search_obstacle, search, 0);
+	bpf_loop((__u32)(search->last - search->first) / PORTS_AT_ONCE + 1, search_obstacle, search,
+		 0);
 	return search->port;
+}
+
+/* Not inlined: its frame would count for the deepest calls below take_block(). */
+static __noinline int describe_obstacle(struct portkeep_conflict *conflict,
+					const struct obstacle_search *search)
+{
+	__u16 protocol = search->space->protocol;
+
+	if (search->untold) {
+		*conflict = make_conflict(PORTKEEP_CONFLICT_CANNOT_TELL, protocol, search->port);
+		return -ENOBUFS;
+	}
+	*conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, protocol, search->port);
+	conflict->owner_uid = search->uid;
+	return -EADDRINUSE;
 }
 
 /*
@@ -97,8 +113,6 @@ __verified_alone int take_block(const struct port_space *space, __u32 first, __u
 	if (error) {
 		if (taken)
 			describe_reserved(conflict, space, taken);
-		else if (error == -EDQUOT)
-			*conflict = make_conflict(PORTKEEP_CONFLICT_QUOTA, space->protocol, 0);
 		return error;
 	}
 	search.decisive = true;
@@ -106,14 +120,7 @@ __verified_alone int take_block(const struct port_space *space, __u32 first, __u
 		return 0;
 	give_block_back(space, first, last);
 in_the_way:
-	if (search.untold) {
-		*conflict =
-			make_conflict(PORTKEEP_CONFLICT_CANNOT_TELL, space->protocol, search.port);
-		return -ENOBUFS;
-	}
-	*conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space->protocol, search.port);
-	conflict->owner_uid = search.uid;
-	return -EADDRINUSE;
+	return describe_obstacle(conflict, &search);
 }
 
 struct unprotected_search {

@@ -111,8 +111,10 @@ static long try_run(__u32 index, struct wildcard *wildcard)
 	}
 	wildcard->error = take_block(&acquisition->space, start, start + count - 1,
 				     &acquisition->conflict, false);
-	if (!wildcard->error)
+	if (!wildcard->error) {
 		acquisition->start = start;
+		return 1;
+	}
 	/* Another block will do, also where one port of this one has a crowded bucket. */
 	if (wildcard->error != -EADDRINUSE &&
 	    (acquisition->conflict.kind != PORTKEEP_CONFLICT_CANNOT_TELL ||
