@@ -83,12 +83,19 @@ fn processes_at_once(sandbox: &Sandbox) {
     }
 }
 
-/// What everybody did, and what became of it. The first process is killed in the midst of it.
+/// What everybody did, and what became of it. The first process is killed in the midst of it; the
+/// last one moves a bound socket about.
 fn run(seed: u64) -> Vec<split::Life> {
-    let recorders: Vec<Recorder> = (0..PROCESSES).map(|_| Recorder::new()).collect();
+    work::leave();
+    let recorders: Vec<Recorder> = (0..=PROCESSES).map(|_| Recorder::new()).collect();
     let processes: Vec<_> = (0..)
         .zip(&recorders)
-        .map(|(who, recorder)| fork_child(|| work::work(seed, who, recorder)))
+        .map(|(who, recorder)| {
+            fork_child(|| match who < PROCESSES {
+                true => work::work(seed, who as u64, recorder),
+                false => work::move_about(seed, recorder),
+            })
+        })
         .collect();
     let mut lives = Vec::new();
     for (process, recorder) in processes.into_iter().zip(&recorders) {

@@ -8,7 +8,7 @@ use portkeep_tests::raw::{CONFLICT_IN_USE, CONFLICT_RESERVED};
 use crate::checker::{Event, History};
 use crate::port::{Action, Need, Pid};
 use crate::record::{Call, Kind};
-use crate::work::LAST;
+use crate::work::{LAST, LEFT};
 
 /// What one process did, and the instants between which it ended.
 #[derive(Debug)]
@@ -105,6 +105,8 @@ fn action(lives: &[Life], life: &Life, call: &Call, at: (Protocol, u16)) -> Opti
             CONFLICT_IN_USE if port == at.1 => Some(Action::Refused(Need::Bound {
                 or_others_try: others_try(lives, life, call, at, is_bind),
             })),
+            // A TIME_WAIT is in the way of a bind, and of nothing else.
+            0 if at == (Protocol::Tcp, LEFT) => None,
             // The kernel's own refusal, which says nothing.
             0 => Some(Action::Refused(Need::Bound {
                 or_others_try: others_try(lives, life, call, at, is_bind),
@@ -116,13 +118,13 @@ fn action(lives: &[Life], life: &Life, call: &Call, at: (Protocol, u16)) -> Opti
         Kind::Acquire => Action::Acquire(id),
         Kind::Release => Action::Release(id),
         Kind::Bind => Action::Bind(id),
-        Kind::BindAssociated => Action::BindAssociated(id),
+        Kind::BindAssociated | Kind::Connect => Action::BindAssociated(id),
         Kind::Close => Action::Close(id),
     })
 }
 
 fn is_bind(kind: Kind) -> bool {
-    matches!(kind, Kind::Bind | Kind::BindAssociated)
+    matches!(kind, Kind::Bind | Kind::BindAssociated | Kind::Connect)
 }
 
 /// Whether another process made such a call about the port at the same time.
@@ -153,7 +155,7 @@ fn others_try(
         })
 }
 
-/// A wildcard tries other ports before those that it gets.
+/// A wildcard tries other ports before those that it gets, and so does an implicit bind.
 fn may_try(call: &Call, at: (Protocol, u16)) -> bool {
     is_about(call, at) || call.wildcard && call.protocol == at.0
 }
