@@ -257,7 +257,7 @@ static int connect_socket(struct fake_socket *socket, enum connecting how)
 		REQUIRE(unbound && !socket->port);
 		return error;
 	}
-	if (other_family && (is_tcp(socket) || socket->given.family == AF_INET)) {
+	if (other_family && is_tcp(socket)) {
 		REQUIRE(unbound == !socket->port);
 		return -EINVAL;
 	}
@@ -273,6 +273,9 @@ static int connect_socket(struct fake_socket *socket, enum connecting how)
 			return -EADDRINUSE;
 		insert(socket, port);
 	}
+	/* UDP is bound before the address is looked at. */
+	if (other_family && socket->given.family == AF_INET)
+		return -EINVAL;
 	move_to(socket, 1);
 	socket->connected = true;
 	socket->sock.__sk_common.skc_state = TCP_ESTABLISHED;
