@@ -17,12 +17,12 @@
  * What all walks of one call visit together. The tables are sized so that a bucket
  * holds a few entries, but a user can have a namespace with a small table of its own
  * and many sockets, and sockets in TIME_WAIT on one port can be many: one call must
- * not keep the CPU for long all the same. A visit takes some 20 ns, some 100 ns where
+ * not keep the CPU for long all the same. A visit takes 20 to 200 ns, as the caches have it, more where
  * each read goes through a helper (before Linux 6.2), and a port with TIME_WAITs only
- * is walked four times: up to 32768 of them on one port can be told.
+ * is walked four times: up to 20000 of them on one port can be told.
  */
 #ifndef CALL_ENTRIES
-#define CALL_ENTRIES (1 << 17)
+#define CALL_ENTRIES 80000
 #endif
 
 /*
