@@ -51,7 +51,7 @@ static bool begin_move(struct mover *mover)
 
 	if (lock_of(socket)->rlock.raw_lock.val.counter)
 		return false;
-	mover->connects = !socket->connected && byte() & 1;
+	mover->connects = !socket->connected && byte() % 4 == 3;
 	if (mover->connects) {
 		undisturbed = true;
 		current = mover->task;
@@ -98,7 +98,8 @@ static void move_on(struct mover *mover)
 		return;
 	}
 	mover->step++;
-	mover->pause += byte() % 4;
+	/* Interrupts come in critical sections, too. */
+	mover->pause += byte() % 16;
 }
 
 static void finish_move(struct mover *mover)

@@ -10,7 +10,7 @@
 #define BUCKETS 4
 #define PORT_BUCKETS 32
 #define LISTS 64
-#define REMAINS 16
+#define REMAINS 24
 
 #define TCP_ESTABLISHED 1
 #define TCP_CLOSE 7

@@ -36,7 +36,9 @@ trials! {
         checker::tests::an_owner_binds_what_is_its_own,
         checker::tests::a_long_history,
         split::tests::a_block_is_each_of_its_ports,
-        split::tests::the_end_of_a_process_ends_what_it_has;
+        split::tests::the_end_of_a_process_ends_what_it_has,
+        split::tests::an_implicit_bind_takes_one_port_of_a_block,
+        split::tests::a_time_wait_refuses_a_bind_only;
 }
 
 /// How many times everybody starts again; set for more of them.
