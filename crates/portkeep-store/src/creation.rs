@@ -47,8 +47,12 @@ impl Creation<'_> {
             .write_protection(&protection)
             .and_then(|()| self.create_all(session, &new, live, &mut created))
             .and_then(|()| {
-                let protected = std::mem::take(&mut session.document.protected);
-                session.document = Document { protected, ..after };
+                let protected = std::mem::take(&mut session.document.notes.protected);
+                session.document = after;
+                session.document.notes.protected = protected;
+                for record in &new {
+                    session.note_applied(record.ports, &record.netns);
+                }
                 session.save()
             });
         done.inspect_err(|_| undo(session, before, &created))
@@ -93,20 +97,15 @@ fn undo(session: &mut Session<'_>, before: Document, created: &[Record]) {
     for record in created {
         undone &= session.kernel.delete(record.ports, &record.netns).is_ok();
     }
-    let (pending, protected) = (
-        session.document.pending.clone(),
-        session.document.protected.clone(),
-    );
-    session.document = Document {
-        protected,
-        ..before
-    };
+    let notes = std::mem::take(&mut session.document.notes);
+    session.document = before;
+    session.document.notes.protected = notes.protected;
     undone &= session
         .protection()
         .and_then(|protection| session.write_protection(&protection))
         .is_ok();
     if !undone {
-        session.document.pending = pending;
+        session.document.notes.pending = notes.pending;
     }
     // The store as it is says that the ports are pending, which is as good.
     let _ = session.save();

@@ -32,7 +32,8 @@ impl Keeper {
     /// Makes the kernel part, `ip_local_reserved_ports` and the store agree, in the network
     /// namespace of the calling thread, which is home from now on, and in those that have a name.
     ///
-    /// The store wins, but for reservations that only the kernel part has: these are stored. Users,
+    /// The store wins: what was deleted from it the kernel part gives back. Only what another program
+    /// has reserved there and the store never had is stored. Users,
     /// groups and cgroups are looked up anew. Sockets that are bound already are not in the way;
     /// `sockets` tells of those that are not the consumers'.
     ///
@@ -41,7 +42,8 @@ impl Keeper {
     /// If nothing could be done, such as for a store that is [damaged](crate::ErrorKind::Damaged). What
     /// fails for single reservations is in the report.
     pub fn restore(&self, sockets: Option<&(dyn FindSockets + Sync)>) -> Result<Report, Error> {
-        if !self.file().exists() && self.has_nothing_to_store()? {
+        let is_new = !self.file().exists() && !self.notes_file().exists();
+        if is_new && self.has_nothing_to_store()? {
             return Ok(Report::default());
         }
         let mut report = Report::default();
@@ -49,7 +51,7 @@ impl Keeper {
         {
             let lock = self.store.lock()?;
             let mut session = Session::open(self, lock, Some(Scope::Home))?;
-            session.document.home = Some(session.namespace.identity());
+            session.document.notes.home = Some(session.namespace.identity());
             paths.extend(session.document.paths());
             restore_in(session, sockets, &mut report)?;
         }
@@ -98,7 +100,9 @@ impl Document {
             Scope::At(path) => Some(path.clone()),
             _ => None,
         });
-        named.chain(self.protected.iter().filter_map(|entry| entry.path.clone()))
+        let protected = self.notes.protected.iter().map(|entry| &entry.path);
+        let applied = self.notes.applied.iter().map(|entry| &entry.path);
+        named.chain(protected.chain(applied).flatten().cloned())
     }
 }
 
@@ -107,7 +111,7 @@ fn restore_in(
     sockets: Option<&(dyn FindSockets + Sync)>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let interrupted = session.document.pending.iter();
+    let interrupted = session.document.notes.pending.iter();
     report
         .differences
         .extend(interrupted.map(|pending| Difference::Interrupted(pending.ports)));
@@ -118,14 +122,20 @@ fn restore_in(
     for entry in &repairs.unrecorded {
         session.document.adopt(entry, &session.namespace.scope);
     }
+    // What others made is in the file before it is noted as having been there: else the next one
+    // would take it for deleted.
+    session.save()?;
+    session.note_all_applied(&[], true);
     // Protected first: the kernel part reserves no port that connect() could take.
     let protection = session.protection()?;
     report.differences.extend(protection.differences());
-    session.write_protection(&protection)?;
+    session.protect(&protection)?;
     session.save()?;
 
-    for (ports, scope) in &repairs.in_the_way {
+    let mut left = Vec::new();
+    for (ports, scope) in &repairs.cuts {
         if let Err(error) = session.kernel.delete(*ports, scope) {
+            left.push((*ports, scope.clone()));
             report.failures.push(error.into());
         }
     }
@@ -141,6 +151,10 @@ fn restore_in(
             report.failures.push(error);
         }
     }
+    session.note_all_applied(&left, false);
+    let protection = session.protection()?;
+    session.write_protection(&protection)?;
+    session.save()?;
     for (ports, missing) in repairs.unresolved {
         report.warnings.push(format!(
             "{ports} is kept closed for it, but {missing}; enable again once there is"

@@ -3,30 +3,33 @@
 use crate::error::Error;
 use crate::keeper::Keeper;
 use crate::namespace::{Namespace, within};
-use crate::port_set::PortSet;
 use crate::scope::Scope;
 use crate::sysctl;
 
 impl Keeper {
     /// Takes what Portkeep has added to `ip_local_reserved_ports` out again, in all network
-    /// namespaces that can be found. The store keeps its reservations.
+    /// namespaces that can be found. The store keeps its reservations, whether or not they can be
+    /// understood.
     ///
     /// # Errors
     ///
     /// Those of the store and of the setting.
     pub fn withdraw(&self) -> Result<(), Error> {
-        if !self.file().exists() {
+        if !self.file().exists() && !self.notes_file().exists() {
             return Ok(());
         }
         let lock = self.store.lock()?;
-        let mut document = self.store.load()?;
+        // Before the notes had a file of their own they were in the store.
+        let mut notes = match self.store.notes()? {
+            Some(notes) => notes,
+            None => self.store.load()?.notes,
+        };
         let own = Namespace::current(Scope::Home)?;
-        let before = document.clone();
-        document.forget_the_past(&own.boot);
-        for entry in &document.protected {
+        let before = notes.clone();
+        notes.forget_the_past(&own.boot);
+        for entry in &notes.protected {
             let files = self.store.files();
-            let nothing = PortSet::new();
-            let take_out = || sysctl::change_protected(files, &nothing, &entry.ports);
+            let take_out = || sysctl::remove_protected(files, &entry.ports);
             if entry.netns == own.identity() {
                 take_out()?;
             } else if let Some(path) = &entry.path {
@@ -39,10 +42,11 @@ impl Keeper {
                 })?;
             }
         }
-        document.protected.clear();
-        document.pending.clear();
-        if document != before {
-            self.store.save(&document)?;
+        notes.protected.clear();
+        notes.applied.clear();
+        notes.pending.clear();
+        if notes != before {
+            self.store.save_notes(&notes)?;
         }
         drop(lock);
         Ok(())
