@@ -4,6 +4,7 @@ use portkeep::Consumer;
 
 use crate::document::{Document, Record};
 use crate::error::Error;
+use crate::grace;
 use crate::keeper::{FindSockets, Kind};
 use crate::kernel::Live;
 use crate::obstacles::find_strangers;
@@ -46,6 +47,7 @@ impl Creation<'_> {
         let done = session
             .write_protection(&protection)
             .and_then(|()| self.create_all(session, &new, live, &mut created))
+            .and_then(|()| self.look_again(&new, !protection.missing.is_empty()))
             .and_then(|()| {
                 let protected = std::mem::take(&mut session.document.notes.protected);
                 session.document = after;
@@ -82,9 +84,16 @@ impl Creation<'_> {
             }
             created.push(record.clone());
         }
-        // Adopting did not look; who has bound since we looked is found now, and nobody can bind
-        // any more.
-        if self.adopt {
+        Ok(())
+    }
+
+    /// Adopting did not look, and a connect() may have found an automatic port free before it was
+    /// protected and have taken it after the kernel part looked. From now on nobody can bind.
+    fn look_again(&self, new: &[Record], newly_protected: bool) -> Result<(), Error> {
+        if newly_protected {
+            grace::wait();
+        }
+        if newly_protected || self.adopt {
             find_strangers(new, self.consumers, self.sockets)?;
         }
         Ok(())

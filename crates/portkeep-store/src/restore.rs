@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use portkeep::Consumer;
+
 use crate::difference::{Difference, Repairs};
 use crate::document::{Document, Record};
 use crate::error::Error;
+use crate::grace;
 use crate::keeper::{FindSockets, Keeper, Kind};
 use crate::kernel::Kernel;
 use crate::names;
 use crate::namespace::{Namespace, within};
+use crate::port_set::PortSet;
 use crate::scope::Scope;
-use crate::session::Session;
+use crate::session::{Protection, Session};
 
 /// What [`Keeper::restore`] did.
 #[derive(Debug, Default)]
@@ -145,11 +149,28 @@ fn restore_in(
         }
     }
     let mut failed = Vec::new();
+    let mut unseen = Vec::new();
     for (kind, record, consumers) in &repairs.missing {
-        if let Err(error) = create(&session, *kind, record, consumers, sockets, report) {
-            failed.push(*kind);
-            report.failures.push(error);
+        match create(&session, *kind, record, consumers) {
+            Err(error) => {
+                failed.push(*kind);
+                report.failures.push(error);
+            }
+            Ok(Bound::Somebody) => warn_of_strangers(record, consumers, sockets, report),
+            Ok(Bound::Nobody)
+                if *kind == Kind::Reservation && newly_protected(&protection, record) =>
+            {
+                unseen.push((record, consumers));
+            }
+            Ok(Bound::Nobody) => {}
         }
+    }
+    // A connect() may have found a port free before it was protected, and have taken it since.
+    if !unseen.is_empty() {
+        grace::wait();
+    }
+    for (record, consumers) in unseen {
+        warn_of_strangers(record, consumers, sockets, report);
     }
     session.note_all_applied(&left, false);
     let protection = session.protection()?;
@@ -173,34 +194,54 @@ fn restore_in(
     Ok(())
 }
 
+/// Whether a socket was bound in a block when it was reserved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Nobody,
+    Somebody,
+}
+
 /// Sockets that are there already stay, and the ports are closed to others from now on.
 fn create(
     session: &Session<'_>,
     kind: Kind,
     record: &Record,
-    consumers: &[portkeep::Consumer],
-    sockets: Option<&(dyn FindSockets + Sync)>,
-    report: &mut Report,
-) -> Result<(), Error> {
+    consumers: &[Consumer],
+) -> Result<Bound, Error> {
     let create = |adopt| {
         session
             .kernel
             .create(record.ports, &record.netns, consumers, adopt)
     };
     match create(kind == Kind::Exclusion) {
-        Err(error) if error.kind() == portkeep::ErrorKind::InUse => create(true)?,
-        result => {
-            return result.map_err(|error| {
-                let error = Error::from(error);
-                let message = format!("{} cannot be reserved: {error}", record.ports);
-                Error::new(error.kind(), message).with_hint(
-                    error.hint().unwrap_or(
-                        "free the ports and enable again; the store keeps the reservation",
-                    ),
-                )
-            });
+        Ok(()) => Ok(Bound::Nobody),
+        Err(error) if error.kind() == portkeep::ErrorKind::InUse => {
+            create(true)?;
+            Ok(Bound::Somebody)
+        }
+        Err(error) => {
+            let error = Error::from(error);
+            let message = format!("{} cannot be reserved: {error}", record.ports);
+            Err(Error::new(error.kind(), message).with_hint(
+                error
+                    .hint()
+                    .unwrap_or("free the ports and enable again; the store keeps the reservation"),
+            ))
         }
     }
+}
+
+fn newly_protected(protection: &Protection, record: &Record) -> bool {
+    let ports = PortSet::from(record.ports.start()..=record.ports.end());
+    !ports.intersection(&protection.missing).is_empty()
+}
+
+fn warn_of_strangers(
+    record: &Record,
+    consumers: &[Consumer],
+    sockets: Option<&(dyn FindSockets + Sync)>,
+    report: &mut Report,
+) {
     let found = sockets.map(|sockets| sockets.find(record.ports, consumers));
     if let Some(Ok(found)) = found {
         let strangers = found.of_strangers.into_iter();
@@ -211,7 +252,6 @@ fn create(
             )
         }));
     }
-    Ok(())
 }
 
 impl Document {
