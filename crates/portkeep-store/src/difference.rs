@@ -205,10 +205,7 @@ impl Repairs {
             .in_the_way
             .iter()
             .map(|ports| Difference::InTheWay(*ports));
-        let deleted = self
-            .deleted
-            .iter()
-            .map(|ports| Difference::Deleted(*ports));
+        let deleted = self.deleted.iter().map(|ports| Difference::Deleted(*ports));
         let unrecorded = self
             .unrecorded
             .iter()

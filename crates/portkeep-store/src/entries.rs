@@ -71,7 +71,9 @@ impl Entries {
     /// What holds in every network namespace may overlap what holds in one: there the older counts.
     fn refuse_overlaps(&self, text: &str) -> Result<(), Error> {
         let of = |kind: Kind, records: &'_ [Record]| {
-            (0..records.len()).map(move |index| (kind, index)).collect::<Vec<_>>()
+            (0..records.len())
+                .map(move |index| (kind, index))
+                .collect::<Vec<_>>()
         };
         let record = |(kind, index): (Kind, usize)| match kind {
             Kind::Reservation => &self.reservations[index],
@@ -276,11 +278,8 @@ fn put_before_next(toml: &mut DocumentMut, position: Position, comment: String) 
         })
         .filter(|(other, _, _)| *other > position)
         .min();
-    let next = next.and_then(|(_, key, index)| {
-        toml.get_mut(key)?
-            .as_array_of_tables_mut()?
-            .get_mut(index)
-    });
+    let next = next
+        .and_then(|(_, key, index)| toml.get_mut(key)?.as_array_of_tables_mut()?.get_mut(index));
     match next {
         Some(table) => {
             let above = table.decor().prefix().and_then(|prefix| prefix.as_str());
@@ -390,7 +389,11 @@ ports = "8000-8009/tcp"
                      overlaps line 25 (1-65535/udp, excluded)",
                 ),
             ),
-            ("8080/tcp", "netns = \"every\"\n", Some("line 18 (8080/tcp, excluded) overlaps line 25 (8080/tcp, excluded)")),
+            (
+                "8080/tcp",
+                "netns = \"every\"\n",
+                Some("line 18 (8080/tcp, excluded) overlaps line 25 (8080/tcp, excluded)"),
+            ),
             ("8080/tcp", "", None),
             ("8009-8010/udp", "", None),
             ("8010/tcp", "", None),
@@ -488,7 +491,8 @@ ports = "8000-8009/tcp"
 
     #[test]
     fn inline_tables_are_understood() {
-        let text = "version = 1\nreservation = [ { ports = \"1/tcp\" }, { ports = \"5-9/tcp\" } ]\n";
+        let text =
+            "version = 1\nreservation = [ { ports = \"1/tcp\" }, { ports = \"5-9/tcp\" } ]\n";
         let mut document = document(text);
         document.reservations.remove(0);
         document.exclusions.push(record("80/udp"));

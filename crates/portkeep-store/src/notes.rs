@@ -180,7 +180,8 @@ impl Notes {
         self.applied.retain(|old| old.netns != applied.netns);
         if !applied.is_empty() {
             self.applied.push(applied);
-            self.applied.sort_by(|one, other| one.netns.cmp(&other.netns));
+            self.applied
+                .sort_by(|one, other| one.netns.cmp(&other.netns));
         }
     }
 
@@ -245,7 +246,12 @@ netns = "0@6f1c"
     fn later_versions_are_told_from_damage() {
         let kind = |text: &str| Notes::parse(text).expect_err("refused").kind();
         assert_eq!(kind("version = 2\nlater = true\n"), ErrorKind::NewerVersion);
-        for text in ["", "?", "version = 1\nlater = true\n", &TEXT[..TEXT.len() - 9]] {
+        for text in [
+            "",
+            "?",
+            "version = 1\nlater = true\n",
+            &TEXT[..TEXT.len() - 9],
+        ] {
             assert_eq!(kind(text), ErrorKind::Damaged, "{text:?}");
         }
     }
@@ -258,6 +264,12 @@ netns = "0@6f1c"
         notes.forget_the_past("another");
         let settings = notes.settings.clone();
         assert_eq!(settings.quota, Some(0));
-        assert_eq!(notes, Notes { settings, ..Notes::default() });
+        assert_eq!(
+            notes,
+            Notes {
+                settings,
+                ..Notes::default()
+            }
+        );
     }
 }

@@ -108,10 +108,12 @@ fn add_cut(cuts: &mut Vec<(PortRange, Scope)>, ports: PortRange, scope: Scope) {
     let mut parts = vec![ports];
     for (other, of) in cuts.iter() {
         if *of == scope {
-            let left = parts.into_iter().flat_map(|part| match overlap(part, *other) {
-                Some(_) => remainder(part, *other).collect(),
-                None => vec![part],
-            });
+            let left = parts
+                .into_iter()
+                .flat_map(|part| match overlap(part, *other) {
+                    Some(_) => remainder(part, *other).collect(),
+                    None => vec![part],
+                });
             parts = left.collect();
         }
     }

@@ -303,7 +303,11 @@ impl Document {
 
     fn own_ports(&self, namespace: &Namespace) -> PortSet {
         let netns = namespace.identity();
-        let own = self.notes.protected.iter().find(|entry| entry.netns == netns);
+        let own = self
+            .notes
+            .protected
+            .iter()
+            .find(|entry| entry.netns == netns);
         own.map(|entry| entry.ports.clone()).unwrap_or_default()
     }
 

@@ -114,7 +114,8 @@ impl Store {
             Some(text) => Some(Entries::parse(text).map_err(|error| refused(&path, &error))?),
             None => None,
         };
-        let notes_are_elsewhere = notes.is_none() && entries.as_ref().is_some_and(Entries::has_notes);
+        let notes_are_elsewhere =
+            notes.is_none() && entries.as_ref().is_some_and(Entries::has_notes);
         let document = match entries {
             Some(entries) => entries.with_notes(notes),
             None => Document {
@@ -145,9 +146,9 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes.map_err(|error| Error::path("reading", &path, error))?,
         };
-        String::from_utf8(bytes).map(Some).map_err(|error| {
-            refused(&path, &Error::new(ErrorKind::Damaged, error.to_string()))
-        })
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|error| refused(&path, &Error::new(ErrorKind::Damaged, error.to_string())))
     }
 
     /// Writes the entries into the text that the file had; gives the new one.

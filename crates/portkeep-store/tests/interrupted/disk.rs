@@ -78,7 +78,9 @@ impl Disk {
     /// What is on the disk of a directory's files for sure; of one that was never synced that is
     /// nothing.
     fn surely(&self, directory: &Path) -> Store {
-        let files = FILES.into_iter().filter(|name| directory.join(name).exists());
+        let files = FILES
+            .into_iter()
+            .filter(|name| directory.join(name).exists());
         files
             .map(|name| (name, self.synced(&directory.join(name))))
             .collect()

@@ -45,7 +45,10 @@ fn others() -> String {
     if !LONG.load(Ordering::Relaxed) {
         return "40002,50000".to_owned();
     }
-    let every_other: Vec<_> = (10001..=20001).step_by(2).map(|port| port.to_string()).collect();
+    let every_other: Vec<_> = (10001..=20001)
+        .step_by(2)
+        .map(|port| port.to_string())
+        .collect();
     every_other.join(",")
 }
 
