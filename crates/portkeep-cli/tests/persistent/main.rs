@@ -38,6 +38,7 @@ trials! {
         edited::entries_that_overlap_are_refused,
         edited::comments_survive_every_command,
         boot::disable_takes_back_what_was_protected,
+        boot::disable_beside_a_long_list,
         boot::nothing_is_stored_where_nothing_is_persistent,
         automatic::no_connection_starts_there => Duration::from_secs(300),
         automatic::no_bind_gets_there => Duration::from_secs(300),
