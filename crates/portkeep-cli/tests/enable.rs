@@ -342,9 +342,7 @@ fn notes_that_are_not_understood_change_nothing(sandbox: &Sandbox) {
 /// What acquiring so many ports comes to for a user.
 fn errno_of_a_user(count: u16) -> i32 {
     proc::as_uid(USER, USER, || {
-        raw::acquire4(&sock::tcp4(), 20000, count)
-            .err()
-            .unwrap_or(0)
+        raw::acquire4(sock::tcp4(), 20000, count).err().unwrap_or(0)
     })
 }
 
