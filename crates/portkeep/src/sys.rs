@@ -300,6 +300,19 @@ pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     Ok(SocketAddr::new(ip, u16::from_be(address.sin6_port)))
 }
 
+/// Where listen(2) would bind an IPv4 or IPv6 stream socket that has no port yet; `None` if it would
+/// bind nothing.
+pub(crate) fn unbound_stream(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
+    if get_option::<c_int>(socket, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        return Ok(None);
+    }
+    match local_address(socket) {
+        Ok(address) => Ok(Some(address).filter(|address| address.port() == 0)),
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn name(socket: BorrowedFd<'_>) -> io::Result<libc::sockaddr_in6> {
     let mut address = MaybeUninit::<libc::sockaddr_in6>::zeroed();
     let mut length = mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t;
