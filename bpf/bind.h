@@ -29,17 +29,28 @@ static __always_inline bool may_bind(const struct reservation *reservation, __u6
 	return (reservation->flags & PORTKEEP_PROCESS) && current_is(&owner);
 }
 
-/* An unassociated bind to a port that netns, which may be EVERY_NETNS, reserves. 0 or -EADDRINUSE. */
+/*
+ * An unassociated bind to a port that netns, which may be EVERY_NETNS, reserves. 0 or
+ * -EADDRINUSE. The record may end at any time and its memory serve another reservation,
+ * in which the caller may bind: what was read counts if the token is the same afterwards.
+ */
 static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32 port)
 {
 	struct reservation *reservation = reservation_with(netns, protocol, port);
-	struct portkeep_conflict conflict;
+	struct portkeep_conflict conflict =
+		make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
 
-	if (reservation && may_bind(reservation, netns, protocol))
-		return 0;
-	conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
-	if (reservation)
+	if (reservation) {
+		__u64 token = *(volatile __u64 *)&reservation->token;
+		bool may = token && covers(reservation, port) &&
+			   may_bind(reservation, netns, protocol);
+
 		name_owner(&conflict, reservation);
+		if (*(volatile __u64 *)&reservation->token != token)
+			conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
+		else if (may)
+			return 0;
+	}
 	note_conflict(sk, &conflict);
 	return -EADDRINUSE;
 }
@@ -49,9 +60,18 @@ static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32
 struct choice {
 	const struct port_space *space;
 	struct reservation *reservation;
-	__u32 port; /* 0: none is free */
-	enum usage worst; /* that will do */
+	__u64 holder; /* of the reservation: the namespace's cookie or EVERY_NETNS */
+	__u32 port; /* surely free, 0: none is */
+	__u32 time_wait; /* has TIME_WAITs only */
+	__u32 untold; /* has a crowded bucket */
 };
+
+/* A reservation for every namespace leaves to a namespace what that one reserved before. */
+static __always_inline bool is_left_to_older(__u64 holder, const struct port_space *space,
+					     __u32 port)
+{
+	return holder == EVERY_NETNS && is_reserved(space->netns, space->protocol, port);
+}
 
 /*
  * Each look takes the next port of the block from the record, so that binds at
@@ -62,58 +82,125 @@ static long choose_next(__u32 index, struct choice *choice)
 	struct reservation *reservation = choice->reservation;
 	__u32 turn = __sync_fetch_and_add(&reservation->next_port, 1);
 	__u32 port = reservation->start + turn % (reservation->count ?: 1);
-	enum usage usage = (enum usage)port_use(choice->space, port);
 
-	if (usage > choice->worst)
+	if (is_left_to_older(choice->holder, choice->space, port))
 		return 0;
-	choice->port = port;
-	return 1;
+	switch ((enum usage)port_use(choice->space, port)) {
+	case UNUSED:
+		choice->port = port;
+		return 1;
+	case TIME_WAIT_ONLY:
+		choice->time_wait = port;
+		return 0;
+	case UNTOLD:
+		choice->untold = port;
+		return is_budget_used_up(choice->space);
+	default:
+		return 0;
+	}
 }
 
+/*
+ * A port that is free, as far as can be told; 0 if none is. The kernel has the last
+ * word, so where none is surely free it is asked about one in a crowded bucket.
+ */
 static __noinline __u32 choose_port(const struct port_space *space, const void *sk,
-				    struct reservation *reservation)
+				    struct reservation *reservation, __u64 holder)
 {
 	struct sock *sock = kernel_object(sock, sk);
 	struct choice choice = {
 		.space = space,
 		.reservation = reservation,
-		.worst = UNUSED,
+		.holder = holder,
+		.port = zero_for_loops,
+		.time_wait = zero_for_loops,
+		.untold = zero_for_loops,
 	};
 
 	bpf_loop(reservation->count, choose_next, &choice, 0);
+	if (choice.port)
+		return choice.port;
 	/* The kernel may let SO_REUSEADDR bind over TIME_WAIT, and nobody else. */
-	if (!choice.port && BPF_CORE_READ_BITFIELD_PROBED(&sock->__sk_common, skc_reuse)) {
-		choice.worst = TIME_WAIT_ONLY;
-		bpf_loop(reservation->count, choose_next, &choice, 0);
+	if (choice.time_wait && BPF_CORE_READ_BITFIELD_PROBED(&sock->__sk_common, skc_reuse))
+		return choice.time_wait;
+	return is_budget_used_up(space) ? 0 : choice.untold;
+}
+
+/* Says, where an associated socket's reservation has ended, who has its ports by now. */
+static __noinline int describe_ended(struct portkeep_conflict *conflict, __u64 netns, __u64 token)
+{
+	__u16 protocol = token_protocol(token);
+	__u32 port = (__u16)token;
+	__u64 holder = reserving_netns(netns, protocol, port);
+	struct reservation *reservation =
+		holder == NO_NETNS ? NULL : reservation_with(holder, protocol, port);
+
+	*conflict = make_conflict(PORTKEEP_CONFLICT_ENDED, protocol, port);
+	if (reservation && reservation->token && reservation->token != token) {
+		conflict->kind = PORTKEEP_CONFLICT_RESERVED;
+		name_owner(conflict, reservation);
 	}
-	return choice.port;
+	return -EADDRNOTAVAIL;
+}
+
+/* A socket's association, as it is found when the socket is bound. */
+struct association {
+	__u64 netns; /* cookie of the socket's namespace */
+	__u64 token;
+	__u64 holder; /* of the reservation: the same cookie or EVERY_NETNS */
+	struct reservation *reservation;
+	struct portkeep_conflict conflict;
+};
+
+static __noinline int choose_associated(struct association *association, const void *sk)
+{
+	struct reservation *reservation = association->reservation;
+	__u16 protocol = token_protocol(association->token);
+	struct port_space space;
+	__u32 port;
+
+	if (!reservation)
+		return -EADDRNOTAVAIL;
+	port_space_of(&space, sk, association->netns, protocol);
+	space.any_port = true;
+	port = choose_port(&space, sk, reservation, association->holder);
+	/* Ended meanwhile, the record may be another reservation's by now. */
+	if (reservation->token != association->token)
+		return describe_ended(&association->conflict, association->netns,
+				      association->token);
+	if (port)
+		return port;
+	if (is_budget_used_up(&space)) {
+		association->conflict = make_conflict(PORTKEEP_CONFLICT_CANNOT_TELL, protocol, 0);
+		return -ENOBUFS;
+	}
+	association->conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, protocol, 0);
+	return -EADDRINUSE;
 }
 
 /* The port of an associated bind: *port if it is in the block, one of it for 0. */
 static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 *port)
 {
-	struct reservation *reservation = reservation_of(netns, token);
-	struct portkeep_conflict conflict = {};
-	struct port_space space;
-	int error = 0;
+	struct association association = { .netns = netns, .token = token };
+	__u16 protocol = token_protocol(token);
+	int chosen = *port;
 
-	/* Also when the reservation has ended since: its ports are others' now. */
-	if (!reservation || (*port && !covers(reservation, *port))) {
-		error = -EADDRNOTAVAIL;
-	} else if (!*port) {
-		port_space_of(&space, sk, netns, token_protocol(token));
-		*port = choose_port(&space, sk, reservation);
-		/* Ended meanwhile, the record may be another reservation's by now. */
-		if (reservation->token != token) {
-			error = -EADDRNOTAVAIL;
-		} else if (!*port) {
-			conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space.protocol, 0);
-			error = -EADDRINUSE;
-		}
+	association.reservation = find_reservation(netns, token, &association.holder);
+	if (!association.reservation)
+		chosen = describe_ended(&association.conflict, netns, token);
+	else if (!*port)
+		chosen = choose_associated(&association, sk);
+	else if (!covers(association.reservation, *port))
+		chosen = -EADDRNOTAVAIL;
+	else if (association.holder == EVERY_NETNS && is_reserved(netns, protocol, *port))
+		/* An older reservation of this namespace holds the port. */
+		return bind_stranger(sk, netns, protocol, *port);
+	if (chosen < 0) {
+		note_conflict(sk, &association.conflict);
+		return chosen;
 	}
-	if (error)
-		note_conflict(sk, &conflict);
-	return error;
+	*port = chosen;
+	return 0;
 }
 
 /* Whether any BPF program keeps something with the socket; without a helper call. */
@@ -171,7 +258,7 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 	__u32 port = sk->src_port;
 	struct socket_state *state;
 	struct reservation *reservation;
-	__u64 netns, reserving;
+	__u64 netns, reserving, holder;
 
 	order_stores_before_loads();
 	if (!may_be_reserved(port) || !is_tcp_or_udp(sk->family, sk->type, sk->protocol))
@@ -182,8 +269,8 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 		return 0;
 	state = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (state && state->associated) {
-		reservation = reservation_of(netns, state->associated);
-		if (reservation && covers(reservation, port))
+		reservation = find_reservation(netns, state->associated, &holder);
+		if (reservation && holder == reserving && covers(reservation, port))
 			return 0;
 	}
 	return bind_stranger(sk, reserving, sk->protocol, port);

@@ -10,7 +10,7 @@ use crate::links;
 use crate::skeleton::types;
 
 /// `PORTKEEP_LAYOUT_VERSION` of `bpf/maps.h`.
-const LAYOUT_VERSION: u32 = 2;
+const LAYOUT_VERSION: u32 = 3;
 
 /// What an unprivileged user may hold, in ports.
 pub const DEFAULT_QUOTA: u32 = 4096;
