@@ -13,6 +13,7 @@ use crate::control_cgroup::InControlCgroup;
 use crate::failure::{Failure, REFUSED};
 use crate::persistent_words::{counted, warn};
 use crate::port_state::Settings;
+use crate::printable::{escaped, text_of};
 use crate::sockets::InUse;
 
 /// Install the kernel part, or upgrade it in place
@@ -69,8 +70,8 @@ impl Enable {
             } else {
                 "enabled"
             },
-            installed.cgroup.display(),
-            installed.layout.root().display(),
+            escaped(&text_of(&installed.cgroup)),
+            escaped(&text_of(installed.layout.root())),
         )?;
         drop(out);
         self.warn_about_the_pool();
@@ -110,11 +111,11 @@ fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
             "Persistent: {} and {}, from {}",
             counted(report.reservations, "reservation"),
             counted(report.exclusions, "exclusion"),
-            keeper.file().display(),
+            escaped(&text_of(keeper.file())),
         )?;
     }
     for difference in report.differences.iter().filter(|_| upgraded) {
-        writeln!(out, "Repaired: {difference}")?;
+        writeln!(out, "Repaired: {}", escaped(&difference.to_string()))?;
     }
     warn(&report.warnings);
     let failed = !report.failures.is_empty();
