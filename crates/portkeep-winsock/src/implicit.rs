@@ -8,13 +8,14 @@
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::{sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
 use portkeep::sockopt;
 
 use crate::code::Code;
 use crate::held;
-use crate::monitor;
+use crate::monitor::{self, Deadline};
 use crate::socket::{self, Handle};
 
 /// Whose associated sockets are to be bound.
@@ -23,6 +24,9 @@ enum Blocks {
     Held,
     All,
 }
+
+/// How many sockets threads are binding here: while none is, a socket with a port needs no lock.
+static BINDING: AtomicUsize = AtomicUsize::new(0);
 
 /// Before `listen`: of datagram sockets that is an error, which binds nothing.
 pub(crate) fn before_listen(socket: c_int) -> Result<(), Code> {
@@ -38,16 +42,16 @@ pub(crate) fn before_connect(
     address: *const sockaddr,
     length: socklen_t,
 ) -> Result<(), Code> {
-    match unbound_name(socket).is_some() && held::read_address(address, length).is_ok() {
-        true => bind_in_block(socket, Blocks::Held),
-        false => Ok(()),
+    match is_ready(socket) || held::read_address(address, length).is_err() {
+        true => Ok(()),
+        false => bind_in_block(socket, Blocks::Held),
     }
 }
 
 /// Before `send` and `sendto`: Linux binds a datagram socket even where it then refuses to send. A
 /// stream that is not connected is bound only by `MSG_FASTOPEN`, which connects.
 pub(crate) fn before_send(socket: c_int, flags: c_int) -> Result<(), Code> {
-    if unbound_name(socket).is_none() {
+    if is_ready(socket) {
         return Ok(());
     }
     match (is_stream(socket), flags & libc::MSG_FASTOPEN != 0) {
@@ -57,26 +61,52 @@ pub(crate) fn before_send(socket: c_int, flags: c_int) -> Result<(), Code> {
     }
 }
 
+/// Whether there is nothing to bind: asked in this order, for a thread that binds counts itself first.
+fn is_ready(socket: c_int) -> bool {
+    unbound_name(socket).is_none() && BINDING.load(Ordering::SeqCst) == 0
+}
+
 /// Binds an associated socket that is not bound to a free port of its block: `WSAEADDRINUSE` if there
 /// is none, `WSAEADDRNOTAVAIL` if the reservation has ended. Leaves every other socket alone.
+///
+/// Of threads that come at the same instant one binds, and the others wait.
 fn bind_in_block(socket: c_int, blocks: Blocks) -> Result<(), Code> {
-    let Some((name, length)) = unbound_name(socket) else {
+    if is_ready(socket) {
         return Ok(());
-    };
+    }
+    let mut world = monitor::lock();
     // A broken descriptor is the call's to refuse.
-    let Ok(handle) = socket::look_up(&mut monitor::lock(), socket as usize) else {
+    let Ok(handle) = socket::look_up(&mut world, socket as usize) else {
         return Ok(());
     };
-    let name = (&raw const name).cast();
-    let bound = match held::bind(handle, name, length) {
-        Some(bound) => bound.map(drop),
-        None if blocks == Blocks::All => bind_in_kernels_block(handle, name, length),
-        None => Ok(()),
+    while world.sockets.get(handle).is_some_and(|it| it.binding) {
+        world.wait(Deadline::NEVER);
+    }
+    let name = unbound_name(socket);
+    let Some(((name, length), entry)) = name.zip(world.sockets.get(handle)) else {
+        return Ok(());
     };
-    match bound {
-        // Another thread was faster.
-        Err(Code::INVAL) if unbound_name(socket).is_none() => Ok(()),
-        bound => bound,
+    entry.binding = true;
+    BINDING.fetch_add(1, Ordering::SeqCst);
+    let bound = world.unlocked(|| bind(handle, (&raw const name).cast(), length, blocks));
+    BINDING.fetch_sub(1, Ordering::SeqCst);
+    if let Some(entry) = world.sockets.get(handle) {
+        entry.binding = false;
+    }
+    world.changed();
+    bound
+}
+
+fn bind(
+    socket: Handle,
+    name: *const sockaddr,
+    length: socklen_t,
+    blocks: Blocks,
+) -> Result<(), Code> {
+    match held::bind(socket, name, length) {
+        Some(bound) => bound.map(drop),
+        None if blocks == Blocks::All => bind_in_kernels_block(socket, name, length),
+        None => Ok(()),
     }
 }
 

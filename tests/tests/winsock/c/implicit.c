@@ -178,6 +178,7 @@ static void what_binds_nothing(void)
 	ULONG64 streams = acquired(owner, 0, 1).Token, others = acquired(datagrams, 0, 1).Token;
 	SOCKET s = associated(AF_INET, SOCK_STREAM, streams);
 	SOCKET u = associated(AF_INET, SOCK_DGRAM, others);
+	volatile SOCKET none = INVALID_SOCKET;
 	SOCKADDR nowhere;
 
 	memset(&nowhere, 0, sizeof(nowhere));
@@ -195,8 +196,8 @@ static void what_binds_nothing(void)
 	CHECK_EQUAL(port_of(u), 0);
 	CHECK(connect(999, &nowhere, sizeof(nowhere)) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAENOTSOCK);
-	CHECK(listen(INVALID_SOCKET, 1) == SOCKET_ERROR && WSAGetLastError() == WSAENOTSOCK);
-	CHECK(send(INVALID_SOCKET, "x", 1, 0) == SOCKET_ERROR && WSAGetLastError() == WSAENOTSOCK);
+	CHECK(listen(none, 1) == SOCKET_ERROR && WSAGetLastError() == WSAENOTSOCK);
+	CHECK(send(none, "x", 1, 0) == SOCKET_ERROR && WSAGetLastError() == WSAENOTSOCK);
 	CHECK(!closesocket(s) && !closesocket(u) && !closesocket(owner) && !closesocket(datagrams));
 }
 
