@@ -2,6 +2,7 @@
 
 mod diag;
 mod in_use;
+mod patience;
 mod processes;
 
 use std::net::SocketAddr;

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::unistd::geteuid;
@@ -14,6 +15,7 @@ use portkeep::{Consumer, mounts};
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
 
 use crate::printable::text_of;
+use crate::sockets::patience::in_child;
 
 /// A process that has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,8 +99,11 @@ fn describe(process: &ProcEntry) -> Option<Process> {
 /// can have.
 const LENGTH_MAX: u64 = 1 << 20;
 
-/// As much of a command line as is worth looking at.
+/// As much of a command line as is worth looking at, and as a pipe takes without a reader.
 const COMMAND_LINE_MAX: usize = 4096;
+
+/// How long one is waited for; it takes microseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file of a process, whose bytes others have chosen. `None` if it has ended, or may not be read.
 fn read(pid: u32, name: &str) -> Option<Vec<u8>> {
@@ -112,13 +117,17 @@ fn text(bytes: &[u8]) -> String {
     text_of(OsStr::from_bytes(bytes))
 }
 
-/// A process's command line, while it lives and has one.
+/// A process's command line, while it lives, has one and gives it.
+///
+/// It is in the memory of the process, which may be mapped from a file system of its own (FUSE) that
+/// never answers; whoever reads it then cannot even be killed. So a child reads it, and is left behind
+/// if it takes long.
 pub fn command_line(pid: u32) -> Option<String> {
-    let mut line = read(pid, "cmdline")?;
-    line.truncate(COMMAND_LINE_MAX);
+    let line = in_child(PATIENCE, move || read(pid, "cmdline").unwrap_or_default())?;
+    let line = &line[..line.len().min(COMMAND_LINE_MAX)];
     let words: Vec<_> = line
         .strip_suffix(b"\0")
-        .unwrap_or(&line)
+        .unwrap_or(line)
         .split(|&byte| byte == 0)
         .map(text)
         .collect();

@@ -255,3 +255,30 @@ pub fn root_of_a_user_namespace_reads_the_list(_: &Sandbox) {
     });
     assert_eq!(code, 0);
 }
+
+/// In a directory that somebody else has made for root to find.
+pub fn a_store_that_is_no_file(sandbox: &Sandbox) {
+    let store = sandbox.state_dir().join("reservations.toml");
+    done(&mut portkeep(["enable"]));
+    for device in [None, Some("/dev/zero"), Some("/dev/tty")] {
+        match device {
+            None => mkfifo(&store, Mode::from_bits_truncate(0o666)).expect("make a FIFO"),
+            Some(device) => symlink(device, &store).expect("make a link"),
+        }
+        for words in [
+            &["status"][..],
+            &["ls"],
+            &["doctor"],
+            &["why", "80/tcp"],
+            &["enable"],
+        ] {
+            let outcome = outcome(&mut limited(portkeep(words)));
+            assert!(outcome.code.is_some(), "{words:?}: {outcome:?}");
+            assert!(
+                words[0] != "enable" || outcome.code == Some(1),
+                "{words:?}: {outcome:?}"
+            );
+        }
+        fs::remove_file(&store).expect("remove it");
+    }
+}

@@ -22,6 +22,7 @@ trials! {
         bpffs::a_plain_directory,
         bpffs::the_kernels_default_mode_will_do,
         bpffs::root_of_a_user_namespace_reads_the_list,
+        bpffs::a_store_that_is_no_file,
         names::of_cgroups => LONG,
         names::of_processes,
         names::of_what_an_administrator_wrote => LONG,
