@@ -2,7 +2,6 @@
 
 mod diag;
 mod in_use;
-mod patience;
 mod processes;
 
 use std::net::SocketAddr;

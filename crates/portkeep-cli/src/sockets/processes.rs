@@ -7,7 +7,6 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::unistd::geteuid;
@@ -15,7 +14,6 @@ use portkeep::{Consumer, mounts};
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
 
 use crate::printable::text_of;
-use crate::sockets::patience::in_child;
 
 /// A process that has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +97,8 @@ fn describe(process: &ProcEntry) -> Option<Process> {
 /// can have.
 const LENGTH_MAX: u64 = 1 << 20;
 
-/// As much of a command line as is worth looking at, and as a pipe takes without a reader.
+/// As much of a command line as is worth looking at.
 const COMMAND_LINE_MAX: usize = 4096;
-
-/// How long one is waited for; it takes microseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file of a process, whose bytes others have chosen. `None` if it has ended, or may not be read.
 fn read(pid: u32, name: &str) -> Option<Vec<u8>> {
@@ -117,13 +112,12 @@ fn text(bytes: &[u8]) -> String {
     text_of(OsStr::from_bytes(bytes))
 }
 
-/// A process's command line, while it lives, has one and gives it.
+/// A process's command line, while it lives and has one.
 ///
-/// It is in the memory of the process, which may be mapped from a file system of its own (FUSE) that
-/// never answers; whoever reads it then cannot even be killed. So a child reads it, and is left behind
-/// if it takes long.
+/// It is in the memory of the process, of which Linux reads no part here that is mapped from a file
+/// (`FOLL_ANON` in `fs/proc/base.c`, Linux 4.17): no file system of the process's own keeps us waiting.
 pub fn command_line(pid: u32) -> Option<String> {
-    let line = in_child(PATIENCE, move || read(pid, "cmdline").unwrap_or_default())?;
+    let line = read(pid, "cmdline")?;
     let line = &line[..line.len().min(COMMAND_LINE_MAX)];
     let words: Vec<_> = line
         .strip_suffix(b"\0")

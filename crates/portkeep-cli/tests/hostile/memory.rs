@@ -1,4 +1,4 @@
-//! Memory of a process that never comes.
+//! Memory of a process that nobody can read without waiting for it.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -50,7 +50,7 @@ print("mapped", flush=True)
 sys.stdin.read()
 "#;
 
-pub fn of_a_process_never_comes(sandbox: &Sandbox) {
+pub fn of_a_process_is_not_waited_for(sandbox: &Sandbox) {
     if File::options().write(true).open("/dev/fuse").is_err() {
         skip("there is no /dev/fuse");
     }
@@ -67,9 +67,6 @@ pub fn of_a_process_never_comes(sandbox: &Sandbox) {
     let reserve = outcome(&mut portkeep(["reserve", "7600/tcp"]));
     assert_eq!(reserve.code, Some(1), "{reserve:?}");
     assert!(reserve.stderr.contains(&name), "{reserve:?}");
-    let mut lines = reserve.stderr.lines();
-    let line = lines.find(|line| line.contains(&name)).expect("a line");
-    assert!(line.ends_with(", user root"), "with a command line: {line}");
     let why = done(&mut portkeep(["why", "7600/tcp"]));
     assert!(why.contains(&name), "{why}");
 }
