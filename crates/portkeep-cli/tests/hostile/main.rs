@@ -5,7 +5,6 @@
 mod common;
 
 mod bpffs;
-mod memory;
 mod names;
 
 use std::time::Duration;
@@ -24,7 +23,6 @@ trials! {
         bpffs::the_kernels_default_mode_will_do,
         bpffs::root_of_a_user_namespace_reads_the_list,
         bpffs::a_store_that_is_no_file,
-        memory::of_a_process_is_not_waited_for,
         names::of_cgroups => LONG,
         names::of_processes,
         names::of_what_an_administrator_wrote => LONG,
