@@ -24,7 +24,8 @@ pub fn set_consumers(
     ports: PortRange,
     consumers: &[Consumer],
 ) -> Result<(), Error> {
-    let layout = Bpffs::find(location)?.layout();
+    let bpffs = Bpffs::find(location)?;
+    let layout = bpffs.installation()?.unwrap_or_else(|| bpffs.layout());
     let (reservations, map) = (open(&layout, "reservations")?, open(&layout, "consumers")?);
     let key = key(netns_cookie, ports);
     require(&reservations, &key, ports)?;

@@ -73,6 +73,7 @@ pub struct Installed {
 ///
 /// # Errors
 ///
+/// What others than root have made where the kernel part belongs is refused, and left alone.
 /// Nothing is left behind by a failed first installation; a failed upgrade leaves the old programs
 /// or the new ones attached at each hook, with every reservation in force.
 pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
@@ -97,11 +98,11 @@ pub fn install_with<E: From<Error>>(
     let cgroup = Cgroup::open(&cgroup_path)?;
     let (bpffs, lock) = loop {
         let bpffs = Bpffs::find_or_mount(location)?;
-        if let Some(lock) = InstallLock::take(&bpffs.layout())? {
+        if let Some(lock) = InstallLock::take(&bpffs)? {
             break (bpffs, lock);
         }
     };
-    let layout = bpffs.layout();
+    let layout = bpffs.installation()?.unwrap_or_else(|| bpffs.layout());
     let before = find_previous(&bpffs, &cgroup_path, &cgroup)?;
     let upgraded = before.is_some();
     let install = || -> Result<(), E> {

@@ -1,6 +1,7 @@
 //! The system calls the crate makes.
 
 use std::ffi::{CStr, c_int};
+use std::fs::File;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -110,6 +111,30 @@ pub(crate) fn get_option<T: Plain>(
 /// The number that names a socket until the next boot (`SO_COOKIE`, Linux 4.12).
 pub(crate) fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     get_option(socket, libc::SOL_SOCKET, libc::SO_COOKIE)
+}
+
+/// `openat(2)`, closed on exec; `directory` is the current one if it is `None`.
+pub(crate) fn open_at(
+    directory: Option<BorrowedFd<'_>>,
+    path: &CStr,
+    flags: c_int,
+) -> io::Result<File> {
+    let directory = directory.map_or(libc::AT_FDCWD, |it| it.as_raw_fd());
+    // SAFETY: the path is a C string that outlives the call.
+    let fd = check(unsafe { libc::openat(directory, path.as_ptr(), flags | libc::O_CLOEXEC) })?;
+    // SAFETY: the kernel has just returned this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
+}
+
+/// The magic number of the file system that an open file is in (`fstatfs(2)`).
+pub(crate) fn file_system_magic(file: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut status = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `status` has room for the result.
+    check(unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) })?;
+    // SAFETY: the call filled it in; it was zeroed before, too.
+    let magic = unsafe { status.assume_init() }.f_type;
+    // Its type differs between architectures; the magic numbers have 32 bits.
+    Ok(magic as u32)
 }
 
 /// `socket(2)`, closed on exec.
@@ -329,6 +354,19 @@ pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     let ip = unsafe { ip_of((&raw const address).cast()) };
     let ip = ip.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
     Ok(SocketAddr::new(ip, u16::from_be(address.sin6_port)))
+}
+
+/// Where listen(2) would bind an IPv4 or IPv6 stream socket that has no port yet; `None` if it would
+/// bind nothing.
+pub(crate) fn unbound_stream(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
+    if get_option::<c_int>(socket, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        return Ok(None);
+    }
+    match local_address(socket) {
+        Ok(address) => Ok(Some(address).filter(|address| address.port() == 0)),
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn name(socket: BorrowedFd<'_>) -> io::Result<libc::sockaddr_in6> {

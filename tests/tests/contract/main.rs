@@ -41,6 +41,7 @@ trials! {
         owners::sockets_with_options_keep_them,
         owners::several_sockets_at_one_port,
         owners::what_is_refused,
+        owners::listeners_that_were_not_bound,
         ending::drop_frees_the_ports,
         ending::so_does_a_kill,
         ending::a_copy_of_the_sockets_keeps_them,

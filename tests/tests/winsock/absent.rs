@@ -16,6 +16,13 @@ pub(crate) fn the_kernel_part(sandbox: &Sandbox) {
     }
 }
 
+/// As with the kernel part, in both ways of letting a socket in.
+pub(crate) fn implicit_binds(sandbox: &Sandbox) {
+    for user in ["0", "65534"] {
+        passes_with(sandbox, "implicit", &["held", user]);
+    }
+}
+
 /// Each compiles, with a declaration of the program's, and none links.
 pub(crate) fn functions_outside_the_scope() {
     for (call, missing) in [

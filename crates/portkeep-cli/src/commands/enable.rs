@@ -15,6 +15,7 @@ use crate::failure::{Failure, REFUSED};
 use crate::kept_options::{Given, to_be_noted};
 use crate::persistent_words::{counted, warn};
 use crate::port_state::Settings;
+use crate::printable::{escaped, text_of};
 use crate::sockets::InUse;
 
 /// Install the kernel part, or upgrade it in place
@@ -95,8 +96,8 @@ impl Enable {
             } else {
                 "enabled"
             },
-            installed.cgroup.display(),
-            installed.layout.root().display(),
+            escaped(&text_of(&installed.cgroup)),
+            escaped(&text_of(installed.layout.root())),
         )?;
         drop(out);
         warn_about_the_pool(chosen.pool);
@@ -134,11 +135,11 @@ fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
             "Persistent: {} and {}, from {}",
             counted(report.reservations, "reservation"),
             counted(report.exclusions, "exclusion"),
-            keeper.file().display(),
+            escaped(&text_of(keeper.file())),
         )?;
     }
     for difference in report.differences.iter().filter(|_| upgraded) {
-        writeln!(out, "Repaired: {difference}")?;
+        writeln!(out, "Repaired: {}", escaped(&difference.to_string()))?;
     }
     warn(&report.warnings);
     let failed = !report.failures.is_empty();
