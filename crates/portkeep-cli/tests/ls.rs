@@ -355,6 +355,7 @@ fn what_has_ended_is_gone(sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part_what_the_user_holds_is_shown(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for command in EVERYBODY {
         assert_eq!(done(&mut command(&["ls"])).lines().count(), 1);
         let mut hold = Running::start(command(&["hold", "--udp", "20000-20003"]));
@@ -382,6 +383,7 @@ fn without_the_kernel_part_what_the_user_holds_is_shown(_sandbox: &Sandbox) {
 }
 
 fn a_hostile_directory_of_records_is_left_alone(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let runtime = sandbox.state_dir().join("runtime");
     let elsewhere = sandbox.state_dir().join("elsewhere");
     fs::create_dir(&runtime).expect("make a directory");

@@ -626,6 +626,7 @@ fn too_many_consumers_are_refused(sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for ports in ["20000/tcp", "40000/tcp"] {
         assert_eq!(refuse(ports), "Portkeep is not enabled here");
     }

@@ -52,6 +52,7 @@ pub fn build(sandbox: &Sandbox, source: &str) -> PathBuf {
 
 /// Runs a program with [`PORT`] once it is let go on; a line tells when the port is held.
 pub fn run(program: &[&str]) -> Running {
+    portkeep_tests::without_portkeep();
     let port = format!("{PORT}-{PORT}");
     let wait = r#"echo held; read -r line; exec "$@""#;
     let words = ["run", "--both", &port, "--", "sh", "-c", wait, "sh"];
