@@ -639,6 +639,7 @@ fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
 }
 
 fn outside_the_control_cgroups(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let control = sandbox.cgroup().join("control");
     fs::create_dir(&control).expect("make a cgroup");
     let path = control.to_str().expect("a path in UTF-8");

@@ -1,9 +1,9 @@
 /*
- * Tries to get a port until SIGTERM: of both families, at all addresses and at the loopback one, with
+ * Tries to get a port until SIGTERM, or so many times: of both families, at all addresses and at the loopback one, with
  * every combination of SO_REUSEADDR and SO_REUSEPORT; with "unshared", without the latter.
  * Prints how many attempts it made and how many of them succeeded.
  *
- *	stranger PORT tcp|udp all|unshared
+ *	stranger PORT tcp|udp all|unshared [ATTEMPTS]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -58,17 +58,19 @@ static int attempt(int type, int port, unsigned int kind)
 
 int main(int argc, char **argv)
 {
-	unsigned long attempts = 0, got = 0;
+	unsigned long attempts = 0, got = 0, limit = -1UL;
 	unsigned int kinds;
 	int port, type;
 
-	if (argc != 4)
+	if (argc < 4 || argc > 5)
 		return 2;
+	if (argc == 5)
+		limit = strtoul(argv[4], NULL, 10);
 	port = atoi(argv[1]);
 	type = strcmp(argv[2], "tcp") ? SOCK_DGRAM : SOCK_STREAM;
 	kinds = strcmp(argv[3], "all") ? 8 : 16;
 	signal(SIGTERM, stop);
-	while (!stopped) {
+	while (!stopped && attempts < limit) {
 		if (attempt(type, port, attempts++ % kinds) == 0)
 			got++;
 	}
