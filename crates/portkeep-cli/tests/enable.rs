@@ -173,6 +173,7 @@ fn cgroup(sandbox: &Sandbox, name: &str) -> String {
 }
 
 fn control_cgroups_alone_have_the_calls(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let [one, two, none] = ["one", "two", "none"].map(|name| cgroup(sandbox, name));
     done(&mut portkeep([
         "enable",
@@ -206,6 +207,7 @@ fn control_cgroups_alone_have_the_calls(sandbox: &Sandbox) {
 }
 
 fn an_upgrade_changes_the_control_cgroups(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let [one, two] = ["one", "two"].map(|name| cgroup(sandbox, name));
     done(&mut portkeep(["enable", "--control", &one]));
     assert_eq!(
@@ -434,6 +436,7 @@ fn a_plain_directory_is_mounted_until_disabled(sandbox: &Sandbox) {
 }
 
 fn a_mount_that_others_use_stays(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let directory = plain_directory(sandbox);
     let path = Path::new(&directory);
     done(&mut portkeep(["enable", "--bpffs", &directory]));

@@ -626,6 +626,7 @@ fn too_many_consumers_are_refused(sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for ports in ["20000/tcp", "40000/tcp"] {
         assert_eq!(refuse(ports), "Portkeep is not enabled here");
     }
@@ -638,6 +639,7 @@ fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
 }
 
 fn outside_the_control_cgroups(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let control = sandbox.cgroup().join("control");
     fs::create_dir(&control).expect("make a cgroup");
     let path = control.to_str().expect("a path in UTF-8");

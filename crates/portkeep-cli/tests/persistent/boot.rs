@@ -358,6 +358,7 @@ pub fn disable_beside_a_long_list(_sandbox: &Sandbox) {
 }
 
 pub fn nothing_is_stored_where_nothing_is_persistent(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     enable();
     let held = acquire(Protocol::Tcp, 20000..=20003);
     enable();

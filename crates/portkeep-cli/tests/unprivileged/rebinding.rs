@@ -9,7 +9,7 @@ use portkeep_tests::{Protocol, Sandbox};
 
 use crate::common::eventually;
 use crate::common::kernel_part::assert_kept;
-use crate::scene::{PORT, Strangers, build, run, run_as_root};
+use crate::scene::{PORT, Strangers, assert_no_way_in, build, run, run_as_root};
 
 pub fn of_tcp(sandbox: &Sandbox) {
     rebinds(sandbox, "tcp");
@@ -130,13 +130,9 @@ fn rebind_beside_a_twin(sandbox: &Sandbox) {
     run.go_on();
     run.go_on();
     assert_eq!(run.line(), "done");
-    let [(attempts, got)] = twin.end_and_count()[..] else {
-        panic!("not one stranger");
-    };
-    assert!(got < attempts / 2, "{got} of {attempts} attempts");
-    let twin = Strangers::start_twin(sandbox, "tcp");
-    thread::sleep(Duration::from_millis(100));
-    twin.end();
+    // How often it has slipped in is a matter of chance.
+    twin.end_and_count();
+    assert_no_way_in(sandbox, "tcp");
     run.go_on();
     assert_eq!(run.code(), 0);
 }

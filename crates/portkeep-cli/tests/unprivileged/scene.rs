@@ -61,6 +61,7 @@ pub fn run_as_root(program: &[&str]) -> Running {
 }
 
 fn run_by(portkeep: fn(&[&str]) -> Command, program: &[&str]) -> Running {
+    portkeep_tests::without_portkeep();
     let port = format!("{PORT}-{PORT}");
     let wait = r#"echo held; read -r line; exec "$@""#;
     let words = ["run", "--both", &port, "--", "sh", "-c", wait, "sh"];
@@ -128,14 +129,31 @@ impl Strangers {
             let mut output = child.stdout.take().expect("a pipe");
             output.read_to_string(&mut report).expect("read");
             assert!(child.wait().expect("wait").success());
-            let (attempts, got) = report.trim().split_once(' ').expect("two numbers");
-            (
-                attempts.parse().expect("a number"),
-                got.parse().expect("a number"),
-            )
+            counts(&report)
         };
         self.0.into_iter().map(end).collect()
     }
+}
+
+/// One of the same user tries everything, over and over; all of its attempts are refused.
+#[track_caller]
+pub fn assert_no_way_in(sandbox: &Sandbox, protocol: &str) {
+    const ATTEMPTS: u64 = 1600;
+    let mut command = Command::new(build(sandbox, "stranger.c"));
+    command.args([&PORT.to_string(), protocol, "all", "none", &ATTEMPTS.to_string()]);
+    let output = command.uid(USER).gid(USER).output();
+    let output = output.expect("start a stranger");
+    assert!(output.status.success(), "{output:?}");
+    let report = String::from_utf8(output.stdout).expect("two numbers");
+    assert_eq!(counts(&report), (ATTEMPTS, 0));
+}
+
+fn counts(report: &str) -> (u64, u64) {
+    let (attempts, got) = report.trim().split_once(' ').expect("two numbers");
+    (
+        attempts.parse().expect("a number"),
+        got.parse().expect("a number"),
+    )
 }
 
 /// How long anything on the loopback may take.

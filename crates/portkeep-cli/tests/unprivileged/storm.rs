@@ -11,6 +11,7 @@ use crate::scene::{PORT, build, run};
 
 /// While the owner binds, closes and binds again, none is queued at any socket but its own.
 pub fn nothing_is_delivered_to_the_holder(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let script = build(sandbox, "rebind.py");
     let script = script.to_str().expect("a path in UTF-8");
     let mut run = run(&["/usr/bin/python3", script, "udp"]);

@@ -368,6 +368,7 @@ pub fn stores_that_are_not_understood(sandbox: &Sandbox) {
 }
 
 pub fn not_enabled(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     changes_nothing(sandbox, |keeper| {
         for ports in ["20000/tcp", "40000/tcp"] {
             let error = refused(keeper.reserve(&request(&[ports]), None), ErrorKind::Kernel);

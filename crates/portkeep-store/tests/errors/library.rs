@@ -258,6 +258,7 @@ pub fn other_sockets(sandbox: &Sandbox) {
 }
 
 pub fn not_enabled(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for socket in [sock::tcp4(), sock::tcp6(), sock::udp4(), sock::udp6()] {
         refused(
             create(&socket, 20000, 2),

@@ -139,7 +139,7 @@ fn repair(keeper: &Keeper) -> Result<Outcome, Error> {
 /// anew each time would take long and show nothing more.
 fn boot(sandbox: &Sandbox) {
     state::protect(&others());
-    if portkeep::version().is_err() {
+    if portkeep::list().is_err() {
         enable::enable(sandbox);
     }
     for entry in portkeep::list().expect("list") {

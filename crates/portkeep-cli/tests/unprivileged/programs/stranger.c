@@ -1,10 +1,10 @@
 /*
- * Tries to get a port until SIGTERM: of both families, at all addresses and at the loopback one, with
+ * Tries to get a port until SIGTERM, or so many times: of both families, at all addresses and at the loopback one, with
  * every combination of SO_REUSEADDR and SO_REUSEPORT; with "unshared", without the latter. With
  * "devices" sockets are also bound to the loopback device, and to one that does not exist.
  * Prints how many attempts it made and how many of them succeeded.
  *
- *	stranger PORT tcp|udp all|unshared none|devices
+ *	stranger PORT tcp|udp all|unshared none|devices [ATTEMPTS]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -67,18 +67,20 @@ static int attempt(int type, int port, unsigned int kind, int device)
 int main(int argc, char **argv)
 {
 	static const int devices[] = { 0, 1, 999999 };
-	unsigned long attempts = 0, got = 0;
+	unsigned long attempts = 0, got = 0, limit = -1UL;
 	unsigned int kinds, used;
 	int port, type;
 
-	if (argc != 5)
+	if (argc < 5 || argc > 6)
 		return 2;
+	if (argc == 6)
+		limit = strtoul(argv[5], NULL, 10);
 	port = atoi(argv[1]);
 	type = strcmp(argv[2], "tcp") ? SOCK_DGRAM : SOCK_STREAM;
 	kinds = strcmp(argv[3], "all") ? 8 : 16;
 	used = strcmp(argv[4], "devices") ? 1 : 3;
 	signal(SIGTERM, stop);
-	while (!stopped) {
+	while (!stopped && attempts < limit) {
 		if (attempt(type, port, attempts % kinds, devices[attempts / kinds % used]) == 0)
 			got++;
 		attempts++;
