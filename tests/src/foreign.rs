@@ -24,6 +24,12 @@ pub const SETSOCKOPT: Hook = (
     bpf::BPF_CGROUP_SETSOCKOPT,
 );
 
+/// `getsockopt(2)`
+pub const GETSOCKOPT: Hook = (
+    bpf::BPF_PROG_TYPE_CGROUP_SOCKOPT,
+    bpf::BPF_CGROUP_GETSOCKOPT,
+);
+
 /// `bind(2)` of both families, before and after it.
 pub const BIND: [Hook; 4] = [
     (
