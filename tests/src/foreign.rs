@@ -50,6 +50,24 @@ pub const BIND: [Hook; 4] = [
     ),
 ];
 
+/// `connect(2)` of both families.
+pub const CONNECT: [Hook; 2] = [
+    (
+        bpf::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+        bpf::BPF_CGROUP_INET4_CONNECT,
+    ),
+    (
+        bpf::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+        bpf::BPF_CGROUP_INET6_CONNECT,
+    ),
+];
+
+/// The end of a socket.
+pub const SOCK_RELEASE: Hook = (
+    bpf::BPF_PROG_TYPE_CGROUP_SOCK,
+    bpf::BPF_CGROUP_INET_SOCK_RELEASE,
+);
+
 /// A program of [`SETSOCKOPT`] that fails calls of this level with this errno, and no others.
 #[must_use]
 pub fn fail(level: i32, errno: i32) -> [Instruction; 8] {
