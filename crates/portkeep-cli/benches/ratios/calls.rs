@@ -47,6 +47,8 @@ impl Maker {
                 for _ in 0..WARM_UP + CALLS {
                     other.send_fd(make());
                 }
+                // Those descriptors are closed now: a socket ends when the other process closes it.
+                other.send(0);
             }
         });
         assert_eq!(channel.recv(), 0);
@@ -58,9 +60,10 @@ impl Maker {
 
     fn make(&self, protocol: Protocol) -> Vec<Socket> {
         self.channel.send(protocol as u64);
-        (0..WARM_UP + CALLS)
-            .map(|_| self.channel.recv_fd().into())
-            .collect()
+        let sockets = (0..WARM_UP + CALLS).map(|_| self.channel.recv_fd().into());
+        let sockets = sockets.collect();
+        assert_eq!(self.channel.recv(), 0);
+        sockets
     }
 }
 

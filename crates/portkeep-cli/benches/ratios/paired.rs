@@ -32,6 +32,11 @@ pub fn rounds<const LANES: usize>(
 }
 
 impl<const LANES: usize> Times<LANES> {
+    /// What was measured beside the times of [`rounds`].
+    pub fn of(times: [Vec<Duration>; LANES]) -> Self {
+        Self(times)
+    }
+
     pub fn median(&self, lane: usize) -> Duration {
         crate::stopwatch::median(self.0[lane].clone())
     }
@@ -54,7 +59,11 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    fn of(mut ratios: Vec<f64>) -> Self {
+    pub fn median(self) -> f64 {
+        self.median
+    }
+
+    pub fn of(mut ratios: Vec<f64>) -> Self {
         ratios.sort_by(f64::total_cmp);
         let count = ratios.len();
         // The binomial distribution of what lies below the median, as a normal one.
