@@ -24,6 +24,12 @@ pub const SETSOCKOPT: Hook = (
     bpf::BPF_CGROUP_SETSOCKOPT,
 );
 
+/// `getsockopt(2)`
+pub const GETSOCKOPT: Hook = (
+    bpf::BPF_PROG_TYPE_CGROUP_SOCKOPT,
+    bpf::BPF_CGROUP_GETSOCKOPT,
+);
+
 /// `bind(2)` of both families, before and after it.
 pub const BIND: [Hook; 4] = [
     (
@@ -43,6 +49,24 @@ pub const BIND: [Hook; 4] = [
         bpf::BPF_CGROUP_INET6_POST_BIND,
     ),
 ];
+
+/// `connect(2)` of both families.
+pub const CONNECT: [Hook; 2] = [
+    (
+        bpf::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+        bpf::BPF_CGROUP_INET4_CONNECT,
+    ),
+    (
+        bpf::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+        bpf::BPF_CGROUP_INET6_CONNECT,
+    ),
+];
+
+/// The end of a socket.
+pub const SOCK_RELEASE: Hook = (
+    bpf::BPF_PROG_TYPE_CGROUP_SOCK,
+    bpf::BPF_CGROUP_INET_SOCK_RELEASE,
+);
 
 /// A program of [`SETSOCKOPT`] that fails calls of this level with this errno, and no others.
 #[must_use]

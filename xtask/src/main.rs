@@ -1,12 +1,13 @@
 //! What developers run: `cargo xtask --help` lists it.
 
+mod benchmarks;
 mod bpf;
 mod command;
 mod kernels;
 mod verified;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -19,8 +20,7 @@ enum Task {
     /// Fails if what is generated and committed differs from a fresh build
     Check,
     Kernels(kernels::Arguments),
-    /// Measures what Portkeep costs, as root, and writes docs/benchmarks.md and its plots
-    Benchmarks,
+    Benchmarks(benchmarks::Arguments),
     /// Prints how many instructions the verifier walked for each of Portkeep's BPF programs
     Verified {
         /// Where they are pinned
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Task::Bpf => bpf::rebuild(),
         Task::Check => bpf::check(),
         Task::Kernels(arguments) => kernels::run(&arguments),
-        Task::Benchmarks => benchmarks(),
+        Task::Benchmarks(arguments) => benchmarks::run(&arguments),
         Task::Verified { directory } => verified::print(&directory),
     };
     match result {
@@ -44,15 +44,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn benchmarks() -> anyhow::Result<()> {
-    command::run(
-        Command::new(env!("CARGO"))
-            .current_dir(root())
-            .args(["bench", "--package", "portkeep-cli", "--bench", "ratios"])
-            .env("PORTKEEP_WRITE_BENCHMARKS", "1"),
-    )
 }
 
 /// The top of the repository.

@@ -1,4 +1,4 @@
-//! What others pay: processes that do not use Portkeep.
+//! What others pay, processes that do not use Portkeep, against a machine that has none.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -7,8 +7,7 @@ use portkeep_kernel::{InstallOptions, remove};
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, enable, expect_ok, sock};
 
-use crate::hooks;
-use crate::report;
+use crate::page::{report, section};
 use crate::stopwatch::{median, ratio, time};
 
 const CALLS: usize = 200;
@@ -52,36 +51,26 @@ fn options() -> Duration {
     })
 }
 
-/// The medians with something switched on and off, for the time of one call.
-fn on_and_off<T>(
-    switch_on: impl Fn() -> T,
-    switch_off: impl Fn(T),
-    work: impl Fn() -> Duration,
-) -> (Duration, Duration) {
-    let (mut on, mut off) = (Vec::new(), Vec::new());
-    for _ in 0..PHASES {
-        let state = switch_on();
-        on.extend((0..ROUNDS).map(|_| work()));
-        switch_off(state);
-        off.extend((0..ROUNDS).map(|_| work()));
-    }
-    (median(on) / CALLS as u32, median(off) / CALLS as u32)
-}
-
+/// The medians with Portkeep switched on and off, for the time of one call. While it is off nobody
+/// uses the kernel's hooks, unless somebody else on the machine does.
 fn with_portkeep(
     sandbox: &Sandbox,
     how: &InstallOptions,
     work: impl Fn() -> Duration,
 ) -> (Duration, Duration) {
     let location = enable::location(sandbox);
-    on_and_off(
-        || enable::enable_with(how),
-        |_| assert!(remove(&location).expect("remove")),
-        work,
-    )
+    let (mut on, mut off) = (Vec::new(), Vec::new());
+    for _ in 0..PHASES {
+        enable::enable_with(how);
+        on.extend((0..ROUNDS).map(|_| work()));
+        assert!(remove(&location).expect("remove"));
+        off.extend((0..ROUNDS).map(|_| work()));
+    }
+    (median(on) / CALLS as u32, median(off) / CALLS as u32)
 }
 
 pub fn measure(sandbox: &Sandbox) {
+    section("What others pay");
     let everywhere = enable::options(sandbox);
     remove(&everywhere.location).expect("remove");
     for (name, make) in [("TCP", sock::tcp4 as fn() -> Socket), ("UDP", sock::udp4)] {
@@ -89,16 +78,6 @@ pub fn measure(sandbox: &Sandbox) {
         report(
             &format!("{name} bind() alone ({disabled:.0?}), enabled / disabled"),
             format!("{:.2}", ratio(enabled, disabled)),
-            "<= 1.10",
-        );
-        let (hooked, bare) = on_and_off(
-            || hooks::attach_empty(sandbox.cgroup()),
-            drop,
-            || binds(make),
-        );
-        report(
-            "… with programs that do nothing at the same hooks",
-            format!("{:.2}", ratio(hooked, bare)),
             "",
         );
         let (enabled, disabled) = with_portkeep(sandbox, &everywhere, || lives(make));

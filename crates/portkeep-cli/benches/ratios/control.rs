@@ -8,10 +8,11 @@ use std::time::Duration;
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, enable, expect_ok, libc, raw, sock};
 
-use crate::report;
+use crate::page::{report, section};
 use crate::stopwatch::{in_turn, median, ratio, time};
 
 pub fn measure(sandbox: &Sandbox) {
+    section("Acquiring");
     enable::enable(sandbox);
     thousand_ports();
     one_port();

@@ -4,8 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use portkeep::{Backend, Reservation};
+use portkeep_kernel::remove;
+use portkeep_tests::{Sandbox, enable};
 
-use crate::report;
+use crate::page::{report, section};
 use crate::stopwatch::{in_turn, ratio, time};
 
 fn acquire(backend: Backend, count: u16) -> Duration {
@@ -54,8 +56,17 @@ fn bind(supervised: bool, port: u16) -> Duration {
     Duration::from_nanos(text.trim().parse().expect("nanoseconds"))
 }
 
+pub fn measure(sandbox: &Sandbox) {
+    section("Held sockets");
+    enable::enable(sandbox);
+    measure_beside_kernel();
+    remove(&enable::location(sandbox)).expect("remove");
+    measure_run();
+    enable::enable(sandbox);
+}
+
 /// With the kernel part enabled.
-pub fn measure_beside_kernel() {
+fn measure_beside_kernel() {
     for count in [1, 100, 1000] {
         let (held, kernel) = in_turn(
             20,
@@ -80,7 +91,7 @@ pub fn measure_beside_kernel() {
 }
 
 /// Without it.
-pub fn measure_run() {
+fn measure_run() {
     for (what, port) in [("its own port", 20000), ("another port", 20001)] {
         let (supervised, plain) = in_turn(5, || bind(true, port), || bind(false, port));
         report(

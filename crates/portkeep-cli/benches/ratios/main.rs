@@ -2,16 +2,20 @@
 //!
 //! Both sides of a ratio are measured in turn, round by round, and the medians are compared, so
 //! that a machine that is busy in between slows both. Nothing is asserted: the wanted figure stands
-//! beside the measured one. `cargo xtask benchmarks` also writes them to `docs/benchmarks.md`.
+//! beside the measured one. `cargo xtask benchmarks` also writes them to `docs/benchmarks.md`, and
+//! can compare with another revision.
 
 mod allocators;
 mod bind;
+mod calls;
 mod control;
 mod filter;
 mod held;
 mod hooks;
+mod lanes;
 mod memory;
 mod page;
+mod paired;
 mod persistent;
 mod run;
 mod scale;
@@ -21,10 +25,7 @@ mod web;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use portkeep_kernel::remove;
 use portkeep_tests::{Sandbox, benchmark, enable};
-
-use page::{report, section};
 
 /// Set where the page is to be written.
 const WRITE: &str = "PORTKEEP_WRITE_BENCHMARKS";
@@ -34,26 +35,35 @@ fn main() -> ExitCode {
     benchmark(measure, Duration::from_secs(1800))
 }
 
+/// Names the parts to be measured, with commas between; all if it is not set.
+const PARTS: &str = "PORTKEEP_BENCHMARKS";
+
+const ALL: [(&str, fn(&Sandbox)); 11] = [
+    ("memory", memory::measure),
+    ("control", control::measure),
+    ("allocators", allocators::measure),
+    ("calls", calls::measure),
+    ("bind", bind::measure),
+    ("filter", filter::measure),
+    ("web", web::measure),
+    ("scale", scale::measure),
+    ("run", run::measure),
+    ("persistent", persistent::measure),
+    ("held", held::measure),
+];
+
 fn measure(sandbox: &Sandbox) {
-    section("Kernel memory");
-    memory::measure(sandbox);
-    section("Acquiring");
-    control::measure(sandbox);
-    allocators::measure(sandbox);
-    section("What others pay");
-    bind::measure(sandbox);
-    filter::measure(sandbox);
-    web::measure(sandbox);
-    scale::measure(sandbox);
-    section("The command line");
-    run::measure();
-    section("10000 persistent reservations");
-    persistent::measure(sandbox);
-    section("Held sockets");
+    let parts = std::env::var(PARTS).ok();
+    let is_wanted = |name: &str| match &parts {
+        Some(parts) => parts.split(',').any(|part| part == name),
+        None => true,
+    };
     enable::enable(sandbox);
-    held::measure_beside_kernel();
-    remove(&enable::location(sandbox)).expect("remove");
-    held::measure_run();
+    for (name, measure) in ALL {
+        if is_wanted(name) {
+            measure(sandbox);
+        }
+    }
     if std::env::var_os(WRITE).is_some() {
         page::write();
     }

@@ -3,7 +3,7 @@
 use portkeep_kernel::inspect;
 use portkeep_tests::{Sandbox, enable, expect_ok, raw, sock};
 
-use crate::report;
+use crate::page::{report, section};
 
 fn bytes(sandbox: &Sandbox) -> u64 {
     let status = inspect(&enable::location(sandbox))
@@ -15,6 +15,7 @@ fn bytes(sandbox: &Sandbox) -> u64 {
 /// Installs, so it comes first.
 pub fn measure(sandbox: &Sandbox) {
     const MANY: u16 = 4000;
+    section("Kernel memory");
     enable::enable(sandbox);
     let nothing = bytes(sandbox);
     report(

@@ -9,7 +9,7 @@ use portkeep_store::Keeper;
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, enable, expect_ok, sock};
 
-use crate::report;
+use crate::page::{report, section};
 use crate::stopwatch::{in_turn, ratio, time};
 
 const MANY: u16 = 10_000;
@@ -52,6 +52,7 @@ fn shortest(work: impl Fn() -> Duration) -> Duration {
 
 /// Leaves Portkeep removed.
 pub fn measure(sandbox: &Sandbox) {
+    section("10000 persistent reservations");
     store(sandbox, ports());
     let keeper = Keeper::new(
         Some(sandbox.state_dir().to_owned()),

@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::report;
+use portkeep_tests::Sandbox;
+
+use crate::page::{report, section};
 use crate::stopwatch::{in_turn, time};
 
 fn run(command: &mut Command) -> Duration {
@@ -13,7 +15,8 @@ fn run(command: &mut Command) -> Duration {
     })
 }
 
-pub fn measure() {
+pub fn measure(_: &Sandbox) {
+    section("The command line");
     let portkeep = env!("CARGO_BIN_EXE_portkeep");
     for ports in [&[][..], &["--tcp", "3"]] {
         let (wrapped, alone) = in_turn(
