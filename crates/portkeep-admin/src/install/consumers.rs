@@ -1,0 +1,101 @@
+//! Changing who may bind in a persistent reservation.
+
+use std::mem::offset_of;
+
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use portkeep::{Consumer, PortRange};
+
+use crate::install::bpffs::Bpffs;
+use crate::error::{Error, ErrorKind};
+use crate::install::layout::Layout;
+use crate::installation::Installation;
+use crate::install::skeleton::types;
+
+/// Gives the persistent reservation of exactly these ports other consumers, at one instant.
+///
+/// `netns_cookie` is the network namespace's, or 0 for a reservation that holds in every one. The
+/// ids are those of the initial user namespace.
+///
+/// # Errors
+///
+/// Without privilege, without the kernel part, or if there is no such reservation (`ENOENT`).
+pub fn set_consumers(
+    installation: &Installation,
+    netns_cookie: u64,
+    ports: PortRange,
+    consumers: &[Consumer],
+) -> Result<(), Error> {
+    let bpffs = Bpffs::find(installation)?;
+    let layout = bpffs.installation()?.unwrap_or_else(|| bpffs.layout());
+    let (reservations, map) = (open(&layout, "reservations")?, open(&layout, "consumers")?);
+    let key = key(netns_cookie, ports);
+    require(&reservations, &key, ports)?;
+    let value = value(consumers)?;
+    map.update(&key, &value, MapFlags::ANY)
+        .map_err(|error| Error::bpf("writing the consumers", error))?;
+    // It may have ended meanwhile. What is left would be the consumers of the next one there.
+    require(&reservations, &key, ports).inspect_err(|_| {
+        let _ = map.delete(&key);
+    })
+}
+
+fn open(layout: &Layout, name: &str) -> Result<MapHandle, Error> {
+    let path = layout.map(name);
+    MapHandle::from_pinned_path(&path)
+        .map_err(|error| Error::bpf(format!("opening {}", path.display()), error))
+}
+
+fn require(reservations: &MapHandle, key: &[u8], ports: PortRange) -> Result<(), Error> {
+    let value = reservations
+        .lookup(key, MapFlags::ANY)
+        .map_err(|error| Error::bpf("reading the reservations", error))?;
+    let count = offset_of!(types::reservation, count);
+    let is_there = value
+        .and_then(|value| Some([*value.get(count)?, *value.get(count + 1)?]))
+        .is_some_and(|count| u16::from_ne_bytes(count) == ports.count());
+    if is_there {
+        return Ok(());
+    }
+    Err(Error::system(
+        format!("there is no reservation {ports}"),
+        std::io::Error::from_raw_os_error(libc::ENOENT),
+    ))
+}
+
+/// `struct reservation_key` of `bpf/maps.h`.
+fn key(netns_cookie: u64, ports: PortRange) -> [u8; size_of::<types::reservation_key>()] {
+    use types::reservation_key as layout;
+    let mut key = [0; size_of::<layout>()];
+    let mut put = |offset: usize, field: &[u8]| {
+        key[offset..offset + field.len()].copy_from_slice(field);
+    };
+    put(offset_of!(layout, netns), &netns_cookie.to_ne_bytes());
+    let protocol = ports.protocol().number() as u16;
+    put(offset_of!(layout, protocol), &protocol.to_ne_bytes());
+    put(offset_of!(layout, start), &ports.start().to_ne_bytes());
+    key
+}
+
+/// `struct consumers` of `bpf/maps.h`.
+fn value(consumers: &[Consumer]) -> Result<Vec<u8>, Error> {
+    use types::{consumers as layout, portkeep_consumer as element};
+    if consumers.len() > portkeep::abi::PORTKEEP_CONSUMERS_MAX {
+        return Err(Error::new(ErrorKind::InvalidInput, "too many consumers"));
+    }
+    let mut value = vec![0; size_of::<layout>()];
+    let mut put = |offset: usize, field: &[u8]| {
+        value[offset..offset + field.len()].copy_from_slice(field);
+    };
+    let number = consumers.len() as u32;
+    put(offset_of!(layout, number), &number.to_ne_bytes());
+    for (index, consumer) in consumers.iter().enumerate() {
+        let record = consumer.record();
+        let start = offset_of!(layout, consumers) + index * size_of::<element>();
+        put(
+            start + offset_of!(element, kind),
+            &record.kind.to_ne_bytes(),
+        );
+        put(start + offset_of!(element, id), &record.id.to_ne_bytes());
+    }
+    Ok(value)
+}
