@@ -29,17 +29,28 @@ static __always_inline bool may_bind(const struct reservation *reservation, __u6
 	return (reservation->flags & PORTKEEP_PROCESS) && current_is(&owner);
 }
 
-/* An unassociated bind to a port that netns, which may be EVERY_NETNS, reserves. 0 or -EADDRINUSE. */
+/*
+ * An unassociated bind to a port that netns, which may be EVERY_NETNS, reserves. 0 or
+ * -EADDRINUSE. The record may end at any time and its memory serve another reservation,
+ * in which the caller may bind: what was read counts if the token is the same afterwards.
+ */
 static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32 port)
 {
 	struct reservation *reservation = reservation_with(netns, protocol, port);
-	struct portkeep_conflict conflict;
+	struct portkeep_conflict conflict =
+		make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
 
-	if (reservation && may_bind(reservation, netns, protocol))
-		return 0;
-	conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
-	if (reservation)
+	if (reservation) {
+		__u64 token = *(volatile __u64 *)&reservation->token;
+		bool may = token && covers(reservation, port) &&
+			   may_bind(reservation, netns, protocol);
+
 		name_owner(&conflict, reservation);
+		if (*(volatile __u64 *)&reservation->token != token)
+			conflict = make_conflict(PORTKEEP_CONFLICT_RESERVED, protocol, port);
+		else if (may)
+			return 0;
+	}
 	note_conflict(sk, &conflict);
 	return -EADDRINUSE;
 }
@@ -49,8 +60,11 @@ static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32
 struct choice {
 	const struct port_space *space;
 	struct reservation *reservation;
-	__u32 port; /* 0: none is free */
-	enum usage worst; /* that will do */
+	__u16 port; /* surely free, 0: none is */
+	__u16 time_wait; /* has TIME_WAITs only */
+	__u16 untold; /* has a crowded bucket */
+	/* A reservation for every namespace leaves to a namespace what that one reserved before. */
+	bool in_every_netns;
 };
 
 /*
@@ -62,58 +76,128 @@ static long choose_next(__u32 index, struct choice *choice)
 	struct reservation *reservation = choice->reservation;
 	__u32 turn = __sync_fetch_and_add(&reservation->next_port, 1);
 	__u32 port = reservation->start + turn % (reservation->count ?: 1);
-	enum usage usage = (enum usage)port_use(choice->space, port);
 
-	if (usage > choice->worst)
+	if (choice->in_every_netns &&
+	    is_reserved(choice->space->netns, choice->space->protocol, port))
 		return 0;
-	choice->port = port;
-	return 1;
+	switch ((enum usage)port_use(choice->space, port)) {
+	case UNUSED:
+		choice->port = port;
+		return 1;
+	case TIME_WAIT_ONLY:
+		choice->time_wait = port;
+		return 0;
+	case UNTOLD:
+		choice->untold = port;
+		return is_budget_used_up(choice->space);
+	default:
+		return 0;
+	}
 }
 
-static __noinline __u32 choose_port(const struct port_space *space, const void *sk,
-				    struct reservation *reservation)
+/*
+ * A port that is free, as far as can be told; 0 if none is. The kernel has the last
+ * word, so where none is surely free it is asked about one in a crowded bucket.
+ */
+static __always_inline __u32 choose_port(const struct port_space *space, const void *sk,
+					 struct reservation *reservation, bool in_every_netns)
 {
 	struct sock *sock = kernel_object(sock, sk);
 	struct choice choice = {
 		.space = space,
 		.reservation = reservation,
-		.worst = UNUSED,
+		.in_every_netns = in_every_netns,
+		.port = zero_for_loops,
+		.time_wait = zero_for_loops,
+		.untold = zero_for_loops,
 	};
 
 	bpf_loop(reservation->count, choose_next, &choice, 0);
+	if (choice.port)
+		return choice.port;
 	/* The kernel may let SO_REUSEADDR bind over TIME_WAIT, and nobody else. */
-	if (!choice.port && BPF_CORE_READ_BITFIELD_PROBED(&sock->__sk_common, skc_reuse)) {
-		choice.worst = TIME_WAIT_ONLY;
-		bpf_loop(reservation->count, choose_next, &choice, 0);
+	if (choice.time_wait && BPF_CORE_READ_BITFIELD_PROBED(&sock->__sk_common, skc_reuse))
+		return choice.time_wait;
+	return is_budget_used_up(space) ? 0 : choice.untold;
+}
+
+/* The notes have frames of their own: one in bind_associated() would count for the walks below it. */
+static __noinline int note_no_port(void *sk, __u16 protocol, enum portkeep_conflict_kind kind)
+{
+	struct portkeep_conflict conflict = make_conflict(kind, protocol, 0);
+
+	note_conflict(sk, &conflict);
+	return kind == PORTKEEP_CONFLICT_CANNOT_TELL ? -ENOBUFS : -EADDRINUSE;
+}
+
+/* The reservation has ended: who has its ports by now? */
+static __noinline int note_ended(void *sk, __u64 netns, __u64 token)
+{
+	__u16 protocol = token_protocol(token);
+	__u32 port = (__u16)token;
+	__u64 holder = reserving_netns(netns, protocol, port);
+	struct reservation *reservation =
+		holder == NO_NETNS ? NULL : reservation_with(holder, protocol, port);
+	struct portkeep_conflict conflict = make_conflict(PORTKEEP_CONFLICT_ENDED, protocol, port);
+
+	if (reservation && reservation->token && reservation->token != token) {
+		conflict.kind = PORTKEEP_CONFLICT_RESERVED;
+		name_owner(&conflict, reservation);
 	}
-	return choice.port;
+	note_conflict(sk, &conflict);
+	return -EADDRNOTAVAIL;
+}
+
+/* A port of the reservation, or why there is none. */
+static __noinline int choose_associated(void *sk, __u64 netns, __u64 token,
+					struct reservation *reservation, bool in_every_netns)
+{
+	struct port_space space;
+	__u32 port;
+
+	port_space_of(&space, sk, netns, token_protocol(token));
+	space.any_port = true;
+	port = choose_port(&space, sk, reservation, in_every_netns);
+	/* Ended meanwhile, the record may be another reservation's by now. */
+	if (reservation->token != token)
+		return note_ended(sk, netns, token);
+	if (port)
+		return port;
+	return note_no_port(sk, space.protocol,
+			    is_budget_used_up(&space) ? PORTKEEP_CONFLICT_CANNOT_TELL :
+							PORTKEEP_CONFLICT_IN_USE);
+}
+
+static __noinline int note_outside(void *sk)
+{
+	struct portkeep_conflict none = {};
+
+	note_conflict(sk, &none);
+	return -EADDRNOTAVAIL;
 }
 
 /* The port of an associated bind: *port if it is in the block, one of it for 0. */
 static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 *port)
 {
-	struct reservation *reservation = reservation_of(netns, token);
-	struct portkeep_conflict conflict = {};
-	struct port_space space;
-	int error = 0;
+	__u64 holder;
+	struct reservation *reservation = find_reservation(netns, token, &holder);
+	int chosen;
 
-	/* Also when the reservation has ended since: its ports are others' now. */
-	if (!reservation || (*port && !covers(reservation, *port))) {
-		error = -EADDRNOTAVAIL;
-	} else if (!*port) {
-		port_space_of(&space, sk, netns, token_protocol(token));
-		*port = choose_port(&space, sk, reservation);
-		/* Ended meanwhile, the record may be another reservation's by now. */
-		if (reservation->token != token) {
-			error = -EADDRNOTAVAIL;
-		} else if (!*port) {
-			conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space.protocol, 0);
-			error = -EADDRINUSE;
-		}
+	if (!reservation)
+		return note_ended(sk, netns, token);
+	if (*port) {
+		if (!covers(reservation, *port))
+			return note_outside(sk);
+		/* An older reservation of this namespace may hold the port. */
+		if (holder == EVERY_NETNS && is_reserved(netns, token_protocol(token), *port))
+			return bind_stranger(sk, netns, token_protocol(token), *port);
+		return 0;
 	}
-	if (error)
-		note_conflict(sk, &conflict);
-	return error;
+	chosen = choose_associated(sk, netns, token, reservation, holder == EVERY_NETNS);
+	if (chosen < 0)
+		return chosen;
+	*port = chosen;
+	return 0;
 }
 
 /* Whether any BPF program keeps something with the socket; without a helper call. */
@@ -171,7 +255,7 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 	__u32 port = sk->src_port;
 	struct socket_state *state;
 	struct reservation *reservation;
-	__u64 netns, reserving;
+	__u64 netns, reserving, holder;
 
 	order_stores_before_loads();
 	if (!may_be_reserved(port) || !is_tcp_or_udp(sk->family, sk->type, sk->protocol))
@@ -182,8 +266,8 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 		return 0;
 	state = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (state && state->associated) {
-		reservation = reservation_of(netns, state->associated);
-		if (reservation && covers(reservation, port))
+		reservation = find_reservation(netns, state->associated, &holder);
+		if (reservation && holder == reserving && covers(reservation, port))
 			return 0;
 	}
 	return bind_stranger(sk, reserving, sk->protocol, port);

@@ -14,19 +14,31 @@
 #include "port_space.h"
 
 /*
- * What a walk visits at most; a list that is longer counts as in use. The tables
- * are sized so that a bucket holds a few entries, but a user can have a namespace
- * with a small table of its own and many sockets: one call must not keep the CPU
- * for long all the same. Sockets in TIME_WAIT on one port can be many.
+ * What all walks of one call visit together. The tables are sized so that a bucket
+ * holds a few entries, but a user can have a namespace with a small table of its own
+ * and many sockets, and sockets in TIME_WAIT on one port can be many: one call must
+ * not keep the CPU for long all the same. A visit takes some 20 ns, some 100 ns where
+ * each read goes through a helper (before Linux 6.2), and a port with TIME_WAITs only
+ * is walked four times: up to 32768 of them on one port can be told.
  */
-#define BUCKET_ENTRIES 1024
-#define PORT_SOCKETS (1 << 16)
+#ifndef CALL_ENTRIES
+#define CALL_ENTRIES (1 << 17)
+#endif
+
+/*
+ * What one port may take of it where another port will do: so a crowd in one bucket
+ * does not keep the search from the ports behind it.
+ */
+#ifndef PORT_ENTRIES
+#define PORT_ENTRIES 4096
+#endif
 
 #define WALK_TRIES 4
 
 enum usage {
 	UNUSED,
 	TIME_WAIT_ONLY,
+	UNTOLD, /* there is more to visit than may be */
 	IN_USE,
 	ASTRAY, /* the walk has to start again */
 };
@@ -37,10 +49,43 @@ struct walk {
 	__u32 port;
 	__u32 bucket;
 	__u32 uid; /* of a socket that uses the port */
+	__u32 until; /* what space->visited may come to */
 	enum usage usage;
 	bool ended; /* the list, before the walk's bound */
-	bool confirming;
+	bool met_port; /* the port has an entry of its own, so a socket is bound to it */
 };
+
+static __always_inline bool is_budget_used_up(const struct port_space *space)
+{
+	return space->visited >= CALL_ENTRIES;
+}
+
+static __always_inline __u32 visits_left(const struct walk *walk)
+{
+	__u32 visited = walk->space->visited;
+
+	return visited < walk->until ? walk->until - visited : 0;
+}
+
+/* bpf_loop() returns how many turns it took: counting costs nothing an entry. */
+#define visit_all(walk, visit, context)                                                            \
+	(((struct port_space *)(walk)->space)->visited +=                                          \
+	 (__u32)bpf_loop(visits_left(walk), visit, context, 0))
+
+/*
+ * The address of what is read after next was read, which says whether next can be
+ * trusted: a CPU that reorders loads (arm64) keeps to their order where the address
+ * of the second depends on the value of the first.
+ */
+static __always_inline __u64 read_after(__u64 address, __u64 next)
+{
+#ifdef __bpf__
+	asm volatile("%0 ^= %0" : "+r"(next));
+	return address + next;
+#else
+	return address;
+#endif
+}
 
 static __always_inline bool in_bucket(const struct port_space *space, struct net *net, __u32 port,
 				      __u32 bucket)
@@ -54,32 +99,54 @@ struct port_walk {
 	__u64 address_node;
 	__u64 socket_node;
 	bool any; /* socket */
-	enum usage usage; /* IN_USE until the end of all lists is reached */
+	enum usage usage; /* UNTOLD until a live socket or the end of all lists is reached */
 };
+
+static __always_inline bool is_of_port(const struct walk *walk, __u32 port, const void *net)
+{
+	return port == walk->port && address_of(net) == walk->space->net;
+}
+
+/* The next list, of the sockets bound to one address; up to Linux 6.7 there is but one. */
+static __always_inline long visit_tcp_address(struct port_walk *walk)
+{
+	struct inet_bind2_bucket *list;
+	__u64 address;
+
+	if (!walk->address_node) {
+		/* Without a socket it is being made or removed, or its socket is on the move. */
+		walk->usage = walk->any ? TIME_WAIT_ONLY : ASTRAY;
+		return 1;
+	}
+	address = address_of(
+		container_of((void *)walk->address_node, struct inet_bind2_bucket, bhash_node));
+	list = kernel_object(inet_bind2_bucket, address);
+	walk->address_node = address_of(kernel_read(list, bhash_node.next));
+	walk->socket_node = address_of(kernel_read(list, owners.first));
+	/* Its memory may be another port's list by now. */
+	list = kernel_object(inet_bind2_bucket,
+			     read_after(address, walk->address_node | walk->socket_node));
+	if (!is_of_port(walk->walk, kernel_read(list, port), kernel_read(list, ib_net.net))) {
+		walk->usage = ASTRAY;
+		return 1;
+	}
+	return 0;
+}
 
 static long visit_tcp_socket(__u32 index, struct port_walk *walk)
 {
-	struct inet_bind2_bucket *address;
 	struct sock *sock;
+	__u64 address;
 
-	if (!walk->socket_node) {
-		if (!walk->address_node) {
-			/* Without a socket it is being made or removed. */
-			walk->usage = walk->any ? TIME_WAIT_ONLY : ASTRAY;
-			return 1;
-		}
-		address = kernel_object(inet_bind2_bucket,
-					container_of((void *)walk->address_node,
-						     struct inet_bind2_bucket, bhash_node));
-		walk->address_node = address_of(kernel_read(address, bhash_node.next));
-		walk->socket_node = address_of(kernel_read(address, owners.first));
-		return 0;
-	}
-	sock = kernel_object(sock, container_of((void *)walk->socket_node, struct sock,
-						__sk_common.skc_bind_node));
+	if (!walk->socket_node)
+		return visit_tcp_address(walk);
+	address = address_of(
+		container_of((void *)walk->socket_node, struct sock, __sk_common.skc_bind_node));
+	sock = kernel_object(sock, address);
 	walk->socket_node = address_of(kernel_read(sock, __sk_common.skc_bind_node.next));
-	if (kernel_read(sock, __sk_common.skc_num) != walk->walk->port ||
-	    address_of(kernel_read(sock, __sk_common.skc_net.net)) != walk->walk->space->net) {
+	sock = kernel_object(sock, read_after(address, walk->socket_node));
+	if (!is_of_port(walk->walk, kernel_read(sock, __sk_common.skc_num),
+			kernel_read(sock, __sk_common.skc_net.net))) {
 		walk->usage = ASTRAY;
 		return 1;
 	}
@@ -87,13 +154,14 @@ static long visit_tcp_socket(__u32 index, struct port_walk *walk)
 	if (kernel_read(sock, __sk_common.skc_state) == TCP_TIME_WAIT)
 		return 0;
 	walk->walk->uid = kernel_read(sock, sk_uid.val);
+	walk->usage = IN_USE;
 	return 1;
 }
 
 static __always_inline enum usage tcp_bucket_use(struct walk *walk, __u64 address)
 {
 	struct inet_bind_bucket *bucket = kernel_object(inet_bind_bucket, address);
-	struct port_walk sockets = { .walk = walk, .any = zero_for_loops, .usage = IN_USE };
+	struct port_walk sockets = { .walk = walk, .any = zero_for_loops, .usage = UNTOLD };
 
 	if (bpf_core_field_exists(bucket->bhash2)) {
 		sockets.address_node = address_of(kernel_read(bucket, bhash2.first));
@@ -103,7 +171,7 @@ static __always_inline enum usage tcp_bucket_use(struct walk *walk, __u64 addres
 		bpf_core_read(&sockets.socket_node, sizeof(sockets.socket_node),
 			      &old->owners.first);
 	}
-	bpf_loop(PORT_SOCKETS, visit_tcp_socket, &sockets, 0);
+	visit_all(walk, visit_tcp_socket, &sockets);
 	return sockets.usage;
 }
 
@@ -111,24 +179,27 @@ static long visit_tcp(__u32 index, struct walk *walk)
 {
 	struct inet_bind_bucket *entry;
 	struct net *net;
+	__u64 address;
 	__u32 port;
 
 	if (!walk->node) {
 		walk->ended = true;
 		return 1;
 	}
-	entry = kernel_object(inet_bind_bucket,
-			      container_of((void *)walk->node, struct inet_bind_bucket, node));
+	address = address_of(container_of((void *)walk->node, struct inet_bind_bucket, node));
+	entry = kernel_object(inet_bind_bucket, address);
 	walk->node = address_of(kernel_read(entry, node.next));
+	entry = kernel_object(inet_bind_bucket, read_after(address, walk->node));
 	port = kernel_read(entry, port);
 	net = kernel_object(net, kernel_read(entry, ib_net.net));
-	if (port == walk->port && address_of(net) == walk->space->net) {
-		enum usage usage = tcp_bucket_use(walk, address_of(entry));
+	if (is_of_port(walk, port, net)) {
+		enum usage usage = tcp_bucket_use(walk, address);
 
 		/* There is one entry a port and VRF: the worst of them counts. */
+		walk->met_port = true;
 		if (usage > walk->usage)
 			walk->usage = usage;
-		return walk->usage >= IN_USE;
+		return walk->usage >= UNTOLD;
 	}
 	if (!in_bucket(walk->space, net, port, walk->bucket)) {
 		walk->usage = ASTRAY;
@@ -141,18 +212,20 @@ static long visit_udp(__u32 index, struct walk *walk)
 {
 	struct sock *sock;
 	struct net *net;
+	__u64 address;
 	__u32 port;
 
 	if (!walk->node) {
 		walk->ended = true;
 		return 1;
 	}
-	sock = kernel_object(sock,
-			     container_of((void *)walk->node, struct sock, __sk_common.skc_node));
+	address = address_of(container_of((void *)walk->node, struct sock, __sk_common.skc_node));
+	sock = kernel_object(sock, address);
 	walk->node = address_of(kernel_read(sock, __sk_common.skc_node.next));
+	sock = kernel_object(sock, read_after(address, walk->node));
 	port = kernel_read(sock, __sk_common.skc_num);
 	net = kernel_object(net, kernel_read(sock, __sk_common.skc_net.net));
-	if (port == walk->port && address_of(net) == walk->space->net) {
+	if (is_of_port(walk, port, net)) {
 		walk->uid = kernel_read(sock, sk_uid.val);
 		walk->usage = IN_USE;
 		return 1;
@@ -176,27 +249,19 @@ static __always_inline enum usage walk_bucket(struct walk *walk)
 {
 	for (int tries = 0; tries < WALK_TRIES; tries++) {
 		walk->usage = UNUSED + zero_for_loops;
-		if (walk->space->protocol == IPPROTO_TCP)
-			bpf_loop(BUCKET_ENTRIES, visit_tcp, walk, 0);
-		else
-			bpf_loop(BUCKET_ENTRIES, visit_udp, walk, 0);
-		if (walk->usage == UNUSED && walk->ended)
-			return UNUSED;
-		if (walk->usage == IN_USE)
-			return IN_USE;
-		/*
-		 * A socket that connects moves to the list of another address, and is on none
-		 * for an instant: only twice TIME_WAIT is TIME_WAIT.
-		 */
-		if (walk->usage == TIME_WAIT_ONLY && walk->ended) {
-			if (walk->confirming)
-				return TIME_WAIT_ONLY;
-			walk->confirming = true;
-		}
 		walk->ended = false;
 		walk->node = bucket_head(walk->space, walk->bucket);
+		if (walk->space->protocol == IPPROTO_TCP)
+			visit_all(walk, visit_tcp, walk);
+		else
+			visit_all(walk, visit_udp, walk);
+		if (walk->usage == IN_USE || walk->usage == UNTOLD)
+			return walk->usage;
+		if (walk->usage != ASTRAY)
+			return walk->ended ? walk->usage : UNTOLD;
 	}
-	return IN_USE;
+	/* A port that has an entry for so long, and no socket in it, has one on the move. */
+	return walk->met_port ? IN_USE : UNTOLD;
 }
 
 static __always_inline __u32 bucket_of(const struct port_space *space, __u32 port)
@@ -222,11 +287,192 @@ __verified_alone __u64 port_use(const struct port_space *space, __u32 port)
 	if (!space)
 		return IN_USE;
 	walk.bucket = bucket_of(space, port);
-	walk.node = bucket_head(space, walk.bucket);
-	if (!walk.node)
+	if (!bucket_head(space, walk.bucket))
 		return UNUSED;
+	walk.until = CALL_ENTRIES;
+	if (space->any_port && space->visited + PORT_ENTRIES < CALL_ENTRIES)
+		walk.until = space->visited + PORT_ENTRIES;
 	usage = walk_bucket(&walk);
 	return (__u64)walk.uid << 32 | usage;
+}
+
+/* ---- only TIME_WAIT? ---- */
+
+/*
+ * Since Linux 6.8 the sockets of a port hang from a list for each address, and one
+ * that connects, or disconnects (also if it is not connected), moves from list to
+ * list, under the lock of the port's bucket. A walk can miss it then. With a mark on
+ * the port:
+ *
+ * - connect() is announced: the hook counts it in moves, before the socket moves. A
+ *   socket may have passed the hook just before the mark: once, as it is locked.
+ * - so, apart from that once, a socket moves to the lists of no address only, which
+ *   have no TIME_WAITs and can be looked up at once: use_without_address().
+ * - a listener may leave a connection behind and be closed: once, for that connection
+ *   neither listens nor binds.
+ *
+ * Each walk that misses a socket takes one of these from it. The third sees it.
+ */
+#define DECISIVE_WALKS 3
+
+#define LOOK_TRIES 8
+
+/* jhash_1word(0, mix) of <linux/jhash.h>: what ipv4_ and ipv6_portaddr_hash() make of no address. */
+static __always_inline __u32 hash_of_no_address(__u32 mix)
+{
+	__u32 a = mix + 0xdeadbeef + 4, b = a, c = a;
+
+#define MIX(to, from, bits)                                                                        \
+	do {                                                                                       \
+		to ^= from;                                                                        \
+		to -= from << (bits) | from >> (32 - (bits));                                      \
+	} while (0)
+	MIX(c, b, 14);
+	MIX(a, c, 11);
+	MIX(b, a, 25);
+	MIX(c, b, 16);
+	MIX(a, c, 4);
+	MIX(b, a, 14);
+	MIX(c, b, 24);
+#undef MIX
+	return c;
+}
+
+/* The sockets bound to no address, in the bucket of that hash: the two lists of a port, others' besides. */
+struct look {
+	const struct port_space *space;
+	__u64 node;
+	__u64 came_from; /* the address of the pointer that led to node */
+	__u32 port;
+	__u32 uid;
+	enum usage usage; /* UNTOLD until the end or a live socket is met */
+};
+
+static __always_inline bool is_live_socket(struct look *look, __u64 node)
+{
+	struct sock *sock = kernel_object(
+		sock, container_of((void *)node, struct sock, __sk_common.skc_bind_node));
+
+	if (kernel_read(sock, __sk_common.skc_num) != look->port ||
+	    kernel_read(sock, __sk_common.skc_state) == TCP_TIME_WAIT)
+		return false;
+	look->uid = kernel_read(sock, sk_uid.val);
+	return true;
+}
+
+static long visit_list(__u32 index, struct look *look)
+{
+	struct inet_bind2_bucket *list;
+	__u64 address, next, first;
+
+	if (!look->node) {
+		look->usage = UNUSED;
+		return 1;
+	}
+	address = address_of(container_of((void *)look->node, struct inet_bind2_bucket, node));
+	list = kernel_object(inet_bind2_bucket, address);
+	next = address_of(kernel_read(list, node.next));
+	first = address_of(kernel_read(list, owners.first));
+	list = kernel_object(inet_bind2_bucket, read_after(address, next | first));
+	/* Entries are added at the head: one used again for another bucket came from elsewhere. */
+	if (address_of(kernel_read(list, node.pprev)) != look->came_from) {
+		look->usage = ASTRAY;
+		return 1;
+	}
+	if (kernel_read(list, port) == look->port &&
+	    address_of(kernel_read(list, ib_net.net)) == look->space->net && first &&
+	    is_live_socket(look, first)) {
+		look->usage = IN_USE;
+		return 1;
+	}
+	look->came_from = look->node + bpf_core_field_offset(struct hlist_node, next);
+	look->node = next;
+	return 0;
+}
+
+static __always_inline enum usage look_at_lists(struct look *look)
+{
+	struct port_space *space = (struct port_space *)look->space;
+	__u32 bucket = (hash_of_no_address(space->hash_mix) ^ look->port) & space->sockets_mask;
+	__u64 address = space->by_address + (__u64)bucket * space->sockets_stride;
+	struct inet_bind_hashbucket *head = kernel_object(inet_bind_hashbucket, address);
+	__u32 left = space->visited < CALL_ENTRIES ? CALL_ENTRIES - space->visited : 0;
+
+	look->usage = UNTOLD - zero_for_loops;
+	look->node = address_of(kernel_read(head, chain.first));
+	look->came_from = address + bpf_core_field_offset(struct inet_bind_hashbucket, chain.first);
+	space->visited += (__u32)bpf_loop(left, visit_list, look, 0);
+	return look->usage;
+}
+
+/* Where the kernel's locks are of no known kind they count as held: doubt refuses. */
+static __always_inline bool is_bucket_locked(const struct port_space *space, __u32 port)
+{
+	__u64 address = space->sockets + (__u64)bucket_of(space, port) * space->sockets_stride -
+			bpf_core_field_offset(struct inet_bind_hashbucket, chain);
+	struct inet_bind_hashbucket *head = kernel_object(inet_bind_hashbucket, address);
+	struct inet_bind_hashbucket___rt *sleeping = (void *)head;
+	__u64 owner = 0;
+
+	if (bpf_core_field_exists(head->lock.rlock.raw_lock.val))
+		return kernel_read(head, lock.rlock.raw_lock.val.counter);
+	if (!bpf_core_field_exists(sleeping->lock.lock.owner))
+		return true;
+	bpf_core_read(&owner, sizeof(owner), &sleeping->lock.lock.owner);
+	return owner;
+}
+
+/*
+ * How sockets that are bound to no address use the port. A socket on the move is on no
+ * list while its mover holds the lock of the port's bucket. Where the lock is free
+ * between two looks it is on a list; it would have to be taken off again within the
+ * few nanoseconds to the second.
+ */
+__verified_alone __u64 use_without_address(const struct port_space *space, __u32 port)
+{
+	struct look look = { .space = space, .port = port };
+
+	if (!space)
+		return IN_USE;
+	for (int tries = 0; tries < LOOK_TRIES; tries++) {
+		enum usage before = look_at_lists(&look), after;
+		bool held;
+
+		if (before == IN_USE)
+			break;
+		held = is_bucket_locked(space, port);
+		after = look_at_lists(&look);
+		if (after == IN_USE)
+			break;
+		if (before == UNUSED && after == UNUSED && !held)
+			return UNUSED;
+	}
+	return (__u64)look.uid << 32 | (look.usage == IN_USE ? IN_USE : UNTOLD);
+}
+
+/* A decisive look at a marked port that seems to have TIME_WAITs only; returns as port_use() does. */
+static __always_inline __u64 confirm_time_wait(const struct port_space *space, __u32 port)
+{
+	struct inet_bind_bucket *bucket = NULL;
+	__u32 *moves = moves_of(space->net, port), before;
+	__u64 usage = TIME_WAIT_ONLY;
+
+	if (!bpf_core_field_exists(bucket->bhash2))
+		return TIME_WAIT_ONLY;
+	if (!moves)
+		return UNTOLD;
+	before = *(volatile __u32 *)moves;
+	for (int walks = 0; walks < DECISIVE_WALKS; walks++) {
+		usage = port_use(space, port);
+		if ((__u32)usage != TIME_WAIT_ONLY)
+			return usage;
+		usage = use_without_address(space, port);
+		if ((__u32)usage != UNUSED)
+			return usage;
+		if (*(volatile __u32 *)moves != before)
+			return IN_USE;
+	}
+	return TIME_WAIT_ONLY;
 }
 
 #endif /* PORTKEEP_IN_USE_H */

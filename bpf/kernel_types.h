@@ -25,6 +25,7 @@ typedef _Bool bool;
 
 struct hlist_node {
 	struct hlist_node *next;
+	struct hlist_node **pprev;
 };
 
 struct hlist_head {
@@ -135,6 +136,7 @@ struct local_ports___word {
 
 struct inet_hashinfo {
 	struct inet_bind_hashbucket *bhash;
+	struct inet_bind_hashbucket *bhash2;
 	unsigned int bhash_size;
 };
 
@@ -189,8 +191,34 @@ struct sock {
 	void *sk_bpf_storage;
 };
 
+struct qspinlock {
+	atomic_t val;
+};
+
+struct raw_spinlock {
+	struct qspinlock raw_lock;
+};
+
+typedef struct spinlock {
+	struct raw_spinlock rlock;
+} spinlock_t;
+
+struct rt_mutex_base {
+	struct task_struct *owner;
+};
+
+/* With PREEMPT_RT. */
+struct spinlock___rt {
+	struct rt_mutex_base lock;
+};
+
 struct inet_bind_hashbucket {
+	spinlock_t lock;
 	struct hlist_head chain;
+};
+
+struct inet_bind_hashbucket___rt {
+	struct spinlock___rt lock;
 };
 
 struct inet_bind_bucket {
@@ -206,6 +234,9 @@ struct inet_bind_bucket___owners {
 };
 
 struct inet_bind2_bucket {
+	possible_net_t ib_net;
+	unsigned short port;
+	struct hlist_node node;
 	struct hlist_node bhash_node;
 	struct hlist_head owners;
 };
@@ -241,7 +272,7 @@ struct bpf_iter__bpf_map_elem {
 #define __verified_alone __attribute__((noinline))
 
 /*
- * Zero, of which the verifier knows nothing: a global that is not constant. Before Linux 6.7 it goes
+ * A zero that is opaque to the verifier: a global that is not constant. Before Linux 6.7 it goes
  * through the callback of a loop only once, takes what it knows of a variable then for true in every
  * turn, and cuts out what only a later turn gets to (ab5cfac139ab, "bpf: verify callbacks as if they
  * are called unknown number of times"). So what one turn leaves for the next begins with this.

@@ -13,7 +13,7 @@
 #include "kernel_types.h"
 #include "portkeep.h"
 
-#define PORTKEEP_LAYOUT_VERSION 2
+#define PORTKEEP_LAYOUT_VERSION 3
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
@@ -25,6 +25,7 @@
 enum portkeep_errno {
 	ENOENT = 2,
 	E2BIG = 7,
+	EAGAIN = 11,
 	EACCES = 13,
 	EINVAL = 22,
 	ENOPROTOOPT = 92,
@@ -44,7 +45,7 @@ struct settings {
 	__u16 pool_end;
 	__u32 quota; /* ports an unprivileged user may hold */
 	__u32 added_mode; /* bits that the installer gave the BPF file system's root */
-	__u32 reserved;
+	__u32 subordinates; /* ranges in the map of that name */
 };
 
 struct {
@@ -56,12 +57,21 @@ struct {
 
 /* ---- counters: shared by all calls, changed atomically ---- */
 
+/* What is counted: against one user, or against all whom a quota counts against. */
+struct holdings {
+	__u32 ports;
+	__u32 reservations;
+	__u32 chunks;
+	__u32 consumers; /* records of them */
+};
+
 struct counters {
 	__u64 sequence; /* of the last token */
 	__u32 next_port; /* where the next wildcard search starts */
 	__u32 persistent; /* reservations there are */
 	__u32 in_every_netns; /* of them, which hold in every network namespace */
 	__u32 reserved;
+	struct holdings charged; /* to all users together */
 };
 
 struct {
@@ -102,6 +112,8 @@ _Static_assert(sizeof(struct port_chunk_key) == 16, "port_chunk_key has padding"
 _Static_assert(48 + sizeof(struct port_chunk_key) + sizeof(struct port_chunk) + 8 <= 2048,
 	       "a chunk fits its slab object");
 
+#define CHUNKS_MAX 8192
+
 /*
  * 8192 chunks: two protocols, one or two chunks each, in some 2000 to 4000
  * network namespaces at once. When there are more, acquire says ENOBUFS.
@@ -109,7 +121,7 @@ _Static_assert(48 + sizeof(struct port_chunk_key) + sizeof(struct port_chunk) + 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 8192);
+	__uint(max_entries, CHUNKS_MAX);
 	__type(key, struct port_chunk_key);
 	__type(value, struct port_chunk);
 } port_chunks SEC(".maps");
@@ -135,6 +147,26 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } occupied SEC(".maps");
+
+/*
+ * How many sockets that were bound to a port being acquired began to connect, by
+ * hash: who acquires compares before and after (in_use.h).
+ */
+#define MOVE_SLOTS 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MOVE_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} moves SEC(".maps");
+
+static __always_inline __u32 *moves_of(__u64 net, __u32 port)
+{
+	__u32 slot = (port * 0x9e3779b1u ^ (__u32)(net >> 6) * 0x85ebca6bu) >> 20;
+
+	return bpf_map_lookup_elem(&moves, &slot);
+}
 
 /* ---- reservations: one record each, found by its first port ---- */
 
@@ -177,10 +209,14 @@ struct reservation {
 	__u32 flags; /* enum portkeep_flag, PERSISTENT, CHANGING */
 	__u32 next_port; /* where the next automatic choice in the block starts */
 	char command[16];
+	__u32 binding; /* connects that are binding in the block; changed with the lock held */
+	__u32 unused;
 };
 
 _Static_assert(sizeof(struct reservation_key) == 16, "reservation_key has padding");
-_Static_assert(sizeof(struct reservation) == 88, "reservation has padding");
+_Static_assert(sizeof(struct reservation) == 96, "reservation has padding");
+
+#define RESERVATIONS_MAX 32768
 
 /*
  * 32768 reservations: eight unprivileged users with one port in each, or the
@@ -189,7 +225,7 @@ _Static_assert(sizeof(struct reservation) == 88, "reservation has padding");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 32768);
+	__uint(max_entries, RESERVATIONS_MAX);
 	__type(key, struct reservation_key);
 	__type(value, struct reservation);
 } reservations SEC(".maps");
@@ -204,32 +240,30 @@ struct consumers {
 
 _Static_assert(sizeof(struct consumers) == 136, "consumers has padding");
 
+#define CONSUMERS_RECORDS_MAX 16384
+
 /*
- * The same keys as those of the reservations; there is a record only for who has
- * consumers. 16384 are more than an operator names, and their empty heads take a
+ * The same keys as those of the reservations; a reservation without consumers has no
+ * record here. 16384 are more than an operator names, and their empty heads take a
  * quarter of a megabyte.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 16384);
+	__uint(max_entries, CONSUMERS_RECORDS_MAX);
 	__type(key, struct reservation_key);
 	__type(value, struct consumers);
 } consumers SEC(".maps");
 
 /* ---- charges: what each user holds that the quota counts ---- */
 
-struct holdings {
-	__u32 ports;
-	__u32 chunks;
-};
-
 /*
  * A chunk stays until its namespace has gone, reservations or not. Anybody can
- * make namespaces, so each user may have made this many chunks at a time: one in
- * each of 512 namespaces, a sixteenth of the table.
+ * make namespaces, and is their administrator, so each user may have this many
+ * chunks at a time, in 512 namespaces say, and this many records of consumers.
  */
 #define CHUNK_QUOTA 512
+#define CONSUMERS_QUOTA 512
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -238,6 +272,35 @@ struct {
 	__type(key, __u32); /* user id in the initial user namespace */
 	__type(value, struct holdings);
 } charges SEC(".maps");
+
+/*
+ * The last eighth of each table is kept for administrators of the initial user
+ * namespace, however many users there are.
+ */
+#define SHARE_OF_USERS(entries) ((entries) - (entries) / 8)
+
+/* ---- subordinates: whose are the user ids of subuid(5)? ---- */
+
+/*
+ * A user can run set-user-ID programs as each of his subordinate ids, outside his
+ * namespaces, too: they count as himself. The installer writes the ranges in
+ * ascending order; they do not overlap.
+ */
+struct subordinates {
+	__u32 first;
+	__u32 last; /* inclusive */
+	__u32 owner;
+};
+
+/* One range a user, as useradd(8) makes them. */
+#define SUBORDINATES_MAX 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SUBORDINATES_MAX);
+	__type(key, __u32);
+	__type(value, struct subordinates);
+} subordinates SEC(".maps");
 
 /* ---- sockets: what one socket did, gone with it ---- */
 

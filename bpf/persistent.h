@@ -47,10 +47,19 @@ static __noinline int store_persistent(struct bpf_sockopt *ctx, void *sk,
 		.protocol = acquisition->space.protocol,
 		.start = acquisition->start,
 	};
-	int error = store_consumers(ctx, &key) ?: store_reservation(acquisition, sk);
+	bool for_consumers = number_of_consumers(ctx);
+	int error = for_consumers ? charge_consumers(acquisition->charged_uid) : 0;
 
+	if (error == -EDQUOT)
+		acquisition->conflict =
+			make_conflict(PORTKEEP_CONFLICT_QUOTA, acquisition->space.protocol, 0);
 	if (error)
+		return error;
+	error = store_consumers(ctx, &key) ?: store_reservation(acquisition, sk);
+	if (error && for_consumers) {
 		bpf_map_delete_elem(&consumers, &key);
+		uncharge_consumers(acquisition->charged_uid);
+	}
 	return error;
 }
 
@@ -97,7 +106,7 @@ static __always_inline int create(struct bpf_sockopt *ctx, struct bpf_sock *sk, 
 	}
 	request->flags |= PERSISTENT;
 	error = create_block(ctx, sk, acquisition);
-	if (error == -ENOBUFS && sweep())
+	if (is_worth_another_try(error, acquisition))
 		error = create_block(ctx, sk, acquisition);
 	if (!error)
 		note_outcome(&state->created, acquisition);
@@ -173,20 +182,56 @@ static __always_inline void occupy_once_more(__u32 port, __u32 neighbour)
 		__sync_fetch_and_add(reservations, 1);
 }
 
-/* Gives what is behind the cut a record and a token of its own. */
-static __noinline int store_tail(const struct cut *cut, struct reservation *whole)
+static __always_inline struct reservation_key tail_key(const struct cut *cut)
 {
-	struct reservation_key key = { .netns = cut->netns, .protocol = cut->protocol };
-	struct counters *counters = the_counters();
-	struct reservation tail = {};
+	struct reservation_key key = {
+		.netns = cut->netns,
+		.protocol = cut->protocol,
+		.start = cut->last + 1,
+	};
+
+	return key;
+}
+
+static __noinline int store_consumers_of_tail(const struct cut *cut)
+{
+	struct reservation_key key = tail_key(cut);
 	struct consumers *those;
-	struct port_chunk *chunk;
+	int error;
 
 	key.start = cut->start;
 	those = bpf_map_lookup_elem(&consumers, &key);
+	if (!those)
+		return 0;
+	error = charge_consumers(cut->charged_uid);
+	if (error)
+		return error;
 	key.start = cut->last + 1;
-	chunk = find_chunk(cut->netns, cut->protocol, key.start / 64);
-	if (!counters || !chunk)
+	if (!bpf_map_update_elem(&consumers, &key, those, BPF_ANY))
+		return 0;
+	uncharge_consumers(cut->charged_uid);
+	return -ENOBUFS;
+}
+
+static __always_inline void drop_consumers(const struct cut *cut, const struct reservation_key *key)
+{
+	if (!bpf_map_delete_elem(&consumers, key))
+		uncharge_consumers(cut->charged_uid);
+}
+
+/*
+ * Gives what is behind the cut a record and a token of its own. Its consumers may bind at
+ * once; until finish_tail() nobody ends or cuts it, as its counts are still to come.
+ */
+static __noinline int store_tail(const struct cut *cut, struct reservation *whole)
+{
+	struct reservation_key key = tail_key(cut);
+	struct reservation tail = {};
+	struct port_chunk *chunk = find_chunk(cut->netns, cut->protocol, key.start / 64);
+	struct counters *counters = the_counters();
+	int error;
+
+	if (!chunk || !counters)
 		return -ENOBUFS;
 	tail.start = key.start;
 	tail.count = cut->end - cut->last;
@@ -194,19 +239,38 @@ static __noinline int store_tail(const struct cut *cut, struct reservation *whol
 	tail.since = whole->since;
 	tail.thread = whole->thread;
 	tail.charged_uid = cut->charged_uid;
-	tail.flags = whole->flags & ~CHANGING;
-	__builtin_memcpy(tail.command, whole->command, sizeof(tail.command));
+	tail.flags = whole->flags | CHANGING;
 	tail.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1, cut->protocol,
 				key.start);
-	if (those && bpf_map_update_elem(&consumers, &key, those, BPF_ANY))
-		return -ENOBUFS;
-	if (bpf_map_update_elem(&reservations, &key, &tail, BPF_NOEXIST)) {
-		bpf_map_delete_elem(&consumers, &key);
-		return -ENOBUFS;
+	__builtin_memcpy(tail.command, whole->command, sizeof(tail.command));
+	error = charge_reservation(cut->charged_uid);
+	if (error)
+		return error;
+	error = store_consumers_of_tail(cut);
+	if (!error && bpf_map_update_elem(&reservations, &key, &tail, BPF_NOEXIST)) {
+		drop_consumers(cut, &key);
+		error = -ENOBUFS;
+	}
+	if (error) {
+		uncharge_reservation(cut->charged_uid);
+		return error;
 	}
 	count_persistent(tail.flags, 1);
 	/* Until now its ports lead to the whole, from now on to the tail. */
 	__sync_fetch_and_or(chunk_word(chunk, first, key.start / 64), 1ULL << (key.start % 64));
+	return 0;
+}
+
+static __noinline int finish_tail(const struct cut *cut)
+{
+	struct reservation_key key = tail_key(cut);
+	struct reservation *tail = bpf_map_lookup_elem(&reservations, &key);
+
+	if (!tail)
+		return -ENOENT;
+	bpf_spin_lock(&tail->lock);
+	tail->flags &= ~CHANGING;
+	bpf_spin_unlock(&tail->lock);
 	return 0;
 }
 
@@ -230,9 +294,36 @@ static __noinline void store_head(const struct cut *cut, struct reservation *who
 	if (count)
 		return;
 	bpf_map_delete_elem(&reservations, &key);
-	bpf_map_delete_elem(&consumers, &key);
+	drop_consumers(cut, &key);
 	unmark_first(cut->netns, cut->protocol, cut->start);
+	uncharge_reservation(cut->charged_uid);
 	count_persistent(flags, -1);
+}
+
+struct cut_start {
+	struct cut *cut;
+	struct reservation *whole;
+	int error;
+};
+
+/* Keeps others from ending or cutting the reservation, and sockets from being bound in it. */
+static long start_cut(__u32 index, struct cut_start *start)
+{
+	struct reservation *whole = start->whole;
+	struct cut *cut = start->cut;
+	bool ours, binding;
+
+	bpf_spin_lock(&whole->lock);
+	ours = whole->token == cut->token && !(whole->flags & CHANGING);
+	binding = whole->binding;
+	if (ours && !binding)
+		whole->flags |= CHANGING;
+	cut->start = whole->start;
+	cut->end = (__u32)whole->start + whole->count - 1;
+	cut->charged_uid = whole->charged_uid;
+	bpf_spin_unlock(&whole->lock);
+	start->error = !ours ? -ENOENT : binding ? -EAGAIN : 0;
+	return !ours || !binding;
 }
 
 /*
@@ -241,8 +332,8 @@ static __noinline void store_head(const struct cut *cut, struct reservation *who
  */
 __verified_alone int cut_out(struct cut *cut)
 {
+	struct cut_start start = { .cut = cut };
 	struct reservation *whole;
-	bool ours;
 	int error = 0;
 
 	if (!cut)
@@ -250,16 +341,11 @@ __verified_alone int cut_out(struct cut *cut)
 	whole = reservation_in(cut->netns, cut->token);
 	if (!whole)
 		return -ENOENT;
-	bpf_spin_lock(&whole->lock);
-	ours = whole->token == cut->token && !(whole->flags & CHANGING);
-	if (ours)
-		whole->flags |= CHANGING;
-	cut->start = whole->start;
-	cut->end = (__u32)whole->start + whole->count - 1;
-	cut->charged_uid = whole->charged_uid;
-	bpf_spin_unlock(&whole->lock);
-	if (!ours)
-		return -ENOENT;
+	start.whole = whole;
+	start.error = -ENOENT + zero_for_loops;
+	bpf_loop(BINDING_TRIES, start_cut, &start, 0);
+	if (start.error)
+		return start.error;
 	if (cut->first < cut->start || cut->last > cut->end)
 		error = -ENOENT;
 	else if (cut->last < cut->end)
@@ -274,8 +360,8 @@ __verified_alone int cut_out(struct cut *cut)
 		occupy_once_more(cut->last, cut->last + 1);
 	store_head(cut, whole, cut->first - cut->start);
 	unmark_block(cut->netns, cut->protocol, cut->first, cut->last);
-	uncharge(cut->charged_uid, cut->last - cut->first + 1);
-	return 0;
+	uncharge_ports(cut->charged_uid, cut->last - cut->first + 1);
+	return cut->last < cut->end ? finish_tail(cut) : 0;
 }
 
 static __always_inline int delete_part(struct cut *cut)

@@ -84,36 +84,37 @@ static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct
 	return 0;
 }
 
-/* Whether there is a chunk for the word afterwards. */
-__verified_alone bool make_chunk(const struct port_space *space, __u32 word)
+/* 0 if there is a chunk for the word afterwards. */
+__verified_alone int make_chunk(const struct port_space *space, __u32 word)
 {
 	struct port_chunk_key key = {};
 	__u32 uid = user_to_charge();
 	struct port_chunk *chunk;
-	void *empty;
+	void *empty = zeroes();
+	int error;
 
-	if (!space)
-		return false;
+	if (!space || !empty)
+		return -ENOBUFS;
 	key.netns = space->netns;
 	key.protocol = space->protocol;
 	key.index = word / CHUNK_WORDS;
 	bpf_for_each_map_elem(&port_chunks, drop_if_namespace_gone, NULL, 0);
-	empty = zeroes();
-	if (!empty || charge_chunk(uid))
-		return false;
+	error = charge_chunk(uid);
+	if (error)
+		return error;
 	/* Another CPU may make it first; then its chunk is the chunk. */
 	if (bpf_map_update_elem(&port_chunks, &key, empty, BPF_NOEXIST)) {
 		uncharge_chunk(uid);
-		return bpf_map_lookup_elem(&port_chunks, &key);
+		return bpf_map_lookup_elem(&port_chunks, &key) ? 0 : -ENOBUFS;
 	}
 	chunk = bpf_map_lookup_elem(&port_chunks, &key);
 	if (!chunk)
-		return false;
+		return -ENOBUFS;
 	chunk->charged_uid = uid;
 	/* From now on it can be dropped. */
 	if (space->netns != EVERY_NETNS)
 		chunk->net = space->net;
-	return true;
+	return 0;
 }
 
 static __always_inline __u32 *occupied_word(__u32 word)
@@ -166,7 +167,7 @@ struct marking {
 	__u32 first;
 	__u32 last;
 	__u32 taken; /* a port of the block that was marked already, 0 if none was */
-	bool no_memory;
+	int error; /* why there is no chunk to mark in */
 };
 
 static long mark_word(__u32 index, struct marking *marking)
@@ -177,10 +178,14 @@ static long mark_word(__u32 index, struct marking *marking)
 	struct port_chunk *chunk =
 		find_chunk(marking->space->netns, marking->space->protocol, word);
 
-	if (!chunk && make_chunk(marking->space, word))
+	if (!chunk) {
+		marking->error = make_chunk(marking->space, word);
+		if (marking->error)
+			return 1;
 		chunk = find_chunk(marking->space->netns, marking->space->protocol, word);
+	}
 	if (!chunk || !reservations) {
-		marking->no_memory = true;
+		marking->error = -ENOBUFS;
 		return 1;
 	}
 	__sync_fetch_and_add(reservations, 1);
@@ -254,7 +259,7 @@ __verified_alone int mark_block(const struct port_space *space, __u32 first, __u
 	if (!space || !taken)
 		return -EINVAL;
 	words = bpf_loop(last / 64 - first / 64 + 1, mark_word, &marking, 0);
-	if (!marking.taken && !marking.no_memory)
+	if (!marking.taken && !marking.error)
 		return 0;
 	/* The word that stopped the loop took its own bits back. */
 	if (words > 1) {
@@ -264,7 +269,7 @@ __verified_alone int mark_block(const struct port_space *space, __u32 first, __u
 		unmark_block(space->netns, space->protocol, first, end);
 	}
 	*taken = marking.taken;
-	return marking.no_memory ? -ENOBUFS : -EADDRINUSE;
+	return marking.error ?: -EADDRINUSE;
 }
 
 static __always_inline void give_block_back(const struct port_space *space, __u32 first, __u32 last)

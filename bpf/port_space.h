@@ -13,6 +13,9 @@ struct port_space {
 	__u64 sockets; /* the hash table of bound sockets: the list head of its first bucket */
 	__u32 sockets_stride; /* bytes from one list head to the next */
 	__u32 sockets_mask;
+	__u64 by_address; /* TCP: the first bucket of bhash2 */
+	__u32 visited; /* entries of these tables, by all walks of this call */
+	bool any_port; /* will do: no port is worth many visits */
 	__u32 hash_mix;
 	__u16 protocol;
 	__u16 automatic_start; /* ip_local_port_range, inclusive */
@@ -62,6 +65,7 @@ static __always_inline void find_sockets(struct port_space *space, const void *s
 		struct inet_hashinfo *table =
 			kernel_object(inet_hashinfo, kernel_read(net, ipv4.tcp_death_row.hashinfo));
 
+		space->by_address = address_of(kernel_read(table, bhash2));
 		space->sockets = address_of(kernel_read(table, bhash)) +
 				 bpf_core_field_offset(struct inet_bind_hashbucket, chain);
 		space->sockets_stride = bpf_core_type_size(struct inet_bind_hashbucket);
@@ -99,6 +103,8 @@ static __always_inline void port_space_of(struct port_space *space, const void *
 	struct net *net = net_of(sk);
 
 	space->netns = netns;
+	space->visited = 0;
+	space->any_port = false;
 	space->other_netns = EVERY_NETNS;
 	space->net = address_of(net);
 	space->hash_mix = kernel_read(net, hash_mix);

@@ -18,6 +18,7 @@
  * a port is reserved, doubt refuses.
  */
 #include "bind.h"
+#include "connect.h"
 #include "get_option.h"
 #include "list.h"
 #include "set_option.h"
@@ -83,6 +84,9 @@ int portkeep_getsockopt(struct bpf_sockopt *ctx)
 
 	if (ctx->level != SOL_PORTKEEP) {
 		leave_alone(ctx);
+		/* The kernel may report more than there was room for. */
+		if (ctx->optlen > ctx->optval_end - ctx->optval)
+			ctx->optlen = 0;
 		return PROCEED;
 	}
 	if (!sk || !bpf_get_retval())
@@ -106,6 +110,18 @@ SEC("cgroup/bind6")
 int portkeep_bind6(struct bpf_sock_addr *ctx)
 {
 	return verdict(before_bind(ctx));
+}
+
+SEC("cgroup/connect4")
+int portkeep_connect4(struct bpf_sock_addr *ctx)
+{
+	return verdict(before_connect(ctx));
+}
+
+SEC("cgroup/connect6")
+int portkeep_connect6(struct bpf_sock_addr *ctx)
+{
+	return verdict(before_connect(ctx));
 }
 
 SEC("cgroup/post_bind4")

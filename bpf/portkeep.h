@@ -116,6 +116,9 @@ enum portkeep_conflict_kind {
 	PORTKEEP_CONFLICT_AUTOMATIC = 3, /* an automatic port that connect() may take at any time */
 	PORTKEEP_CONFLICT_QUOTA = 4, /* the user's quota is used up */
 	PORTKEEP_CONFLICT_NOT_PERMITTED = 5, /* a privileged port */
+	/* The look through the kernel's sockets was too long to tell whether the port is in use. */
+	PORTKEEP_CONFLICT_CANNOT_TELL = 6,
+	PORTKEEP_CONFLICT_ENDED = 7, /* the reservation that the socket is associated with */
 };
 
 /*

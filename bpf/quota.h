@@ -7,7 +7,8 @@
 
 static long drop_if_nothing_held(void *map, __u32 *uid, struct holdings *holdings, void *unused)
 {
-	if (!holdings->ports && !holdings->chunks)
+	if (!holdings->ports && !holdings->reservations && !holdings->chunks &&
+	    !holdings->consumers)
 		bpf_map_delete_elem(map, uid);
 	return 0;
 }
@@ -32,12 +33,12 @@ static __always_inline struct holdings *holdings_of(__u32 uid)
 	return bpf_map_lookup_elem(&charges, &uid);
 }
 
-static __always_inline int add_within(__u32 *held, __u32 amount, __u32 limit)
+static __always_inline int add_within(__u32 *held, __u32 amount, __u32 limit, int error)
 {
 	if (__sync_fetch_and_add(held, amount) + amount <= limit)
 		return 0;
 	__sync_fetch_and_sub(held, amount);
-	return -EDQUOT;
+	return error;
 }
 
 static __always_inline void take_back(__u32 *held, __u32 amount)
@@ -47,20 +48,48 @@ static __always_inline void take_back(__u32 *held, __u32 amount)
 		*held = 0;
 }
 
-__verified_alone int charge(__u32 uid, __u32 ports)
-{
-	struct settings *settings = the_settings();
-	struct holdings *holdings;
+/* One entry of a table: within the user's quota, then within the share of all users. */
+#define charge_entry(uid, field, quota, entries)                                                   \
+	({                                                                                         \
+		struct holdings *own_ = holdings_of(uid);                                          \
+		struct counters *all_ = the_counters();                                            \
+		int error_ = -ENOBUFS;                                                             \
+		if (own_ && all_) {                                                                \
+			error_ = add_within(&own_->field, 1, quota, -EDQUOT);                      \
+			if (!error_) {                                                             \
+				error_ = add_within(&all_->charged.field, 1,                       \
+						    SHARE_OF_USERS(entries), -ENOBUFS);            \
+				if (error_)                                                        \
+					take_back(&own_->field, 1);                                \
+			}                                                                          \
+		}                                                                                  \
+		error_;                                                                            \
+	})
 
-	if (uid == NOT_CHARGED)
-		return 0;
-	holdings = holdings_of(uid);
-	if (!holdings || !settings)
-		return -ENOBUFS;
-	return add_within(&holdings->ports, ports, settings->quota);
+#define uncharge_entry(uid, field)                                                                 \
+	({                                                                                         \
+		struct holdings *own_ = bpf_map_lookup_elem(&charges, &(uid));                     \
+		struct counters *all_ = the_counters();                                            \
+		if (own_)                                                                          \
+			take_back(&own_->field, 1);                                                \
+		if (all_)                                                                          \
+			take_back(&all_->charged.field, 1);                                        \
+	})
+
+/* A record more. Its ports bound how many a user has. */
+__verified_alone int charge_reservation(__u32 uid)
+{
+	return uid == NOT_CHARGED ? 0 : charge_entry(uid, reservations, ~0U, RESERVATIONS_MAX);
 }
 
-__verified_alone int uncharge(__u32 uid, __u32 ports)
+__verified_alone int uncharge_reservation(__u32 uid)
+{
+	if (uid != NOT_CHARGED)
+		uncharge_entry(uid, reservations);
+	return 0;
+}
+
+__verified_alone int uncharge_ports(__u32 uid, __u32 ports)
 {
 	struct holdings *holdings;
 
@@ -72,25 +101,56 @@ __verified_alone int uncharge(__u32 uid, __u32 ports)
 	return 0;
 }
 
-static __always_inline int charge_chunk(__u32 uid)
+/* A reservation of so many ports. */
+__verified_alone int charge(__u32 uid, __u32 ports)
 {
+	struct settings *settings = the_settings();
 	struct holdings *holdings;
+	int error;
 
 	if (uid == NOT_CHARGED)
 		return 0;
 	holdings = holdings_of(uid);
-	return holdings ? add_within(&holdings->chunks, 1, CHUNK_QUOTA) : -ENOBUFS;
+	if (!holdings || !settings)
+		return -ENOBUFS;
+	error = add_within(&holdings->ports, ports, settings->quota, -EDQUOT);
+	if (error)
+		return error;
+	error = charge_reservation(uid);
+	if (error)
+		uncharge_ports(uid, ports);
+	return error;
+}
+
+__verified_alone int uncharge(__u32 uid, __u32 ports)
+{
+	uncharge_ports(uid, ports);
+	return uncharge_reservation(uid);
+}
+
+static __always_inline int charge_chunk(__u32 uid)
+{
+	return uid == NOT_CHARGED ? 0 : charge_entry(uid, chunks, CHUNK_QUOTA, CHUNKS_MAX);
 }
 
 static __always_inline void uncharge_chunk(__u32 uid)
 {
-	struct holdings *holdings;
+	if (uid != NOT_CHARGED)
+		uncharge_entry(uid, chunks);
+}
 
-	if (uid == NOT_CHARGED)
-		return;
-	holdings = bpf_map_lookup_elem(&charges, &uid);
-	if (holdings)
-		take_back(&holdings->chunks, 1);
+__verified_alone int charge_consumers(__u32 uid)
+{
+	return uid == NOT_CHARGED ?
+		       0 :
+		       charge_entry(uid, consumers, CONSUMERS_QUOTA, CONSUMERS_RECORDS_MAX);
+}
+
+__verified_alone int uncharge_consumers(__u32 uid)
+{
+	if (uid != NOT_CHARGED)
+		uncharge_entry(uid, consumers);
+	return 0;
 }
 
 /*

@@ -46,17 +46,30 @@ static __always_inline struct reservation *reservation_in(__u64 netns, __u64 tok
 	return reservation && reservation->token == token ? reservation : NULL;
 }
 
-/* The reservation with this token that counts in a network namespace. */
-static __always_inline struct reservation *reservation_of(__u64 netns, __u64 token)
+/*
+ * The reservation with this token that counts in a network namespace; *holder is that
+ * namespace's cookie, or EVERY_NETNS.
+ */
+static __always_inline struct reservation *find_reservation(__u64 netns, __u64 token, __u64 *holder)
 {
 	struct reservation *reservation;
 
 	if (!token)
 		return NULL;
+	*holder = netns;
 	reservation = reservation_in(netns, token);
-	if (!reservation && anything_in_every_netns())
+	if (!reservation && anything_in_every_netns()) {
+		*holder = EVERY_NETNS;
 		reservation = reservation_in(EVERY_NETNS, token);
+	}
 	return reservation;
+}
+
+static __always_inline struct reservation *reservation_of(__u64 netns, __u64 token)
+{
+	__u64 holder;
+
+	return find_reservation(netns, token, &holder);
 }
 
 static __always_inline bool covers(const struct reservation *reservation, __u32 port)
@@ -85,6 +98,22 @@ static __always_inline void count_persistent(__u32 flags, __s32 change)
 		__sync_fetch_and_add(&counters->in_every_netns, change);
 }
 
+/* What is left of ending a reservation, once its token is gone and nobody is binding. */
+static __noinline int finish_end(const struct reservation_key *key, __u32 count, __u32 charged_uid,
+				 __u32 flags)
+{
+	struct reservation_key own = *key;
+
+	bpf_map_delete_elem(&reservations, &own);
+	if ((flags & PERSISTENT) && !bpf_map_delete_elem(&consumers, &own))
+		uncharge_consumers(charged_uid);
+	unmark_first(own.netns, own.protocol, own.start);
+	unmark_block(own.netns, own.protocol, own.start, own.start + count - 1);
+	uncharge(charged_uid, count);
+	count_persistent(flags, -1);
+	return 0;
+}
+
 /*
  * Whoever takes the token away ends the reservation; the others get EINVAL. With
  * an acquirer it must be that socket's: its record may have been replaced since
@@ -98,7 +127,7 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 		.start = (__u16)token,
 	};
 	struct reservation *reservation = bpf_map_lookup_elem(&reservations, &key);
-	__u32 count, charged_uid, flags;
+	__u32 count, charged_uid, flags, binding;
 	bool ours;
 
 	if (!reservation)
@@ -111,17 +140,68 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 		reservation->token = 0;
 	count = reservation->count;
 	charged_uid = reservation->charged_uid;
+	binding = reservation->binding;
 	bpf_spin_unlock(&reservation->lock);
 	if (!ours)
 		return -EINVAL;
-	bpf_map_delete_elem(&reservations, &key);
-	if (flags & PERSISTENT)
-		bpf_map_delete_elem(&consumers, &key);
-	unmark_first(netns, key.protocol, key.start);
-	unmark_block(netns, key.protocol, key.start, key.start + count - 1);
-	uncharge(charged_uid, count);
-	count_persistent(flags, -1);
-	return 0;
+	/* Its ports stay marked until the last one that binds there is done: stop_binding(). */
+	return binding ? 0 : finish_end(&key, count, charged_uid, flags);
+}
+
+/* How often a cut and a connect in one block look whether the other is done: some 10 microseconds. */
+#define BINDING_TRIES 512
+
+struct binding_start {
+	struct reservation *reservation;
+	__u64 token;
+	int error; /* -EAGAIN while the reservation is being cut */
+};
+
+static long try_start_binding(__u32 index, struct binding_start *start)
+{
+	struct reservation *reservation = start->reservation;
+	bool ours, changing;
+
+	bpf_spin_lock(&reservation->lock);
+	ours = reservation->token == start->token;
+	changing = reservation->flags & CHANGING;
+	if (ours && !changing)
+		reservation->binding++;
+	bpf_spin_unlock(&reservation->lock);
+	start->error = !ours ? -EADDRNOTAVAIL : changing ? -EAGAIN : 0;
+	return start->error != -EAGAIN;
+}
+
+/*
+ * From here to stop_binding() the ports stay marked, whoever ends the reservation: no
+ * other one can be granted before the socket that is being bound is in the tables.
+ */
+static __always_inline bool start_binding(struct reservation *reservation, __u64 token)
+{
+	struct binding_start start = { .reservation = reservation, .token = token };
+
+	start.error = -EAGAIN + zero_for_loops;
+	bpf_loop(BINDING_TRIES, try_start_binding, &start, 0);
+	return !start.error;
+}
+
+static __noinline int stop_binding(struct reservation *reservation, __u64 netns, __u64 token)
+{
+	struct reservation_key key = {
+		.netns = netns,
+		.protocol = token_protocol(token),
+		.start = (__u16)token,
+	};
+	__u32 count, charged_uid, flags;
+	bool last;
+
+	bpf_spin_lock(&reservation->lock);
+	last = !--reservation->binding && !reservation->token;
+	count = reservation->count;
+	charged_uid = reservation->charged_uid;
+	flags = reservation->flags;
+	bpf_spin_unlock(&reservation->lock);
+	return last ? finish_end(&key, count, charged_uid, flags) : 0;
 }
 
 /*

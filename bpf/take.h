@@ -28,18 +28,20 @@ struct {
 	__type(value, struct acquisition);
 } acquisitions SEC(".maps");
 
-struct in_use_search {
+struct obstacle_search {
 	const struct port_space *space;
-	__u32 first;
-	__u32 last;
-	__u32 port; /* in use, 0 if none is */
 	__u32 uid;
+	__u16 first;
+	__u16 last;
+	__u16 port; /* that is in the way, 0 if none is */
+	bool untold; /* whether it is in use */
+	bool decisive; /* the ports are marked */
 };
 
 /* Ports looked at in one turn of the loop: a turn costs more than a port. */
 #define PORTS_AT_ONCE 16
 
-static long search_in_use(__u32 turn, struct in_use_search *search)
+static long search_obstacle(__u32 turn, struct obstacle_search *search)
 {
 	const struct port_space *space = search->space;
 	__u32 port = search->first + turn * PORTS_AT_ONCE, last = search->last;
@@ -52,19 +54,39 @@ static long search_in_use(__u32 turn, struct in_use_search *search)
 		if (is_surely_unused(space, port))
 			continue;
 		usage = port_use(space, port);
-		if ((__u32)usage == IN_USE) {
+		if ((__u32)usage == TIME_WAIT_ONLY && search->decisive &&
+		    space->protocol == IPPROTO_TCP)
+			usage = confirm_time_wait(space, port);
+		if ((__u32)usage >= UNTOLD) {
 			search->port = port;
 			search->uid = usage >> 32;
+			search->untold = (__u32)usage == UNTOLD;
 			return 1;
 		}
 	}
 	return 0;
 }
 
-static __always_inline bool find_in_use(struct in_use_search *search)
+static __always_inline bool find_obstacle(struct obstacle_search *search)
 {
-	bpf_loop((search->last - search->first) / PORTS_AT_ONCE + 1, search_in_use, search, 0);
+	bpf_loop((__u32)(search->last - search->first) / PORTS_AT_ONCE + 1, search_obstacle, search,
+		 0);
 	return search->port;
+}
+
+/* Not inlined: its frame would count for the deepest calls below take_block(). */
+static __noinline int describe_obstacle(struct portkeep_conflict *conflict,
+					const struct obstacle_search *search)
+{
+	__u16 protocol = search->space->protocol;
+
+	if (search->untold) {
+		*conflict = make_conflict(PORTKEEP_CONFLICT_CANNOT_TELL, protocol, search->port);
+		return -ENOBUFS;
+	}
+	*conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, protocol, search->port);
+	conflict->owner_uid = search->uid;
+	return -EADDRINUSE;
 }
 
 /*
@@ -72,34 +94,33 @@ static __always_inline bool find_in_use(struct in_use_search *search)
  *
  * The sockets are looked for after the marking: a bind that passed the first bind
  * hook before it is either seen here, or sees the mark in the second hook. They
- * are looked for before, too: or who asks again and again for a port in use, in
- * vain, would keep it marked, and its owner from binding more sockets to it. To
- * adopt is not to look.
+ * are looked for before, too: otherwise a user who asks again and again for a port in
+ * use would keep it marked, and its owner from binding more sockets to it. ADOPT skips
+ * both checks.
  */
 __verified_alone int take_block(const struct port_space *space, __u32 first, __u32 last,
 				struct portkeep_conflict *conflict, bool adopt)
 {
-	struct in_use_search search = { .space = space, .first = first, .last = last };
+	struct obstacle_search search = { .space = space, .first = first, .last = last };
 	__u32 taken = 0;
 	int error;
 
 	if (!space || !conflict)
 		return -EINVAL;
-	if (!adopt && find_in_use(&search))
-		goto in_use;
+	if (!adopt && find_obstacle(&search))
+		goto in_the_way;
 	error = mark_block(space, first, last, &taken);
 	if (error) {
 		if (taken)
 			describe_reserved(conflict, space, taken);
 		return error;
 	}
-	if (adopt || !find_in_use(&search))
+	search.decisive = true;
+	if (adopt || !find_obstacle(&search))
 		return 0;
 	give_block_back(space, first, last);
-in_use:
-	*conflict = make_conflict(PORTKEEP_CONFLICT_IN_USE, space->protocol, search.port);
-	conflict->owner_uid = search.uid;
-	return -EADDRINUSE;
+in_the_way:
+	return describe_obstacle(conflict, &search);
 }
 
 struct unprotected_search {

@@ -118,29 +118,67 @@ __verified_alone bool capable_over(__u64 address, int capability)
 	return false;
 }
 
-/*
- * The user whose quota an acquire counts against. In a user namespace that is
- * the user who made the outermost one: it may hold 65536 subordinate ids, and a
- * quota for each would be no quota. Where root made it, for a container say,
- * the ids inside were dealt out by root and count by themselves. Whoever can
- * become any user counts as root, with all who can.
- */
-__verified_alone __u32 accountable_user(void)
+/* 4096 ranges are halved so often. */
+#define SUBORDINATES_STEPS 13
+
+/* The user whose subordinate id it is; the id itself if it is nobody's. */
+static __always_inline __u32 owner_of_subordinate(__u32 uid)
+{
+	struct settings *settings = the_settings();
+	__u32 low = 0, high = settings ? settings->subordinates : 0;
+
+	for (int step = 0; step < SUBORDINATES_STEPS && low < high; step++) {
+		__u32 middle = (low + high) / 2;
+		struct subordinates *range = bpf_map_lookup_elem(&subordinates, &middle);
+
+		if (!range)
+			break;
+		if (uid < range->first)
+			high = middle;
+		else if (uid > range->last)
+			low = middle + 1;
+		else
+			return range->owner;
+	}
+	return uid;
+}
+
+/* The outermost user namespace that the caller is in, below the initial one; NULL if in none. */
+static __always_inline struct user_namespace *outermost_namespace(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	const struct cred *cred = task->cred;
-	struct user_namespace *ns = cred->user_ns;
+	struct user_namespace *ns = task->cred->user_ns;
 
-	if (capable(CAP_SETUID))
-		return 0;
 	for (int depth = 0; depth < USER_NAMESPACE_DEPTH; depth++) {
 		if (ns->level == 0)
 			break;
 		if (ns->level == 1)
-			return ns->owner.val ? ns->owner.val : cred->uid.val;
+			return ns;
 		ns = ns->parent;
 	}
-	return cred->uid.val;
+	return NULL;
+}
+
+/*
+ * The user whose quota an acquire counts against. In a user namespace that is
+ * the user who made the outermost one: it may hold 65536 subordinate ids, and a
+ * quota for each would be no quota. Outside, a subordinate id counts as its owner,
+ * too. Where root made the namespace, for a container say, the ids inside were dealt
+ * out by root and count by themselves. A process that can become any user counts as
+ * root, with all others that can.
+ */
+__verified_alone __u32 accountable_user(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct user_namespace *ns;
+	__u32 uid = task->cred->uid.val;
+
+	if (capable(CAP_SETUID))
+		return 0;
+	ns = outermost_namespace();
+	if (ns && !ns->owner.val)
+		return uid;
+	return owner_of_subordinate(ns ? ns->owner.val : uid);
 }
 
 #endif /* PORTKEEP_TASK_H */

@@ -111,10 +111,16 @@ static long try_run(__u32 index, struct wildcard *wildcard)
 	}
 	wildcard->error = take_block(&acquisition->space, start, start + count - 1,
 				     &acquisition->conflict, false);
-	if (!wildcard->error)
+	if (!wildcard->error) {
 		acquisition->start = start;
-	if (wildcard->error != -EADDRINUSE)
 		return 1;
+	}
+	/* Another block will do, also where one port of this one has a crowded bucket. */
+	if (wildcard->error != -EADDRINUSE &&
+	    (acquisition->conflict.kind != PORTKEEP_CONFLICT_CANNOT_TELL ||
+	     is_budget_used_up(&acquisition->space)))
+		return 1;
+	wildcard->error = -EADDRINUSE;
 	wildcard->from = bpf_ntohs(acquisition->conflict.port) + 1;
 	return 0;
 }
@@ -136,7 +142,7 @@ static __always_inline enum portkeep_conflict_kind why_no_run(const struct port_
  */
 static __always_inline int take_wildcard(struct acquisition *acquisition)
 {
-	const struct port_space *space = &acquisition->space;
+	struct port_space *space = &acquisition->space;
 	struct wildcard wildcard = {
 		.acquisition = acquisition,
 		.error = -EADDRINUSE,
@@ -147,6 +153,7 @@ static __always_inline int take_wildcard(struct acquisition *acquisition)
 
 	if (!settings || !counters)
 		return -ENOBUFS;
+	space->any_port = true;
 	wildcard.pool_start = settings->pool_start;
 	wildcard.pool_end = settings->pool_end;
 	if (wildcard.pool_start < space->unprivileged_start &&

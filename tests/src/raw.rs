@@ -68,6 +68,10 @@ pub const CONFLICT_AUTOMATIC: u8 = 3;
 pub const CONFLICT_QUOTA: u8 = 4;
 /// Conflict kind: a privileged port.
 pub const CONFLICT_NOT_PERMITTED: u8 = 5;
+/// Conflict kind: the look through the kernel's sockets was too long.
+pub const CONFLICT_CANNOT_TELL: u8 = 6;
+/// Conflict kind: the reservation that the socket is associated with has ended.
+pub const CONFLICT_ENDED: u8 = 7;
 
 /// `struct portkeep_instance`: what an acquire gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

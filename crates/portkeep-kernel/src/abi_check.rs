@@ -46,6 +46,8 @@ same_number! {
     PORTKEEP_CONFLICT_AUTOMATIC = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_QUOTA = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_NOT_PERMITTED = portkeep_conflict_kind,
+    PORTKEEP_CONFLICT_CANNOT_TELL = portkeep_conflict_kind,
+    PORTKEEP_CONFLICT_ENDED = portkeep_conflict_kind,
     PORTKEEP_CONSUMER_UID = portkeep_consumer_kind,
     PORTKEEP_CONSUMER_GID = portkeep_consumer_kind,
     PORTKEEP_CONSUMER_CGROUP = portkeep_consumer_kind,

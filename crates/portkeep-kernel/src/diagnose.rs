@@ -161,6 +161,8 @@ fn tags_of_this_build() -> Result<BTreeMap<String, [u8; 8]>, Error> {
         ("portkeep_getsockopt", &programs.portkeep_getsockopt),
         ("portkeep_bind4", &programs.portkeep_bind4),
         ("portkeep_bind6", &programs.portkeep_bind6),
+        ("portkeep_connect4", &programs.portkeep_connect4),
+        ("portkeep_connect6", &programs.portkeep_connect6),
         ("portkeep_post_bind4", &programs.portkeep_post_bind4),
         ("portkeep_post_bind6", &programs.portkeep_post_bind6),
         ("portkeep_sock_release", &programs.portkeep_sock_release),

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::{Layout, Location, first_mount};
 use crate::lock::{InstallLock, make_directory};
 use crate::settings::{DEFAULT_QUOTA, Settings};
-use crate::{features, links, object, proof, remove};
+use crate::{features, links, object, proof, remove, subordinates};
 
 /// The ports that wildcard requests are served from: above Linux's default automatic range.
 pub const DEFAULT_POOL: (u16, u16) = (61000, 65535);
@@ -236,6 +236,7 @@ fn make_everything(
     Settings {
         quota: options.quota,
         added_mode,
+        subordinates: subordinates::write(&skeleton.maps.subordinates)?,
         ..Settings::new(options.pool)
     }
     .write(&skeleton.maps.settings)?;

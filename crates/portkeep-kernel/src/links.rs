@@ -30,7 +30,15 @@ fn cgroup_of(path: &Path) -> Option<u64> {
 const RELEASE: &str = "sock_release";
 
 /// The hooks that enforce, all attached to one cgroup.
-pub const HOOKS: [&str; 5] = [RELEASE, "post_bind4", "post_bind6", "bind4", "bind6"];
+pub const HOOKS: [&str; 7] = [
+    RELEASE,
+    "post_bind4",
+    "post_bind6",
+    "bind4",
+    "bind6",
+    "connect4",
+    "connect6",
+];
 
 /// The cgroup that an installation is attached to. A link may be pinned and attached to nothing: an
 /// interrupted removal detaches it first, and the kernel does when its cgroup and all sockets of it
@@ -95,6 +103,8 @@ pub fn put_all(
         &programs.portkeep_post_bind6,
         &programs.portkeep_bind4,
         &programs.portkeep_bind6,
+        &programs.portkeep_connect4,
+        &programs.portkeep_connect6,
     ];
     for (program, name) in enforcing.into_iter().zip(HOOKS) {
         put(program, cgroup, &links.join(name))?;

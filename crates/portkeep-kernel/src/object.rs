@@ -45,7 +45,7 @@ fn end_of_log() -> String {
 }
 
 /// The maps that are pinned, by the names that they have in `bpf/maps.h`.
-pub const PINNED_MAPS: [&str; 9] = [
+pub const PINNED_MAPS: [&str; 11] = [
     "settings",
     "counters",
     "port_chunks",
@@ -55,6 +55,8 @@ pub const PINNED_MAPS: [&str; 9] = [
     "consumers",
     "charges",
     "sockets",
+    "moves",
+    "subordinates",
 ];
 
 fn pin_all(open: &mut OpenPortkeepSkel<'_>, layout: &Layout) -> libbpf_rs::Result<()> {

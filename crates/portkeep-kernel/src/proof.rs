@@ -122,6 +122,8 @@ fn attach(skeleton: &PortkeepSkel<'_>, cgroup: &Cgroup) -> Result<Vec<Link>, Err
         &programs.portkeep_post_bind6,
         &programs.portkeep_bind4,
         &programs.portkeep_bind6,
+        &programs.portkeep_connect4,
+        &programs.portkeep_connect6,
         &programs.portkeep_getsockopt,
         &programs.portkeep_setsockopt,
     ]

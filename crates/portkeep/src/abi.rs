@@ -75,6 +75,10 @@ pub const PORTKEEP_CONFLICT_AUTOMATIC: u8 = 3;
 pub const PORTKEEP_CONFLICT_QUOTA: u8 = 4;
 /// The port is privileged.
 pub const PORTKEEP_CONFLICT_NOT_PERMITTED: u8 = 5;
+/// The look through the kernel's sockets was too long to tell whether the port is in use.
+pub const PORTKEEP_CONFLICT_CANNOT_TELL: u8 = 6;
+/// The reservation that the socket is associated with has ended.
+pub const PORTKEEP_CONFLICT_ENDED: u8 = 7;
 
 /// A number of 16 bits in network byte order (`__be16`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

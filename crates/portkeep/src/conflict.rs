@@ -56,6 +56,12 @@ pub enum ConflictKind {
     /// The port is below `net.ipv4.ip_unprivileged_port_start`, and the process lacks
     /// `CAP_NET_BIND_SERVICE`.
     NotPermitted,
+    /// So many sockets share the port, or its place in the kernel's tables, that the look at them
+    /// was broken off before it could tell whether the port is in use.
+    CannotTell,
+    /// The reservation that the socket is associated with has ended; the port is the first of its
+    /// block.
+    Ended,
     /// A kind that this version of the library does not know, by its number in the kernel ABI.
     Other(u8),
 }
@@ -70,6 +76,8 @@ impl ConflictKind {
             abi::PORTKEEP_CONFLICT_AUTOMATIC => ConflictKind::Automatic,
             abi::PORTKEEP_CONFLICT_QUOTA => ConflictKind::Quota,
             abi::PORTKEEP_CONFLICT_NOT_PERMITTED => ConflictKind::NotPermitted,
+            abi::PORTKEEP_CONFLICT_CANNOT_TELL => ConflictKind::CannotTell,
+            abi::PORTKEEP_CONFLICT_ENDED => ConflictKind::Ended,
             other => ConflictKind::Other(other),
         })
     }
@@ -78,9 +86,10 @@ impl ConflictKind {
     pub(crate) fn errno(self) -> Option<i32> {
         match self {
             ConflictKind::Reserved | ConflictKind::InUse => Some(libc::EADDRINUSE),
-            ConflictKind::Automatic => Some(libc::EADDRNOTAVAIL),
+            ConflictKind::Automatic | ConflictKind::Ended => Some(libc::EADDRNOTAVAIL),
             ConflictKind::Quota => Some(libc::EDQUOT),
             ConflictKind::NotPermitted => Some(libc::EACCES),
+            ConflictKind::CannotTell => Some(libc::ENOBUFS),
             ConflictKind::Other(_) => None,
         }
     }
@@ -169,6 +178,10 @@ impl fmt::Display for Conflict {
             }
             ConflictKind::Quota => f.write_str("is beyond the user's quota"),
             ConflictKind::NotPermitted => f.write_str("is privileged"),
+            ConflictKind::CannotTell => f.write_str(
+                "may be in use: too many sockets share its place in the kernel's tables to tell",
+            ),
+            ConflictKind::Ended => f.write_str("belongs to a reservation that has ended"),
             ConflictKind::Other(number) => write!(f, "is refused (kind {number})"),
         }
     }

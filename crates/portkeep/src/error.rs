@@ -38,6 +38,9 @@ pub enum ErrorKind {
     OutsideBlock,
     /// One of the ports is an automatic one that `connect(2)` may take (`EADDRNOTAVAIL`).
     AutomaticRange,
+    /// Too many sockets share the port, or its place in the kernel's tables, to tell whether it is in
+    /// use (`ENOBUFS`).
+    CannotTell,
     /// The user's quota is used up (`EDQUOT`).
     Quota,
     /// Holding the ports by sockets takes more descriptors than the process may open (`EMFILE`).
@@ -184,6 +187,10 @@ impl Error {
             ErrorKind::AutomaticRange => {
                 "choose ports outside net.ipv4.ip_local_port_range, \
                  or add them to net.ipv4.ip_local_reserved_ports as root"
+            }
+            ErrorKind::CannotTell => {
+                "choose other ports, or leave the choice to Portkeep; \
+                 `ss -tuan` shows the sockets, those in TIME-WAIT end by themselves within a minute"
             }
             ErrorKind::Quota | ErrorKind::TablesFull => {
                 "release reservations that are not needed; `portkeep ls` shows them"

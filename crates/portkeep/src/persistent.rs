@@ -149,9 +149,23 @@ pub fn delete(socket: impl AsFd, start: u16, count: u16, flags: DeleteFlags) -> 
         range: range.into(),
         flags: flags.bits(),
     };
-    sys::set_option(socket, SOL_PORTKEEP, abi::PORTKEEP_DELETE, &request)
-        .map_err(|error| Error::from_persistent_call("deleting", error, range))
+    let mut tries = 0..DELETE_TRIES;
+    loop {
+        match sys::set_option(socket, SOL_PORTKEEP, abi::PORTKEEP_DELETE, &request) {
+            // A connect() is choosing its port in the block, for some microseconds.
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tries.next().is_some() => {
+                std::thread::yield_now();
+            }
+            result => {
+                return result
+                    .map_err(|error| Error::from_persistent_call("deleting", error, range));
+            }
+        }
+    }
 }
+
+/// How often a part of a block is tried to be cut out while sockets connect from it.
+const DELETE_TRIES: u32 = 1000;
 
 /// The token of the persistent reservation of exactly these ports, in the socket's network namespace
 /// or in every one. It takes no privilege; to associate a socket with it does.

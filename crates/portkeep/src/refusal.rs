@@ -65,6 +65,9 @@ impl Error {
                 format!("{ports} are automatic ports, which any connect() may take"),
             ),
             (libc::EACCES, _) => (ErrorKind::NotPermitted, format!("{ports} are privileged")),
+            (libc::ENOBUFS, Some(ConflictKind::CannotTell)) => {
+                (ErrorKind::CannotTell, String::new())
+            }
             (libc::EINVAL, _) => (
                 ErrorKind::InvalidInput,
                 "the kernel part takes the request for invalid".to_owned(),
@@ -150,8 +153,25 @@ impl Error {
         port: Option<u16>,
         conflict: Option<Conflict>,
     ) -> Error {
-        if error.raw_os_error() != Some(libc::EADDRINUSE) {
-            return Error::from_call("binding the socket", error);
+        let kind = conflict.as_ref().map(|conflict| conflict.kind);
+        match (error.raw_os_error(), kind) {
+            (Some(libc::EADDRINUSE), _) => {}
+            (Some(libc::EADDRNOTAVAIL), Some(ConflictKind::Ended | ConflictKind::Reserved)) => {
+                return Error::with_conflict(
+                    ErrorKind::Io,
+                    libc::EADDRNOTAVAIL,
+                    "the reservation has ended",
+                    conflict,
+                );
+            }
+            (Some(libc::ENOBUFS), Some(ConflictKind::CannotTell)) => {
+                return Error::new(
+                    ErrorKind::CannotTell,
+                    libc::ENOBUFS,
+                    format!("too many sockets to tell whether a port of {range} is free"),
+                );
+            }
+            _ => return Error::from_call("binding the socket", error),
         }
         let conflict = conflict.filter(|conflict| conflict.port.is_some());
         let (kind, message) = match (port, conflict.as_ref().map(|conflict| conflict.kind)) {
@@ -232,6 +252,12 @@ mod tests {
             ),
             (EINVAL, Some(range()), None, ErrorKind::InvalidInput),
             (ENOBUFS, None, None, ErrorKind::TablesFull),
+            (
+                ENOBUFS,
+                Some(range()),
+                conflict(61003, 6),
+                ErrorKind::CannotTell,
+            ),
             (ENOPROTOOPT, None, None, ErrorKind::NotEnabled),
             (EPERM, None, None, ErrorKind::Io),
         ] {
