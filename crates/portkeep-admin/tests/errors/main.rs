@@ -16,6 +16,7 @@ trials! {
         library::without_the_privilege,
         library::no_such_reservation,
         library::parts,
+        library::consumers_of_the_next_one,
         library::every_namespace,
         library::other_sockets,
         library::in_a_user_namespace,
