@@ -4,7 +4,7 @@ use std::path::Path;
 
 use portkeep::bpffs::OpenError;
 
-/// What kind of failure an [`Error`] is.
+/// What kind of refusal or failure an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -16,17 +16,33 @@ pub enum ErrorKind {
     ForeignVersion,
     /// An installation or a removal was interrupted half way.
     Interrupted,
-    /// A path or a setting does not make sense.
+    /// An argument is invalid.
     InvalidInput,
     /// Others than root have made, or can change, what is where the kernel part is pinned.
     Untrusted,
     /// The installed programs did not see what they must see.
     ProofFailed,
+    /// The store cannot be understood; it is left as it is.
+    Damaged,
+    /// Entries of the store overlap; it is left as it is.
+    Overlap,
+    /// The store was written by a later version; it is left as it is.
+    NewerVersion,
+    /// There is no such user, group, cgroup or network namespace.
+    UnknownName,
+    /// The ports overlap those of a reservation or an exclusion.
+    Reserved,
+    /// Sockets are bound to some of the ports.
+    InUse,
+    /// The kernel part refused.
+    Kernel,
+    /// A setting of the kernel did not become what was written.
+    Setting,
     /// A system call failed.
     System,
 }
 
-/// Why the kernel part could not be installed, inspected or removed.
+/// Why the kernel part or a persistent reservation could not be made, changed or removed.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -133,5 +149,21 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// The words stay the library's, with nothing added: it names the port and who is in the way.
+impl From<portkeep::Error> for Error {
+    fn from(error: portkeep::Error) -> Error {
+        let kind = match error.kind() {
+            portkeep::ErrorKind::Reserved => ErrorKind::Reserved,
+            portkeep::ErrorKind::InUse => ErrorKind::InUse,
+            _ if error.errno() == Some(libc::EACCES) => ErrorKind::NotPermitted,
+            _ => ErrorKind::Kernel,
+        };
+        let mut this = Error::new(kind, error.to_string());
+        this.0.hint = error.hint();
+        this.0.errno = error.errno();
+        this
     }
 }

@@ -12,8 +12,8 @@ use portkeep::mounts;
 
 use crate::error::Error;
 use crate::install::layout::{LINKS, Layout, MAPS, first_mount};
-use crate::installation::Installation;
 use crate::install::sys;
+use crate::installation::Installation;
 
 /// Where it belongs by convention.
 const DEFAULT: &str = "/sys/fs/bpf";

@@ -5,11 +5,11 @@ use std::mem::offset_of;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use portkeep::{Consumer, PortRange};
 
-use crate::install::bpffs::Bpffs;
 use crate::error::{Error, ErrorKind};
+use crate::install::bpffs::Bpffs;
 use crate::install::layout::Layout;
-use crate::installation::Installation;
 use crate::install::skeleton::types;
+use crate::installation::Installation;
 
 /// Gives the persistent reservation of exactly these ports other consumers, at one instant.
 ///

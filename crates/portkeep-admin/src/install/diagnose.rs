@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use libbpf_rs::query::{LinkTypeInfo, ProgInfoIter, ProgramInfo};
 use libbpf_rs::{Link, MapHandle, Program};
 
-use crate::install::bpffs::Bpffs;
 use crate::error::Error;
+use crate::install::bpffs::Bpffs;
 use crate::install::layout::Layout;
-use crate::installation::Installation;
 use crate::install::links::{self, HOOKS};
 use crate::install::object::{self, PINNED_MAPS};
 use crate::install::{cgroup, features, proof};
+use crate::installation::Installation;
 
 /// Something that is not as [`install`](crate::install) makes it, which repairs it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
+use crate::error::{Error, ErrorKind};
 use crate::install::bpffs::Bpffs;
 use crate::install::cgroup::{self, Cgroup};
-use crate::error::{Error, ErrorKind};
 use crate::install::layout::{Layout, first_mount};
-use crate::installation::Installation;
 use crate::install::lock::{InstallLock, make_directory};
 use crate::install::settings::{DEFAULT_QUOTA, Settings};
 use crate::install::{features, links, object, proof, remove, subordinates};
+use crate::installation::Installation;
 
 /// The ports that wildcard requests are served from: above Linux's default automatic range.
 pub const DEFAULT_POOL: (u16, u16) = (61000, 65535);

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use libbpf_rs::MapHandle;
 
-use crate::install::bpffs::Bpffs;
 use crate::error::{Error, ErrorKind};
+use crate::install::bpffs::Bpffs;
 use crate::install::layout::Layout;
-use crate::installation::Installation;
 use crate::install::object::{self, PINNED_MAPS};
 use crate::install::settings::Settings;
 use crate::install::{cgroup, features, links};
+use crate::installation::Installation;
 
 /// What [`inspect`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use libbpf_rs::Link;
 use libbpf_rs::ProgramMut;
 use libbpf_rs::query::LinkTypeInfo;
 
-use crate::install::cgroup::Cgroup;
 use crate::error::Error;
+use crate::install::cgroup::Cgroup;
 use crate::install::layout::Layout;
 use crate::install::skeleton::PortkeepSkel;
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use portkeep::bpffs::FOLDER;
 
-use crate::install::bpffs::Bpffs;
 use crate::error::Error;
+use crate::install::bpffs::Bpffs;
 use crate::install::sys;
 
 /// Held while pins are made, changed or removed; given back on drop.

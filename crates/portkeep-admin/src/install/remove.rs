@@ -4,16 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::install::bpffs::Bpffs;
 use crate::error::Error;
+use crate::install::bpffs::Bpffs;
 use crate::install::features;
 use crate::install::layout::Layout;
-use crate::installation::Installation;
 use crate::install::links;
 use crate::install::lock::InstallLock;
 use crate::install::object;
 use crate::install::proof;
 use crate::install::settings::Settings;
+use crate::installation::Installation;
 
 /// Removes every program, map, pin and mount that [`install`](crate::install) made; with them all
 /// reservations end. Sockets that are bound stay bound. `false`: nothing was installed.

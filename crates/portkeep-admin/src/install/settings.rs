@@ -9,8 +9,8 @@ use crate::install::layout::Layout;
 use crate::install::links;
 use crate::install::skeleton::types;
 
-/// `PORTKEEP_LAYOUT_VERSION` of `bpf/maps.h`.
-const LAYOUT_VERSION: u32 = 3;
+/// Which layout of the maps this crate knows.
+const LAYOUT_VERSION: u32 = types::portkeep_layout::PORTKEEP_LAYOUT_VERSION.0;
 
 /// What an unprivileged user may hold, in ports.
 pub const DEFAULT_QUOTA: u32 = 4096;

@@ -15,8 +15,8 @@ use crate::install::skeleton::types;
 /// Where newuidmap(1) and useradd(8) have them (subuid(5)).
 const FILE: &str = "/etc/subuid";
 
-/// `SUBORDINATES_MAX` of `bpf/maps.h`.
-const MAX: usize = 4096;
+/// How many ranges the map takes.
+const MAX: usize = types::portkeep_layout::SUBORDINATES_MAX.0 as usize;
 
 /// Far above what 4096 lines take; a file that never ends is not read to its end.
 const FILE_MAX: u64 = 1 << 20;

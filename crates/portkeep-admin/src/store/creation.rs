@@ -2,13 +2,13 @@
 
 use portkeep::Consumer;
 
-use crate::store::store::document::{Document, Record};
 use crate::error::Error;
-use crate::store::store::grace;
-use crate::store::store::keeper::{FindSockets, Kind};
-use crate::store::store::kernel::Live;
-use crate::store::store::obstacles::find_strangers;
-use crate::store::store::session::Session;
+use crate::store::document::{Document, Record};
+use crate::store::grace;
+use crate::store::keeper::{FindSockets, Kind};
+use crate::store::kernel::Live;
+use crate::store::obstacles::find_strangers;
+use crate::store::session::Session;
 
 /// The making of blocks that are not there yet.
 pub struct Creation<'a> {

@@ -4,15 +4,15 @@ use std::fmt;
 
 use portkeep::{Consumer, Entry, PortRange};
 
-use crate::store::store::document::{Document, Record};
 use crate::error::Error;
-use crate::store::store::keeper::{Keeper, Kind};
-use crate::store::store::kernel::{EVERY_NETNS, Kernel, Live, overlap, remainder, same_consumers};
-use crate::store::store::names::{Missing, Resolver};
-use crate::store::store::namespace::Namespace;
-use crate::store::store::port_set::PortSet;
-use crate::store::store::scope::Scope;
-use crate::store::store::session::Protection;
+use crate::store::document::{Document, Record};
+use crate::store::keeper::{Keeper, Kind};
+use crate::store::kernel::{EVERY_NETNS, Kernel, Live, overlap, remainder, same_consumers};
+use crate::store::names::{Missing, Resolver};
+use crate::store::namespace::Namespace;
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
+use crate::store::session::Protection;
 
 /// Something in which the store, the kernel part and `ip_local_reserved_ports` disagree.
 #[derive(Clone, Debug, PartialEq, Eq)]

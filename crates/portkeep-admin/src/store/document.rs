@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
-use crate::store::store::notes::Notes;
-use crate::store::store::scope::Scope;
+use crate::store::notes::Notes;
+use crate::store::scope::Scope;
 
 /// All that the store has.
 #[derive(Clone, Debug, Default, PartialEq)]

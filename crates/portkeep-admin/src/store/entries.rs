@@ -4,13 +4,13 @@
 use serde::Deserialize;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value};
 
-use crate::store::store::document::{Document, Record, parse};
 use crate::error::{Error, ErrorKind};
-use crate::store::store::keeper::Kind;
-use crate::store::store::kernel::overlap;
-use crate::store::store::notes::{Notes, Pending, Protected};
-use crate::store::store::obstacles::words;
-use crate::store::store::scope::Scope;
+use crate::store::document::{Document, Record, parse};
+use crate::store::keeper::Kind;
+use crate::store::kernel::overlap;
+use crate::store::notes::{Notes, Pending, Protected};
+use crate::store::obstacles::words;
+use crate::store::scope::Scope;
 
 /// The version of the format that this crate writes and reads.
 const VERSION: u32 = 1;
@@ -532,7 +532,7 @@ ports = "8000-8009/tcp"
                             left.push((kind, record));
                             continue;
                         }
-                        left.extend(crate::store::store::kernel::remainder(record.ports, ports).map(|ports| {
+                        left.extend(crate::store::kernel::remainder(record.ports, ports).map(|ports| {
                             (kind, Record { ports, ..record.clone() })
                         }));
                     }

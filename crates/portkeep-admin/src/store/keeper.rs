@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::path::PathBuf;
 
-use portkeep::{Consumer, PortRange};
 use crate::installation::Installation;
+use portkeep::{Consumer, PortRange};
 
-use crate::store::store::document::{Document, Record};
 use crate::error::Error;
-use crate::store::store::files::{Files, RealFiles};
-use crate::store::store::names::Resolver;
-use crate::store::store::{DEFAULT_DIRECTORY, Store};
+use crate::store::document::{Document, Record};
+use crate::store::file::Store;
+use crate::store::files::{Files, RealFiles};
+use crate::store::names::Resolver;
 
 /// Makes, removes and restores persistent reservations: in the store, in the kernel part and in
 /// `net.ipv4.ip_local_reserved_ports`.
@@ -55,21 +55,15 @@ pub struct FoundSockets {
 }
 
 impl Keeper {
-    /// With the store in a directory, by default [`DEFAULT_DIRECTORY`], and the kernel part where
-    /// `installation` says.
-    pub fn new(directory: Option<PathBuf>, installation: Installation) -> Keeper {
-        Keeper::with_files(directory, installation, Box::new(RealFiles))
+    /// Of an installation.
+    pub fn new(installation: Installation) -> Keeper {
+        Keeper::with_files(installation, Box::new(RealFiles))
     }
 
     /// As [`Keeper::new`], with somebody between the store and its files.
-    pub fn with_files(
-        directory: Option<PathBuf>,
-        installation: Installation,
-        files: Box<dyn Files>,
-    ) -> Keeper {
-        let directory = directory.unwrap_or_else(|| DEFAULT_DIRECTORY.into());
+    pub fn with_files(installation: Installation, files: Box<dyn Files>) -> Keeper {
         Keeper {
-            store: Store::new(directory, files),
+            store: Store::new(installation.state_directory(), files),
             installation,
         }
     }

@@ -8,9 +8,9 @@ use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
 use portkeep::{Consumer, Entry, EntryKind, ErrorKind, PortRange, Protocol};
 
 use crate::error::Error;
-use crate::store::store::namespace::Namespace;
-use crate::store::store::port_set::PortSet;
-use crate::store::store::scope::Scope;
+use crate::store::namespace::Namespace;
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
 
 /// The cookie under which the kernel part lists what holds in every network namespace.
 pub const EVERY_NETNS: u64 = 0;

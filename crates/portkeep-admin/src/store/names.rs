@@ -7,9 +7,9 @@ use std::fmt;
 use nix::unistd::{Gid, Group, Uid, User};
 use portkeep::Consumer;
 
-use crate::store::store::cgroups;
-use crate::store::store::document::Record;
 use crate::error::{Error, ErrorKind};
+use crate::store::cgroups;
+use crate::store::document::Record;
 
 /// The most consumers that the kernel part takes for one reservation.
 const CONSUMERS_MAX: usize = 8;

@@ -9,7 +9,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 
 use crate::error::{Error, ErrorKind};
-use crate::store::store::scope::Scope;
+use crate::store::scope::Scope;
 
 /// Where `ip netns add` puts names.
 const NAMES: &str = "/run/netns";

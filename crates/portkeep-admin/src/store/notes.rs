@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use portkeep::{PortRange, Protocol};
 use serde::{Deserialize, Serialize};
 
-use crate::store::store::document::{as_text, parse};
 use crate::error::{Error, ErrorKind};
-use crate::store::store::port_set::PortSet;
-use crate::store::store::scope::Scope;
+use crate::store::document::{as_text, parse};
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
 
 /// The version of the format that this crate writes and reads.
 const VERSION: u32 = 1;

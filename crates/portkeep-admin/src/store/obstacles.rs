@@ -2,12 +2,12 @@
 
 use portkeep::{Consumer, Entry, PortRange};
 
-use crate::store::store::document::{Document, Record};
 use crate::error::{Error, ErrorKind};
-use crate::store::store::keeper::{FindSockets, Kind};
-use crate::store::store::kernel::{Live, is_persistent, overlap};
-use crate::store::store::names::user_name;
-use crate::store::store::scope::Scope;
+use crate::store::document::{Document, Record};
+use crate::store::keeper::{FindSockets, Kind};
+use crate::store::kernel::{Live, is_persistent, overlap};
+use crate::store::names::user_name;
+use crate::store::scope::Scope;
 
 /// Refuses ports that others have.
 pub fn refuse_overlaps(

@@ -1,9 +1,9 @@
 //! What a record says, compared and in words.
 
-use crate::store::store::document::{Document, Record};
-use crate::store::store::keeper::Kind;
-use crate::store::store::namespace::Namespace;
-use crate::store::store::scope::Scope;
+use crate::store::document::{Document, Record};
+use crate::store::keeper::Kind;
+use crate::store::namespace::Namespace;
+use crate::store::scope::Scope;
 
 impl Document {
     pub(crate) fn records(&self, kind: Kind) -> &[Record] {

@@ -2,14 +2,14 @@
 
 use portkeep::PortRange;
 
-use crate::store::store::document::{Document, Record};
 use crate::error::{Error, ErrorKind};
-use crate::store::store::keeper::{Keeper, Kind};
-use crate::store::store::kernel::{Live, is_persistent, overlap, remainder};
-use crate::store::store::obstacles::words;
-use crate::store::store::request::Outcome;
-use crate::store::store::scope::Scope;
-use crate::store::store::session::Session;
+use crate::store::document::{Document, Record};
+use crate::store::keeper::{Keeper, Kind};
+use crate::store::kernel::{Live, is_persistent, overlap, remainder};
+use crate::store::obstacles::words;
+use crate::store::request::Outcome;
+use crate::store::scope::Scope;
+use crate::store::session::Session;
 
 impl Keeper {
     /// Gives ports of reservations or of exclusions back. Ports that are none are passed over; the

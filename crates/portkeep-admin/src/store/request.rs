@@ -2,11 +2,11 @@
 
 use portkeep::{Consumer, PortRange, Protocol};
 
-use crate::store::store::document::Record;
 use crate::error::{Error, ErrorKind};
-use crate::store::store::keeper::Kind;
-use crate::store::store::names::Resolver;
-use crate::store::store::scope::Scope;
+use crate::store::document::Record;
+use crate::store::keeper::Kind;
+use crate::store::names::Resolver;
+use crate::store::scope::Scope;
 
 /// What is to be reserved or excluded.
 #[derive(Clone, Debug)]

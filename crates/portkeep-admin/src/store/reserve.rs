@@ -2,15 +2,15 @@
 
 use portkeep::{PortRange, Protocol, Reservation};
 
-use crate::store::store::creation::Creation;
-use crate::store::store::document::Record;
 use crate::error::{Error, ErrorKind};
-use crate::store::store::keeper::{FindSockets, Keeper, Kind};
-use crate::store::store::kernel::Live;
-use crate::store::store::obstacles::{find_strangers, refuse, refuse_overlaps, words};
-use crate::store::store::request::{Outcome, Ports, Request};
-use crate::store::store::scope::Scope;
-use crate::store::store::session::Session;
+use crate::store::creation::Creation;
+use crate::store::document::Record;
+use crate::store::keeper::{FindSockets, Keeper, Kind};
+use crate::store::kernel::Live;
+use crate::store::obstacles::{find_strangers, refuse, refuse_overlaps, words};
+use crate::store::request::{Outcome, Ports, Request};
+use crate::store::scope::Scope;
+use crate::store::session::Session;
 use crate::store::warnings;
 
 /// How often a block is looked for that nobody takes before it is ours.

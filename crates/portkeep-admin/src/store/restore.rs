@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 use portkeep::Consumer;
 
-use crate::store::store::difference::{Difference, Repairs};
-use crate::store::store::document::{Document, Record};
 use crate::error::Error;
-use crate::store::store::grace;
-use crate::store::store::keeper::{FindSockets, Keeper, Kind};
-use crate::store::store::kernel::Kernel;
-use crate::store::store::names;
-use crate::store::store::namespace::{Namespace, within};
-use crate::store::store::port_set::PortSet;
-use crate::store::store::scope::Scope;
-use crate::store::store::session::{Protection, Session};
+use crate::store::difference::{Difference, Repairs};
+use crate::store::document::{Document, Record};
+use crate::store::grace;
+use crate::store::keeper::{FindSockets, Keeper, Kind};
+use crate::store::kernel::Kernel;
+use crate::store::names;
+use crate::store::namespace::{Namespace, within};
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
+use crate::store::session::{Protection, Session};
 
 /// What [`Keeper::restore`] did.
 #[derive(Debug, Default)]
@@ -258,7 +258,7 @@ impl Document {
     /// Stores what only the kernel part has.
     fn adopt(&mut self, entry: &portkeep::Entry, scope: &Scope) {
         let netns = match entry.netns_cookie {
-            crate::store::store::kernel::EVERY_NETNS => Scope::Every,
+            crate::store::kernel::EVERY_NETNS => Scope::Every,
             _ => scope.clone(),
         };
         let mut record = Record {

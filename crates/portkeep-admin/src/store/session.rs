@@ -14,19 +14,19 @@
 //! Whatever is pending when the next change begins was interrupted; the kernel part gives those
 //! ports back, but for what the entries have.
 
-use portkeep::{Consumer, PortRange};
 use crate::install::set_consumers;
+use portkeep::{Consumer, PortRange};
 
 use crate::Keeper;
-use crate::store::store::document::{Document, Record};
 use crate::error::Error;
-use crate::store::store::grace;
-use crate::store::store::kernel::{Kernel, Live, overlap};
-use crate::store::store::namespace::Namespace;
-use crate::store::store::notes::{Applied, Pending, Protected};
-use crate::store::store::port_set::PortSet;
-use crate::store::store::scope::Scope;
-use crate::store::store::Lock;
+use crate::store::document::{Document, Record};
+use crate::store::file::Lock;
+use crate::store::grace;
+use crate::store::kernel::{Kernel, Live, overlap};
+use crate::store::namespace::Namespace;
+use crate::store::notes::{Applied, Pending, Protected};
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
 use crate::store::sysctl;
 
 #[derive(Debug)]
@@ -144,7 +144,11 @@ impl<'a> Session<'a> {
     fn scope_of(&self, pending: &Pending) -> Option<Scope> {
         if pending.netns == self.namespace.identity() {
             Some(self.namespace.scope.clone())
-        } else if pending.netns == self.namespace.identity_of(crate::store::store::kernel::EVERY_NETNS) {
+        } else if pending.netns
+            == self
+                .namespace
+                .identity_of(crate::store::kernel::EVERY_NETNS)
+        {
             Some(Scope::Every)
         } else {
             None
@@ -274,7 +278,7 @@ impl Document {
     /// thread was found in: home, unless it has a name or `enable` ran in another one.
     pub(crate) fn namespace(&self, scope: Option<Scope>) -> Result<Namespace, Error> {
         let asked = scope.is_some();
-        let scope = scope.map_or_else(crate::store::store::namespace::own_scope, Ok)?;
+        let scope = scope.map_or_else(crate::store::namespace::own_scope, Ok)?;
         let mut namespace = Namespace::current(scope)?;
         let elsewhere =
             |home: &Scope| !home.is_of_the_past(&namespace.boot) && *home != namespace.identity();

@@ -1,8 +1,8 @@
 //! How the operator wants the kernel part installed, over upgrades, removals and reboots.
 
 use crate::error::Error;
-use crate::store::store::keeper::Keeper;
-use crate::store::store::notes::Settings;
+use crate::store::keeper::Keeper;
+use crate::store::notes::Settings;
 
 impl Keeper {
     /// What `enable` was told so far.

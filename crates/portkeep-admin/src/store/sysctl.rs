@@ -8,8 +8,8 @@ use std::io::{self, Read as _};
 use std::ops::RangeInclusive;
 
 use crate::error::{Error, ErrorKind};
-use crate::store::store::files::Files;
-use crate::store::store::port_set::PortSet;
+use crate::store::files::Files;
+use crate::store::port_set::PortSet;
 
 const AUTOMATIC_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 const PROTECTED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";

@@ -3,8 +3,8 @@
 use portkeep::PortRange;
 
 use crate::error::Error;
-use crate::store::store::port_set::PortSet;
-use crate::store::store::scope::Scope;
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
 use crate::store::sysctl;
 
 /// What Linux has set in a new network namespace (inet_init_net in net/ipv4/af_inet.c).

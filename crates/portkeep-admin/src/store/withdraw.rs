@@ -1,10 +1,10 @@
 //! Leaving no trace in the settings of the kernel.
 
 use crate::error::Error;
-use crate::store::store::keeper::Keeper;
-use crate::store::store::namespace::{Namespace, within};
-use crate::store::store::port_set::PortSet;
-use crate::store::store::scope::Scope;
+use crate::store::keeper::Keeper;
+use crate::store::namespace::{Namespace, within};
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
 use crate::store::sysctl;
 
 impl Keeper {

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portkeep::{Consumer, PortRange};
-use portkeep_store::{
+use portkeep_admin::{
     Error, ErrorKind, FindSockets, FoundSockets, Keeper, Kind, Ports, Request, Scope, namespace,
 };
 use portkeep_tests::libc::{EACCES, EADDRINUSE, ENOPROTOOPT};
@@ -11,10 +11,7 @@ use portkeep_tests::ports::probe_free;
 use portkeep_tests::{Channel, Protocol, Sandbox, assert_ok, enable, proc, sock};
 
 fn keeper(sandbox: &Sandbox) -> Keeper {
-    Keeper::new(
-        Some(sandbox.state_dir().to_owned()),
-        enable::location(sandbox),
-    )
+    enable::installation(sandbox).keeper()
 }
 
 fn ranges(ports: &[&str]) -> Vec<PortRange> {
@@ -50,7 +47,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind) -> Err
 /// The store, the kernel part and the protected ports.
 fn everything(sandbox: &Sandbox) -> (Option<String>, usize, String) {
     let store = fs::read_to_string(sandbox.state_dir().join("reservations.toml")).ok();
-    let protected = portkeep_store::sysctl::protected_ports().expect("read");
+    let protected = portkeep_admin::sysctl::protected_ports().expect("read");
     let kernel = portkeep::list().map_or(0, |list| list.len());
     (store, kernel, protected.to_string())
 }
@@ -219,7 +216,7 @@ pub fn removing_ranges_that_overlap(sandbox: &Sandbox) {
     assert_eq!(probe_free(Protocol::Tcp, 40010..=40026), []);
     assert_eq!(probe_free(Protocol::Udp, 40010..=40025), []);
     assert_eq!(keeper(sandbox).differences().expect("compare"), []);
-    let protected = portkeep_store::sysctl::protected_ports().expect("read");
+    let protected = portkeep_admin::sysctl::protected_ports().expect("read");
     assert_eq!(protected.to_string(), "40005-40009,40027-40030");
 }
 

@@ -320,7 +320,7 @@ pub fn in_a_user_namespace(sandbox: &Sandbox) {
 /// whoever deletes and creates has its own consumers afterwards.
 pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
     enable::enable(sandbox);
-    let location = enable::location(sandbox);
+    let installation = enable::installation(sandbox);
     let cookie = portkeep::netns_cookie().expect("a cookie");
     let ports: PortRange = "20000-20009/tcp".parse().expect("a range");
     let who = |uid: u32| [Consumer::User(uid)];
@@ -334,7 +334,7 @@ pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
         let changer = scope.spawn(|| {
             let mut changed = 0_u32;
             while !is_done.load(Ordering::Relaxed) {
-                match portkeep_kernel::set_consumers(&location, cookie, ports, &who(1002)) {
+                match portkeep_admin::set_consumers(&installation, cookie, ports, &who(1002)) {
                     Ok(()) => changed += 1,
                     Err(error) => assert_eq!(error.errno(), Some(ENOENT), "{error}"),
                 }
@@ -355,6 +355,6 @@ pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
         println!("changed {changed} times");
         make(10, 1003);
     });
-    portkeep_kernel::set_consumers(&location, cookie, ports, &who(1002)).expect("change");
+    portkeep_admin::set_consumers(&installation, cookie, ports, &who(1002)).expect("change");
     assert_eq!(portkeep::list().expect("list")[0].who, who(1002));
 }

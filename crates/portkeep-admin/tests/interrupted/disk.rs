@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use portkeep_store::{Files, RealFiles};
+use portkeep_admin::{Files, RealFiles};
 use portkeep_tests::libc;
 
 /// The exit code of a process that was ended at the chosen step.

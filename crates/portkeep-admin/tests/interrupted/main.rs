@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use portkeep::Protocol;
 use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
-use portkeep_store::{Error, Keeper, Kind, Outcome, Ports, Request, sysctl};
+use portkeep_admin::{Error, Installation, Keeper, Kind, Outcome, Ports, Request, sysctl};
 use portkeep_tests::{Sandbox, enable, proc, sock, trials};
 
 use disk::{CUT, Disk};
@@ -152,8 +152,15 @@ fn boot(sandbox: &Sandbox) {
     }
 }
 
+fn installation(sandbox: &Sandbox, directory: &Path) -> Installation {
+    Installation {
+        state_dir: Some(directory.to_owned()),
+        ..enable::installation(sandbox)
+    }
+}
+
 fn keeper(sandbox: &Sandbox, directory: &Path) -> Keeper {
-    Keeper::new(Some(directory.to_owned()), enable::location(sandbox))
+    installation(sandbox, directory).keeper()
 }
 
 /// The state after everything was done undisturbed.
@@ -218,8 +225,7 @@ fn interrupt_between(
         let disk = Disk::watch(&directory, step);
         let remains = disk.remains();
         let child = proc::fork_child(|| {
-            let location = enable::location(sandbox);
-            let keeper = Keeper::with_files(Some(directory.clone()), location, Box::new(disk));
+            let keeper = Keeper::with_files(installation(sandbox, &directory), Box::new(disk));
             change(&keeper).map_or(1, |_| 0)
         });
         let code = child.code();
@@ -392,13 +398,11 @@ fn a_store_written_without_fsync_would_be_noticed(sandbox: &Sandbox) {
     boot(sandbox);
     let disk = Disk::watch(&directory, usize::MAX).without_fsync();
     let remains = disk.remains();
-    let location = enable::location(sandbox);
-    let keeper = Keeper::with_files(Some(directory), location, Box::new(disk));
+    let keeper = Keeper::with_files(installation(sandbox, &directory), Box::new(disk));
     reserve(&keeper).expect("reserve");
-    let damaged = remains.list().into_iter().filter(|survivor| {
-        Keeper::new(Some(survivor.clone()), enable::location(sandbox))
-            .contents()
-            .is_err()
-    });
+    let damaged = remains
+        .list()
+        .into_iter()
+        .filter(|survivor| keeper(sandbox, survivor).contents().is_err());
     assert!(damaged.count() > 0);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use portkeep::EntryKind;
-use portkeep_store::{Keeper, Kind, PortSet, sysctl};
+use portkeep_admin::{Keeper, Kind, PortSet, sysctl};
 
 const PROTECTED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::proc::{self, Child, fork_child};
 use portkeep_tests::socket2::{SockAddr, Socket};
 use portkeep_tests::{Channel, Sandbox, enable, expect_ok, libc, raw, sock};
@@ -196,7 +196,7 @@ fn listener() -> Socket {
 pub fn measure(sandbox: &Sandbox) {
     section("bind() and connect() alone, against programs that do nothing at the same hooks");
     // The lanes are below its cgroup.
-    remove(&enable::location(sandbox)).expect("remove");
+    remove(&enable::installation(sandbox)).expect("remove");
     let _pinned = pin();
     let listener = listener();
     let lanes = [

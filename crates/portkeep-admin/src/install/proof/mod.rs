@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use libbpf_rs::Link;
 
-use crate::install::cgroup::Cgroup;
 use crate::error::{Error, ErrorKind};
+use crate::install::cgroup::Cgroup;
 use crate::install::skeleton::PortkeepSkel;
 use crate::install::{object, sys};
 

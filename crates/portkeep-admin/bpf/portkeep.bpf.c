@@ -169,6 +169,7 @@ struct abi {
 	enum portkeep_consumer_kind consumer_kind;
 	struct portkeep_consumer consumer;
 	struct portkeep_delete delete;
+	enum portkeep_layout layout;
 };
 
 const volatile struct abi abi = {};

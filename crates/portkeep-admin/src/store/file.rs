@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::store::store::document::Document;
-use crate::store::store::entries::{self, Entries};
 use crate::error::{Error, ErrorKind};
-use crate::store::store::files::Files;
-use crate::store::store::notes::Notes;
+use crate::store::document::Document;
+use crate::store::entries::{self, Entries};
+use crate::store::files::Files;
+use crate::store::notes::Notes;
 
 /// Where the store is unless told otherwise.
 pub const DEFAULT_DIRECTORY: &str = "/var/lib/portkeep";

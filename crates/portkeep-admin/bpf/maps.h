@@ -13,7 +13,10 @@
 #include "kernel_types.h"
 #include "portkeep.h"
 
-#define PORTKEEP_LAYOUT_VERSION 3
+enum portkeep_layout {
+	PORTKEEP_LAYOUT_VERSION = 3,
+	SUBORDINATES_MAX = 4096, /* ranges: one a user, as useradd(8) makes them */
+};
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
@@ -301,9 +304,6 @@ struct subordinates {
 	__u32 last; /* inclusive */
 	__u32 owner;
 };
-
-/* One range a user, as useradd(8) makes them. */
-#define SUBORDINATES_MAX 4096
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
