@@ -5,7 +5,7 @@
  * This header is the one definition of the ABI. It needs nothing but
  * <linux/types.h>, so that C and C++ programs, the kernel part and binding
  * generators can all include it. The Rust side is compared with it at compile
- * time (crates/portkeep-kernel/src/abi_check.rs).
+ * time (src/install/abi_check.rs of crate portkeep-admin).
  *
  * Ports are in network byte order where the type is __be16; every other number
  * is in host byte order. Reserved fields must be zero (EINVAL otherwise). New

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use portkeep_admin::Keeper;
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, enable, expect_ok, sock};
 
