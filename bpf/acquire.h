@@ -79,8 +79,6 @@ __verified_alone int acquire_block(struct acquisition *acquisition)
 	count = acquisition->request.range.count;
 	acquisition->charged_uid = user_to_charge();
 	error = charge(acquisition->charged_uid, count);
-	if (error == -EDQUOT && sweep())
-		error = charge(acquisition->charged_uid, count);
 	if (!error) {
 		error = take(acquisition);
 		if (error)
@@ -90,6 +88,16 @@ __verified_alone int acquire_block(struct acquisition *acquisition)
 		acquisition->conflict =
 			make_conflict(PORTKEEP_CONFLICT_QUOTA, acquisition->space.protocol, 0);
 	return error;
+}
+
+/* Whether another try may do: what namespaces that have gone held has been given back. */
+static __always_inline bool is_worth_another_try(int error, struct acquisition *acquisition)
+{
+	if ((error != -EDQUOT && error != -ENOBUFS) ||
+	    acquisition->conflict.kind == PORTKEEP_CONFLICT_CANNOT_TELL || !sweep())
+		return false;
+	acquisition->conflict.kind = PORTKEEP_CONFLICT_NONE;
+	return true;
 }
 
 static __always_inline void give_up_block(const struct acquisition *acquisition)

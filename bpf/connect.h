@@ -114,9 +114,11 @@ static __always_inline int before_connect(struct bpf_sock_addr *ctx)
 	}
 	if (!has_storage(sk) || !is_tcp_or_udp(sk->family, ctx->type, ctx->protocol))
 		return 0;
-	/* connect() fails, and would leave the socket bound. UDP over IPv6 takes IPv4 addresses. */
-	if (ctx->user_family != sk->family &&
-	    !(ctx->protocol == IPPROTO_UDP && ctx->user_family == AF_INET))
+	/*
+	 * TCP refuses an address of the other family before it binds. UDP binds first, whatever
+	 * the family, and over IPv6 takes IPv4 addresses.
+	 */
+	if (ctx->protocol == IPPROTO_TCP && ctx->user_family != sk->family)
 		return 0;
 	state = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (!state || !state->associated)

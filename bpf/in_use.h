@@ -17,12 +17,12 @@
  * What all walks of one call visit together. The tables are sized so that a bucket
  * holds a few entries, but a user can have a namespace with a small table of its own
  * and many sockets, and sockets in TIME_WAIT on one port can be many: one call must
- * not keep the CPU for long all the same. A visit takes some 20 ns, some 100 ns where
+ * not keep the CPU for long all the same. A visit takes 20 to 200 ns, as the caches have it, more where
  * each read goes through a helper (before Linux 6.2), and a port with TIME_WAITs only
- * is walked four times: up to 32768 of them on one port can be told.
+ * is walked four times: up to 20000 of them on one port can be told.
  */
 #ifndef CALL_ENTRIES
-#define CALL_ENTRIES (1 << 17)
+#define CALL_ENTRIES 80000
 #endif
 
 /*
@@ -346,6 +346,7 @@ struct look {
 	__u32 port;
 	__u32 uid;
 	enum usage usage; /* UNTOLD until the end or a live socket is met */
+	__u32 locked; /* not 0: a socket may have been on no list */
 };
 
 static __always_inline bool is_live_socket(struct look *look, __u64 node)
@@ -390,23 +391,8 @@ static long visit_list(__u32 index, struct look *look)
 	return 0;
 }
 
-static __always_inline enum usage look_at_lists(struct look *look)
-{
-	struct port_space *space = (struct port_space *)look->space;
-	__u32 bucket = (hash_of_no_address(space->hash_mix) ^ look->port) & space->sockets_mask;
-	__u64 address = space->by_address + (__u64)bucket * space->sockets_stride;
-	struct inet_bind_hashbucket *head = kernel_object(inet_bind_hashbucket, address);
-	__u32 left = space->visited < CALL_ENTRIES ? CALL_ENTRIES - space->visited : 0;
-
-	look->usage = UNTOLD - zero_for_loops;
-	look->node = address_of(kernel_read(head, chain.first));
-	look->came_from = address + bpf_core_field_offset(struct inet_bind_hashbucket, chain.first);
-	space->visited += (__u32)bpf_loop(left, visit_list, look, 0);
-	return look->usage;
-}
-
-/* Where the kernel's locks are of no known kind they count as held: doubt refuses. */
-static __always_inline bool is_bucket_locked(const struct port_space *space, __u32 port)
+/* Not 0 while the port's bucket is locked, and where the kernel's locks are of no known kind: doubt refuses. */
+static __always_inline __u32 lock_word(const struct port_space *space, __u32 port)
 {
 	__u64 address = space->sockets + (__u64)bucket_of(space, port) * space->sockets_stride -
 			bpf_core_field_offset(struct inet_bind_hashbucket, chain);
@@ -417,16 +403,34 @@ static __always_inline bool is_bucket_locked(const struct port_space *space, __u
 	if (bpf_core_field_exists(head->lock.rlock.raw_lock.val))
 		return kernel_read(head, lock.rlock.raw_lock.val.counter);
 	if (!bpf_core_field_exists(sleeping->lock.lock.owner))
-		return true;
+		return 1;
 	bpf_core_read(&owner, sizeof(owner), &sleeping->lock.lock.owner);
-	return owner;
+	return !!owner;
+}
+
+static __noinline enum usage look_at_lists(struct look *look)
+{
+	struct port_space *space = (struct port_space *)look->space;
+	__u32 bucket = (hash_of_no_address(space->hash_mix) ^ look->port) & space->sockets_mask;
+	__u64 address = space->by_address + (__u64)bucket * space->sockets_stride;
+	struct inet_bind_hashbucket *head = kernel_object(inet_bind_hashbucket, address);
+	__u32 left = space->visited < CALL_ENTRIES ? CALL_ENTRIES - space->visited : 0;
+
+	look->locked |= lock_word(space, look->port);
+	look->usage = UNTOLD - zero_for_loops;
+	look->node = address_of(kernel_read(head, chain.first));
+	look->locked |= lock_word(space, look->port);
+	look->came_from = address + bpf_core_field_offset(struct inet_bind_hashbucket, chain.first);
+	space->visited += (__u32)bpf_loop(left, visit_list, look, 0);
+	return look->usage;
 }
 
 /*
  * How sockets that are bound to no address use the port. A socket on the move is on no
- * list while its mover holds the lock of the port's bucket. Where the lock is free
- * between two looks it is on a list; it would have to be taken off again within the
- * few nanoseconds to the second.
+ * list while its mover holds the lock of the port's bucket, and is put at a list's head.
+ * So where the lock is free just before and just after the head is read, the socket can be
+ * reached from there. It can move on while the look walks towards it; it is nearer the head
+ * for the second look.
  */
 __verified_alone __u64 use_without_address(const struct port_space *space, __u32 port)
 {
@@ -435,16 +439,13 @@ __verified_alone __u64 use_without_address(const struct port_space *space, __u32
 	if (!space)
 		return IN_USE;
 	for (int tries = 0; tries < LOOK_TRIES; tries++) {
-		enum usage before = look_at_lists(&look), after;
-		bool held;
+		enum usage first;
 
-		if (before == IN_USE)
+		look.locked = 0;
+		first = look_at_lists(&look);
+		if (first == IN_USE || look_at_lists(&look) == IN_USE)
 			break;
-		held = is_bucket_locked(space, port);
-		after = look_at_lists(&look);
-		if (after == IN_USE)
-			break;
-		if (before == UNUSED && after == UNUSED && !held)
+		if (first == UNUSED && look.usage == UNUSED && !look.locked)
 			return UNUSED;
 	}
 	return (__u64)look.uid << 32 | (look.usage == IN_USE ? IN_USE : UNTOLD);

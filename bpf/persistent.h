@@ -106,7 +106,7 @@ static __always_inline int create(struct bpf_sockopt *ctx, struct bpf_sock *sk, 
 	}
 	request->flags |= PERSISTENT;
 	error = create_block(ctx, sk, acquisition);
-	if (error == -ENOBUFS && sweep())
+	if (is_worth_another_try(error, acquisition))
 		error = create_block(ctx, sk, acquisition);
 	if (!error)
 		note_outcome(&state->created, acquisition);

@@ -53,7 +53,7 @@ static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 	if (!error) {
 		port_space_of(&acquisition->space, sk, netns, sk->protocol);
 		error = acquire_with_socket(acquisition, sk);
-		if (error == -ENOBUFS && sweep())
+		if (is_worth_another_try(error, acquisition))
 			error = acquire_with_socket(acquisition, sk);
 	}
 	if (!error)

@@ -43,6 +43,11 @@ const FEATURES: &[Feature] = &[
         present: || ProgramType::CgroupSockAddr.is_supported().unwrap_or(false),
     },
     Feature {
+        name: "the helper bpf_bind() for connect in a cgroup",
+        since: "4.17",
+        present: || helper(ProgramType::CgroupSockAddr, libbpf_sys::BPF_FUNC_bind),
+    },
+    Feature {
         name: "BPF storage in sockets",
         since: "5.2",
         present: || MapType::SkStorage.is_supported().unwrap_or(false),

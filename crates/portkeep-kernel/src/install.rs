@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::{Layout, Location, first_mount};
 use crate::lock::{InstallLock, make_directory};
 use crate::settings::Settings;
-use crate::{features, links, object, proof, remove};
+use crate::{features, links, object, proof, remove, subordinates};
 
 /// The ports that wildcard requests are served from: above Linux's default automatic range.
 const DEFAULT_POOL: (u16, u16) = (61000, 65535);
@@ -188,6 +188,7 @@ fn make_everything(
     let added_mode = before.map_or(0, |before| before.added_mode) | missing;
     Settings {
         added_mode,
+        subordinates: subordinates::write(&skeleton.maps.subordinates)?,
         ..Settings::new(pool)
     }
     .write(&skeleton.maps.settings)?;

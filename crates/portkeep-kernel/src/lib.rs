@@ -49,6 +49,7 @@ mod settings;
 #[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, missing_docs)]
 #[rustfmt::skip]
 mod skeleton;
+mod subordinates;
 mod sys;
 
 pub use consumers::set_consumers;

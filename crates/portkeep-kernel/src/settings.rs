@@ -24,6 +24,8 @@ pub struct Settings {
     pub quota: u32,
     /// Bits that the BPF file system's root got from the installer.
     pub added_mode: u32,
+    /// How many ranges of subordinate user ids the map of that name has.
+    pub subordinates: u32,
 }
 
 const SIZE: usize = size_of::<types::settings>();
@@ -36,6 +38,7 @@ impl Settings {
             pool,
             quota: DEFAULT_QUOTA,
             added_mode: 0,
+            subordinates: 0,
         }
     }
 
@@ -61,6 +64,10 @@ impl Settings {
             offset_of!(layout, added_mode),
             &self.added_mode.to_ne_bytes(),
         );
+        put(
+            offset_of!(layout, subordinates),
+            &self.subordinates.to_ne_bytes(),
+        );
         bytes
     }
 
@@ -79,6 +86,7 @@ impl Settings {
             ),
             quota: long(offset_of!(layout, quota)),
             added_mode: long(offset_of!(layout, added_mode)),
+            subordinates: long(offset_of!(layout, subordinates)),
         })
     }
 

@@ -1,5 +1,7 @@
 //! What a refused call must leave as it was: the reservations and the charges.
 
+#![allow(dead_code, reason = "each target needs another one")]
+
 use portkeep_tests::reservations::{self, Reservation};
 use portkeep_tests::{Sandbox, assert_errno, assert_ok, ports, proc, raw, sock};
 

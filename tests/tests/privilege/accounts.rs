@@ -56,8 +56,10 @@ pub(crate) fn nobody_fills_the_table_with_namespaces(sandbox: &Sandbox) {
             assert_ok!(result);
             sockets.push(socket);
         }
-        let (_socket, result) = reserve_in_another_namespace();
-        assert_errno!(result, ENOBUFS);
+        let (socket, result) = reserve_in_another_namespace();
+        assert_errno!(result, EDQUOT);
+        let conflict = assert_ok!(raw::conflict(&socket));
+        assert_eq!((conflict.kind, conflict.port), (raw::CONFLICT_QUOTA, 0));
         // Where a chunk is already, nothing more is needed.
         assert_ok!(raw::acquire4(&sockets[0], 61001, 1));
         0
