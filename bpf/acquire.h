@@ -47,8 +47,11 @@ static __noinline int store_reservation(struct acquisition *acquisition, const v
 		reservation.socket_cookie = kernel_read(sock, __sk_common.skc_cookie.counter);
 	}
 	copy_command(reservation.command);
-	reservation.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
-				       space->protocol, acquisition->start);
+	/* Consumers were stored with the token already. */
+	reservation.token = reservation.flags & PERSISTENT ?
+				    acquisition->token :
+				    make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
+					       space->protocol, acquisition->start);
 	/* As soon as the record is there, another thread may end the reservation. */
 	if (bpf_map_update_elem(&reservations, &key, &reservation, BPF_NOEXIST))
 		return -ENOBUFS;

@@ -17,13 +17,12 @@ static __always_inline void note_conflict(void *sk, const struct portkeep_confli
 		state->conflict = *conflict;
 }
 
-static __always_inline bool may_bind(const struct reservation *reservation, __u64 netns,
-				     __u16 protocol)
+static __always_inline bool may_bind(const struct reservation *reservation, __u64 netns)
 {
 	struct process owner = reservation->owner;
 
 	if (reservation->flags & PERSISTENT)
-		return consumer_binds(netns, protocol, reservation->start);
+		return consumer_binds(netns, *(volatile __u64 *)&reservation->token);
 	if (reservation->flags & PORTKEEP_TREE)
 		return current_descends_from(&owner);
 	return (reservation->flags & PORTKEEP_PROCESS) && current_is(&owner);
@@ -42,8 +41,7 @@ static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32
 
 	if (reservation) {
 		__u64 token = *(volatile __u64 *)&reservation->token;
-		bool may = token && covers(reservation, port) &&
-			   may_bind(reservation, netns, protocol);
+		bool may = token && covers(reservation, port) && may_bind(reservation, netns);
 
 		name_owner(&conflict, reservation);
 		if (*(volatile __u64 *)&reservation->token != token)

@@ -97,10 +97,10 @@ __verified_alone bool is_consumer(__u32 kind, __u64 id)
 	}
 }
 
-/* Whether the caller is a consumer of the persistent reservation that starts at start. */
-static __noinline bool consumer_binds(__u64 netns, __u16 protocol, __u16 start)
+/* Whether the caller is a consumer of the persistent reservation with this token. */
+static __noinline bool consumer_binds(__u64 netns, __u64 token)
 {
-	struct reservation_key key = { .netns = netns, .protocol = protocol, .start = start };
+	struct consumers_key key = { .netns = netns, .token = token };
 	struct consumers *those = bpf_map_lookup_elem(&consumers, &key);
 
 	if (!those)
@@ -217,10 +217,10 @@ __verified_alone int check_consumers(struct bpf_sockopt *ctx, __u32 *owner_uid)
 }
 
 /* Before the record is stored: who binds finds it first. */
-__verified_alone int store_consumers(struct bpf_sockopt *ctx, const struct reservation_key *key)
+__verified_alone int store_consumers(struct bpf_sockopt *ctx, const struct consumers_key *key)
 {
 	__u32 number = number_of_consumers(ctx);
-	struct reservation_key own;
+	struct consumers_key own;
 	struct consumers *those;
 	void *empty = zeroes();
 

@@ -20,12 +20,12 @@ static __always_inline void make_visible(char *to, const char *command)
 }
 
 /* The last column: as uid:1000,gid:44,cgroup:1234. */
-static __always_inline void list_consumers(struct seq_file *seq, const struct reservation_key *key)
+static __always_inline void list_consumers(struct seq_file *seq, __u64 netns, __u64 token)
 {
 	static const char none[] = " -", first[] = " %s:%llu", next[] = ",%s:%llu";
 	static const char kinds[4][8] = { "?", "uid", "gid", "cgroup" };
-	struct reservation_key copy = *key;
-	struct consumers *those = bpf_map_lookup_elem(&consumers, &copy);
+	struct consumers_key key = { .netns = netns, .token = token };
+	struct consumers *those = bpf_map_lookup_elem(&consumers, &key);
 
 	/* A list without anybody is of consumers that do not exist any more. */
 	if (!those || !those->number) {
@@ -80,7 +80,7 @@ int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
 		(__u64)lifetimes[!!(reservation->flags & PERSISTENT)],
 	};
 	bpf_seq_printf(seq, line, sizeof(line), columns, sizeof(columns));
-	list_consumers(seq, key);
+	list_consumers(seq, key->netns, reservation->token);
 	bpf_seq_write(seq, end, sizeof(end) - 1);
 	return 0;
 }

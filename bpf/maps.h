@@ -243,15 +243,25 @@ _Static_assert(sizeof(struct consumers) == 136, "consumers has padding");
 #define CONSUMERS_RECORDS_MAX 16384
 
 /*
- * The same keys as those of the reservations; a reservation without consumers has no
- * record here. 16384 are more than an operator names, and their empty heads take a
+ * Found by the token, so that whoever changes them never changes those of the next reservation there:
+ * a token is never used again.
+ */
+struct consumers_key {
+	__u64 netns; /* cookie */
+	__u64 token;
+};
+
+_Static_assert(sizeof(struct consumers_key) == 16, "consumers_key has padding");
+
+/*
+ * A reservation without consumers has no record here. 16384 are more than an operator names, and their empty heads take a
  * quarter of a megabyte.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, CONSUMERS_RECORDS_MAX);
-	__type(key, struct reservation_key);
+	__type(key, struct consumers_key);
 	__type(value, struct consumers);
 } consumers SEC(".maps");
 

@@ -42,19 +42,23 @@ static __always_inline int read_create(struct bpf_sockopt *ctx, struct portkeep_
 static __noinline int store_persistent(struct bpf_sockopt *ctx, void *sk,
 				       struct acquisition *acquisition)
 {
-	struct reservation_key key = {
-		.netns = acquisition->space.netns,
-		.protocol = acquisition->space.protocol,
-		.start = acquisition->start,
-	};
+	struct consumers_key key = { .netns = acquisition->space.netns };
+	struct counters *counters = the_counters();
 	bool for_consumers = number_of_consumers(ctx);
-	int error = for_consumers ? charge_consumers(acquisition->charged_uid) : 0;
+	int error;
+
+	if (!counters)
+		return -ENOBUFS;
+	error = for_consumers ? charge_consumers(acquisition->charged_uid) : 0;
 
 	if (error == -EDQUOT)
 		acquisition->conflict =
 			make_conflict(PORTKEEP_CONFLICT_QUOTA, acquisition->space.protocol, 0);
 	if (error)
 		return error;
+	key.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
+			       acquisition->space.protocol, acquisition->start);
+	acquisition->token = key.token;
 	error = store_consumers(ctx, &key) ?: store_reservation(acquisition, sk);
 	if (error && for_consumers) {
 		bpf_map_delete_elem(&consumers, &key);
@@ -193,29 +197,30 @@ static __always_inline struct reservation_key tail_key(const struct cut *cut)
 	return key;
 }
 
-static __noinline int store_consumers_of_tail(const struct cut *cut)
+static __noinline int store_consumers_of_tail(const struct cut *cut, __u64 token)
 {
-	struct reservation_key key = tail_key(cut);
+	struct consumers_key key = { .netns = cut->netns, .token = cut->token };
 	struct consumers *those;
 	int error;
 
-	key.start = cut->start;
 	those = bpf_map_lookup_elem(&consumers, &key);
 	if (!those)
 		return 0;
 	error = charge_consumers(cut->charged_uid);
 	if (error)
 		return error;
-	key.start = cut->last + 1;
+	key.token = token;
 	if (!bpf_map_update_elem(&consumers, &key, those, BPF_ANY))
 		return 0;
 	uncharge_consumers(cut->charged_uid);
 	return -ENOBUFS;
 }
 
-static __always_inline void drop_consumers(const struct cut *cut, const struct reservation_key *key)
+static __always_inline void drop_consumers(const struct cut *cut, __u64 token)
 {
-	if (!bpf_map_delete_elem(&consumers, key))
+	struct consumers_key key = { .netns = cut->netns, .token = token };
+
+	if (!bpf_map_delete_elem(&consumers, &key))
 		uncharge_consumers(cut->charged_uid);
 }
 
@@ -246,9 +251,9 @@ static __noinline int store_tail(const struct cut *cut, struct reservation *whol
 	error = charge_reservation(cut->charged_uid);
 	if (error)
 		return error;
-	error = store_consumers_of_tail(cut);
+	error = store_consumers_of_tail(cut, tail.token);
 	if (!error && bpf_map_update_elem(&reservations, &key, &tail, BPF_NOEXIST)) {
-		drop_consumers(cut, &key);
+		drop_consumers(cut, tail.token);
 		error = -ENOBUFS;
 	}
 	if (error) {
@@ -294,7 +299,7 @@ static __noinline void store_head(const struct cut *cut, struct reservation *who
 	if (count)
 		return;
 	bpf_map_delete_elem(&reservations, &key);
-	drop_consumers(cut, &key);
+	drop_consumers(cut, cut->token);
 	unmark_first(cut->netns, cut->protocol, cut->start);
 	uncharge_reservation(cut->charged_uid);
 	count_persistent(flags, -1);

@@ -100,12 +100,13 @@ static __always_inline void count_persistent(__u32 flags, __s32 change)
 
 /* What is left of ending a reservation, once its token is gone and nobody is binding. */
 static __noinline int finish_end(const struct reservation_key *key, __u32 count, __u32 charged_uid,
-				 __u32 flags)
+				 __u32 flags, __u64 token)
 {
 	struct reservation_key own = *key;
+	struct consumers_key its = { .netns = own.netns, .token = token };
 
 	bpf_map_delete_elem(&reservations, &own);
-	if ((flags & PERSISTENT) && !bpf_map_delete_elem(&consumers, &own))
+	if ((flags & PERSISTENT) && !bpf_map_delete_elem(&consumers, &its))
 		uncharge_consumers(charged_uid);
 	unmark_first(own.netns, own.protocol, own.start);
 	unmark_block(own.netns, own.protocol, own.start, own.start + count - 1);
@@ -145,7 +146,7 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 	if (!ours)
 		return -EINVAL;
 	/* Its ports stay marked until the last one that binds there is done: stop_binding(). */
-	return binding ? 0 : finish_end(&key, count, charged_uid, flags);
+	return binding ? 0 : finish_end(&key, count, charged_uid, flags, token);
 }
 
 /* How often a cut and a connect in one block look whether the other is done: some 10 microseconds. */
@@ -201,7 +202,7 @@ static __noinline int stop_binding(struct reservation *reservation, __u64 netns,
 	charged_uid = reservation->charged_uid;
 	flags = reservation->flags;
 	bpf_spin_unlock(&reservation->lock);
-	return last ? finish_end(&key, count, charged_uid, flags) : 0;
+	return last ? finish_end(&key, count, charged_uid, flags, token) : 0;
 }
 
 /*

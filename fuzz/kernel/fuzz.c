@@ -3,26 +3,22 @@
  * Histories of calls, as a fuzzer's bytes say, against the kernel part compiled as an ordinary
  * program, with what must hold checked after each.
  */
-#include <stdint.h>
+#include "limits.h"
 
 #include "portkeep.bpf.c"
 
+#include "input.h"
 #include "maps.h"
+#include "tables.h"
 #include "world.h"
 
 #include "sockets.h"
 
 #include "calls.h"
 #include "invariants.h"
+#include "moving.h"
 
 /* ---- the bytes ---- */
-
-static const uint8_t *input, *input_end;
-
-static __u32 byte(void)
-{
-	return input < input_end ? *input++ : 0;
-}
 
 /* A port near where things happen: a few words, the edges, the automatic range, the pool. */
 static __u32 some_port(void)
@@ -115,6 +111,7 @@ static void do_create(struct fake_socket *socket)
 	if (set_socket_option(socket, PORTKEEP_CREATE, &value, length))
 		return;
 	REQUIRE(!get_socket_option(socket, PORTKEEP_CREATE, &instance, sizeof(instance)));
+	adopted += !!(value.request.flags & PORTKEEP_ADOPT);
 	check_block(socket, &instance, value.request.flags, value.request.align);
 	note(instance.token);
 }
@@ -127,7 +124,11 @@ static void with_token(struct fake_socket *socket, int option)
 
 	if (shape >= 240)
 		token[1 + shape % 8] = 1;
-	if (set_socket_option(socket, option, token, length) || option != PORTKEEP_ASSOCIATE)
+	if (set_socket_option(socket, option, token, length))
+		return;
+	ended += option == PORTKEEP_RELEASE;
+	claimed += option == PORTKEEP_CLAIM;
+	if (option != PORTKEEP_ASSOCIATE)
 		return;
 	REQUIRE(!get_socket_option(socket, PORTKEEP_ASSOCIATE, &associated, sizeof(associated)));
 	REQUIRE(associated == *token);
@@ -146,7 +147,8 @@ static void with_range(struct fake_socket *socket, int option)
 		request.flags |= PORTKEEP_EVERY_NETNS;
 	if (shape >= 192)
 		failures = 1U << (byte() % 3);
-	set_socket_option(socket, option, &request, shape & 4 ? 4 : sizeof(request));
+	if (!set_socket_option(socket, option, &request, shape & 4 ? 4 : sizeof(request)))
+		ended += option == PORTKEEP_DELETE;
 }
 
 /* Nothing of the answer is what was in the buffer, nor is anything left out. */
@@ -156,7 +158,7 @@ static void read_conflict(struct fake_socket *socket)
 	__u32 version;
 
 	REQUIRE(!get_socket_option(socket, PORTKEEP_CONFLICT, &conflict, sizeof(conflict)));
-	REQUIRE(!conflict.reserved && conflict.kind <= PORTKEEP_CONFLICT_NOT_PERMITTED);
+	REQUIRE(!conflict.reserved && conflict.kind <= LAST_CONFLICT_KIND);
 	REQUIRE(!get_socket_option(socket, PORTKEEP_VERSION, &version, sizeof(version)));
 	REQUIRE(version == PORTKEEP_ABI_VERSION);
 }
@@ -167,29 +169,104 @@ static void meanwhile(struct fake_socket *binding)
 	__u32 what = byte();
 	struct fake_socket *other = &fake_sockets[what % SOCKETS];
 
-	if (what < 200 || other == binding || !other->open)
+	if (what < 200 || other->busy || !other->open)
 		return;
 	current = &tasks[byte() % TASKS];
+	other->busy = true;
 	if (what % 2)
 		do_acquire(other);
 	else
 		do_create(other);
+	other->busy = false;
 	current = task;
-	present_netns = binding->netns;
 }
 
-static void do_one(void)
+static void do_bind(struct fake_socket *socket, __u32 which)
 {
+	__u32 address = which & 64 ? 1 : 0, port = which & 128 ? 0 : some_port();
+	bool alone = undisturbed || !until_call;
+	bool granted = port && alone && must_be_granted(socket, port);
+	/* The bits of which beside the socket's number. */
+	int error = bind_socket(socket, address, port, which & 32);
+
+	REQUIRE(!error || !granted);
+	if (!error && socket->port)
+		check_bind(socket);
+}
+
+static void do_close(struct fake_socket *socket, bool time_wait)
+{
+	close_socket(socket, time_wait);
+	ended++;
+}
+
+static void do_connect(struct fake_socket *socket, __u32 how)
+{
+	connect_socket(socket, (enum connecting)(how & (TO_OTHER_FAMILY | REFUSED)));
+}
+
+/* Bound, connected and closed with a TIME_WAIT: as others did before. */
+static void do_short_connection(struct fake_socket *socket)
+{
+	if (socket->port || bind_socket(socket, 0, some_port(), false))
+		return;
+	check_bind(socket);
+	if (is_tcp(socket) && !connect_socket(socket, 0))
+		do_close(socket, true);
+}
+
+static void remove_one(void)
+{
+	struct remains *it = &remains[byte() % REMAINS];
+
+	if (!it->used)
+		return;
+	lock_tcp_bucket(it->netns, it->sock.__sk_common.skc_num);
+	remove_remains(it, this_call);
+}
+
+/* For the call to come: sockets that move meanwhile, and others' calls in the middle of it. */
+struct plan {
+	__u32 movers, until_call;
+	bool reuse;
+};
+
+static struct plan plan;
+
+static void make_plan(void)
+{
+	__u32 calls = byte();
+
+	plan.movers = byte();
+	/* 0 for no call of others; otherwise at once, or far into a long search. */
+	plan.until_call = calls < 128 ? calls : (calls - 127) * 16;
+	plan.reuse = plan.movers & 8;
+}
+
+static void do_call(struct fake_socket *socket, __u32 what, __u32 which);
+
+static void call_of_another(void)
+{
+	struct task_struct *task = current;
+	unsigned int netns = present_netns;
+	int value = retval;
 	__u32 what = byte(), which = byte();
 	struct fake_socket *socket = &fake_sockets[which % SOCKETS];
 
-	current = &tasks[byte() % TASKS];
-	if (!socket->open) {
-		unsigned int netns = current == &tasks[4] || what & 32;
-
-		open_socket(socket, netns, what & 64, what & 128);
+	check_marks();
+	if (socket->busy || !socket->open)
 		return;
-	}
+	current = &tasks[byte() % TASKS];
+	socket->busy = true;
+	do_call(socket, what, which);
+	socket->busy = false;
+	current = task;
+	present_netns = netns;
+	retval = value;
+}
+
+static void do_call(struct fake_socket *socket, __u32 what, __u32 which)
+{
 	switch (what % 16) {
 	case 0 ... 3:
 		do_acquire(socket);
@@ -213,16 +290,68 @@ static void do_one(void)
 		with_range(socket, PORTKEEP_LOOKUP);
 		break;
 	case 12 ... 13:
-		if (!bind_socket(socket, which & 128 ? 0 : some_port()))
-			check_bind(socket);
+		do_bind(socket, which);
 		break;
 	case 14:
-		close_socket(socket);
+		do_close(socket, what & 128);
 		break;
 	default:
-		read_conflict(socket);
-		failures = what & 128 ? byte() : 0;
+		switch (what / 16) {
+		case 1 ... 4:
+			do_connect(socket, what / 16);
+			break;
+		case 5:
+			disconnect_socket(socket);
+			break;
+		case 6:
+			listen_and_get(socket);
+			break;
+		case 7:
+			do_short_connection(socket);
+			break;
+		case 9:
+			remove_one();
+			break;
+		case 10:
+			socket->sock.__sk_common.skc_reuse = 1;
+			break;
+		case 11 ... 15:
+			make_plan();
+			break;
+		default:
+			read_conflict(socket);
+			failures = what & 128 ? byte() : 0;
+		}
 	}
+}
+
+static void do_one(void)
+{
+	__u32 what = byte(), which = byte();
+	struct fake_socket *socket = &fake_sockets[which % SOCKETS];
+
+	current = &tasks[byte() % TASKS];
+	if (!socket->open) {
+		unsigned int netns = current == &tasks[4] || what & 32;
+
+		open_socket(socket, netns, what & 64, what & 128);
+		return;
+	}
+	this_call++;
+	ended = adopted = claimed = 0;
+	socket->busy = true;
+	start_mover(&movers[0], &fake_sockets[plan.movers / 16 % SOCKETS]);
+	if (plan.movers & 1)
+		start_mover(&movers[1], &fake_sockets[plan.movers / 32 % SOCKETS]);
+	if (!plan.movers)
+		stop_movers();
+	until_call = plan.until_call;
+	reuse = plan.reuse;
+	plan = (struct plan){};
+	do_call(socket, what, which);
+	stop_movers();
+	socket->busy = false;
+	reuse = false;
 }
 
 /* When all is closed and deleted nothing is left. */
@@ -231,7 +360,7 @@ static void end(void)
 	failures = 0;
 	for (unsigned int i = 0; i < SOCKETS; i++) {
 		if (fake_sockets[i].open)
-			close_socket(&fake_sockets[i]);
+			close_socket(&fake_sockets[i], false);
 	}
 	check_everything();
 	current = &tasks[0];
@@ -249,7 +378,7 @@ static void end(void)
 			    key->protocol == IPPROTO_TCP, false);
 		REQUIRE(!set_socket_option(&fake_sockets[0], PORTKEEP_DELETE, &request,
 					   sizeof(request)));
-		close_socket(&fake_sockets[0]);
+		close_socket(&fake_sockets[0], false);
 	}
 	REQUIRE(!fake_map_of(&reservations)->count);
 	REQUIRE(!fake_map_of(&consumers)->count);
@@ -262,6 +391,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	__u32 zero = 0;
 	struct settings *settings_here;
+	struct subordinates *range;
 
 	make_maps();
 	make_world();
@@ -269,8 +399,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	settings_here->pool_start = 61000;
 	settings_here->pool_end = 61300;
 	settings_here->quota = 300;
+	settings_here->subordinates = 2;
+	range = map_lookup(&subordinates, &zero);
+	range[0] = (struct subordinates){ SUBORDINATE - 7, SUBORDINATE, 1000 };
+	range[1] = (struct subordinates){ SUBORDINATE + 1, SUBORDINATE + 1, 1001 };
 	memset(tokens, 0, sizeof(tokens));
 	newest = 0;
+	plan = (struct plan){};
 	input = data;
 	input_end = data + size;
 	while (input < input_end) {

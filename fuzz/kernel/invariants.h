@@ -3,16 +3,6 @@
 #ifndef FUZZ_INVARIANTS_H
 #define FUZZ_INVARIANTS_H
 
-#include <stdio.h>
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
 #define FOR_EACH(one, map)                                                                         \
 	for (struct entry *one = fake_map_of(&(map))->entries, *end_of_##one = one + ENTRIES;      \
 	     one < end_of_##one; one++)                                                            \
@@ -37,29 +27,48 @@ static struct fake_socket *socket_at(__u64 address)
 	return NULL;
 }
 
-/* The records agree with the bitmaps, both ways, and no two share a port. */
-static void check_bitmaps(void)
+/*
+ * What holds at every instant, in the middle of others' calls, too: the ports of a reservation are
+ * marked, and whoever binds near them looks.
+ */
+static void check_marks(void)
 {
-	unsigned int words[1024] = {};
-	__u64 marked = 0, recorded = 0;
-
 	FOR_EACH(entry, reservations)
 	{
 		struct reservation_key *key = (void *)entry->key;
 		struct reservation *it = entry->value;
 		__u32 end = (__u32)it->start + it->count - 1;
 
-		REQUIRE(it->token && it->count && end < 65536 && it->start);
-		REQUIRE(it->start == key->start);
-		REQUIRE(!(it->flags & CHANGING));
+		if (!it->token)
+			continue;
+		REQUIRE(it->count && end < 65536 && it->start && it->start == key->start);
 		REQUIRE((__u16)it->token == it->start);
 		REQUIRE(token_protocol(it->token) == key->protocol);
-		REQUIRE(is_marked(key->netns, key->protocol, it->start, true));
-		for (__u32 port = it->start; port <= end; port++) {
+		REQUIRE(it->flags & CHANGING ||
+			is_marked(key->netns, key->protocol, it->start, true));
+		for (__u32 port = it->start; port <= end; port++)
 			REQUIRE(is_marked(key->netns, key->protocol, port, false));
-			REQUIRE(port == it->start ||
-				!is_marked(key->netns, key->protocol, port, true));
-		}
+		for (__u32 word = it->start / 64; word <= end / 64; word++)
+			REQUIRE(*(__u32 *)map_lookup(&occupied, &word));
+	}
+}
+
+/* The records agree with the bitmaps, both ways, and no two share a port. */
+static void check_bitmaps(void)
+{
+	unsigned int words[1024] = {};
+	__u64 marked = 0, firsts = 0, recorded = 0, records = 0;
+
+	check_marks();
+
+	FOR_EACH(entry, reservations)
+	{
+		struct reservation *it = entry->value;
+		__u32 end = (__u32)it->start + it->count - 1;
+
+		/* Nothing is left half done. */
+		REQUIRE(it->token && !(it->flags & CHANGING) && !it->binding);
+		records++;
 		recorded += it->count;
 		for (__u32 word = it->start / 64; word <= end / 64; word++)
 			words[word]++;
@@ -68,10 +77,13 @@ static void check_bitmaps(void)
 	{
 		struct port_chunk *chunk = entry->value;
 
-		for (unsigned int i = 0; i < CHUNK_WORDS; i++)
+		for (unsigned int i = 0; i < CHUNK_WORDS; i++) {
 			marked += __builtin_popcountll(chunk->reserved[i]);
+			firsts += __builtin_popcountll(chunk->first[i]);
+		}
 	}
 	REQUIRE(marked == recorded);
+	REQUIRE(firsts == records);
 	for (unsigned int word = 0; word < 1024; word++)
 		REQUIRE(*(__u32 *)map_lookup(&occupied, &word) == words[word]);
 }
@@ -104,43 +116,61 @@ static void check_owners(void)
 	REQUIRE(the_counters()->in_every_netns == everywhere);
 	FOR_EACH(entry, consumers)
 	{
-		struct reservation *it = map_lookup(&reservations, entry->key);
+		struct consumers_key *key = (void *)entry->key;
+		struct reservation_key of = {
+			.netns = key->netns,
+			.protocol = token_protocol(key->token),
+			.start = (__u16)key->token,
+		};
+		struct reservation *it = map_lookup(&reservations, &of);
 
-		REQUIRE(it && it->flags & PERSISTENT);
+		REQUIRE(it && it->flags & PERSISTENT && it->token == key->token);
 	}
 }
 
-static __u32 charged_to(__u32 uid)
+static struct holdings charged_to(__u32 uid)
 {
-	__u32 ports = 0;
+	struct holdings sum = {};
 
 	FOR_EACH(entry, reservations)
 	{
 		struct reservation *it = entry->value;
 
-		if (it->charged_uid == uid)
-			ports += it->count;
+		if (it->charged_uid != uid)
+			continue;
+		sum.ports += it->count;
+		sum.reservations++;
+		sum.consumers += !!map_lookup(&consumers, entry->key);
 	}
-	return ports;
+	FOR_EACH(entry, port_chunks)
+	sum.chunks += ((struct port_chunk *)entry->value)->charged_uid == uid;
+	return sum;
 }
 
+/* Each user is charged for what there is of his, and all together stay within their share. */
 static void check_charges(void)
 {
+	struct holdings all = {}, *charged = &the_counters()->charged;
+
 	FOR_EACH(entry, charges)
 	{
-		struct holdings *holdings = entry->value;
-		__u32 uid, chunks = 0;
+		struct holdings *holdings = entry->value, sum;
+		__u32 uid;
 
 		memcpy(&uid, entry->key, sizeof(uid));
-		REQUIRE(holdings->ports == charged_to(uid));
-		REQUIRE(holdings->ports <= the_settings()->quota);
-		FOR_EACH(chunk, port_chunks)
-		{
-			if (((struct port_chunk *)chunk->value)->charged_uid == uid)
-				chunks++;
-		}
-		REQUIRE(holdings->chunks == chunks);
+		REQUIRE(uid != SUBORDINATE);
+		sum = charged_to(uid);
+		REQUIRE(!memcmp(holdings, &sum, sizeof(sum)));
+		REQUIRE(sum.ports <= the_settings()->quota);
+		REQUIRE(sum.chunks <= CHUNK_QUOTA && sum.consumers <= CONSUMERS_QUOTA);
+		all.reservations += sum.reservations;
+		all.chunks += sum.chunks;
+		all.consumers += sum.consumers;
 	}
+	REQUIRE(!memcmp(charged, &all, sizeof(all)));
+	REQUIRE(all.reservations <= SHARE_OF_USERS(RESERVATIONS_MAX));
+	REQUIRE(all.chunks <= SHARE_OF_USERS(CHUNKS_MAX));
+	REQUIRE(all.consumers <= SHARE_OF_USERS(CONSUMERS_RECORDS_MAX));
 	FOR_EACH(entry, reservations)
 	{
 		__u32 uid = ((struct reservation *)entry->value)->charged_uid;
@@ -159,18 +189,36 @@ static void check_everything(void)
 
 /* ---- after a bind that succeeded, and an acquire ---- */
 
+static bool is_over(const struct entry *entry, __u64 netns, __u16 protocol, __u16 port)
+{
+	const struct reservation_key *key = (void *)entry->key;
+	const struct reservation *it = entry->value;
+
+	return key->netns == netns && key->protocol == protocol && port >= it->start &&
+	       port < (__u32)it->start + it->count;
+}
+
 static struct reservation *reservation_over(__u64 netns, __u16 protocol, __u16 port)
 {
 	FOR_EACH(entry, reservations)
 	{
-		struct reservation_key *key = (void *)entry->key;
-		struct reservation *it = entry->value;
-
-		if (key->netns == netns && key->protocol == protocol && port >= it->start &&
-		    port < (__u32)it->start + it->count)
-			return it;
+		if (is_over(entry, netns, protocol, port))
+			return entry->value;
 	}
 	return NULL;
+}
+
+/* Two reservations may cover a port while one is being cut. */
+static bool is_covered_by(__u64 token, __u64 netns, __u16 protocol, __u16 port)
+{
+	FOR_EACH(entry, reservations)
+	{
+		struct reservation *it = entry->value;
+
+		if (it->token == token && is_over(entry, netns, protocol, port))
+			return true;
+	}
+	return false;
 }
 
 static bool is_descendant_of(const struct process *owner)
@@ -185,7 +233,7 @@ static bool is_descendant_of(const struct process *owner)
 
 static bool is_allowed_consumer(__u64 netns, __u16 protocol, const struct reservation *it)
 {
-	struct reservation_key key = { .netns = netns, .protocol = protocol, .start = it->start };
+	struct consumers_key key = { .netns = netns, .token = it->token };
 	struct consumers *those = map_lookup(&consumers, &key);
 
 	for (__u32 i = 0; those && i < those->number; i++) {
@@ -199,7 +247,42 @@ static bool is_allowed_consumer(__u64 netns, __u16 protocol, const struct reserv
 	return false;
 }
 
-static void check_bind(const struct fake_socket *socket)
+static bool may_bind_in(__u64 netns, __u16 protocol, const struct reservation *it)
+{
+	if (it->flags & PERSISTENT)
+		return is_allowed_consumer(netns, protocol, it);
+	if (it->flags & PORTKEEP_TREE)
+		return is_descendant_of(&it->owner);
+	return it->flags & PORTKEEP_PROCESS && (__u32)current->tgid == it->owner.pid;
+}
+
+/*
+ * Whether nothing is in the way of a bind: the port is free, and lies in a reservation, which may be
+ * being cut elsewhere, in which the caller binds as it likes.
+ */
+static bool must_be_granted(const struct fake_socket *socket, __u16 port)
+{
+	__u64 netns = nets[socket->netns].net_cookie;
+	__u16 protocol = socket->given.protocol;
+
+	if (socket->port || socket->connected || associated_with(socket) ||
+	    !is_available(socket, port))
+		return false;
+	FOR_EACH(entry, reservations)
+	{
+		struct reservation *it = entry->value;
+
+		if (it->token && is_over(entry, netns, protocol, port) &&
+		    may_bind_in(netns, protocol, it))
+			return true;
+	}
+	return false;
+}
+
+/* What others did in the present call, after the bind perhaps: checks must allow for it. */
+static unsigned int ended, adopted, claimed;
+
+static void check_bind(struct fake_socket *socket)
 {
 	__u64 netns = nets[socket->netns].net_cookie;
 	__u16 protocol = socket->given.protocol;
@@ -211,21 +294,27 @@ static void check_bind(const struct fake_socket *socket)
 	}
 	if (!it) {
 		/* The block that it was to be bound in has ended, and it was refused. */
-		REQUIRE(!socket->bound_through);
+		REQUIRE(!socket->bound_through || ended);
 		return;
 	}
-	if (socket->bound_through) {
-		REQUIRE(socket->bound_through == it->token);
+	socket->bound_in_block = true;
+	if (socket->bound_through &&
+	    is_covered_by(socket->bound_through, netns, protocol, socket->port))
 		return;
-	}
-	if (it->flags & PERSISTENT)
-		REQUIRE(is_allowed_consumer(netns, protocol, it));
-	else if (it->flags & PORTKEEP_TREE)
-		REQUIRE(is_descendant_of(&it->owner));
-	else if (it->flags & PORTKEEP_PROCESS)
-		REQUIRE((__u32)current->tgid == it->owner.pid);
+	if (adopted && it->flags & PORTKEEP_ADOPT)
+		return;
+	if (socket->bound_through)
+		/* A part of a block that was cut has another token. */
+		REQUIRE(ended && it->flags & PERSISTENT);
 	else
-		REQUIRE(!"a stranger's bind succeeded");
+		REQUIRE(may_bind_in(netns, protocol, it) || (claimed && !(it->flags & PERSISTENT)));
+}
+
+/* A connect bound the socket: in the block that it is associated with, or what was that block. */
+static void check_implicit_bind(struct fake_socket *socket)
+{
+	REQUIRE(socket->bound_through);
+	check_bind(socket);
 }
 
 /* Root of the first user namespace, of the second its root and who made it. */
@@ -238,17 +327,33 @@ static bool is_administrator_of(unsigned int netns)
 	return netns == 1 && cred->euid.val == container.owner.val;
 }
 
+/* By a socket, or a connection, that has no business there. */
+static bool is_in_use(const struct fake_socket *socket, __u64 where, __u16 port)
+{
+	__u16 protocol = socket->given.protocol;
+	const struct fake_socket *user = bound_to(socket->netns, protocol, port);
+
+	/* As soon as there is a record others may bind. */
+	if (user)
+		return user->bound_in != this_call || !user->bound_in_block;
+	return protocol == IPPROTO_TCP && has_remains(socket->netns, port, false);
+}
+
 static void check_block(const struct fake_socket *socket, const struct portkeep_instance *instance,
 			__u32 flags, __u16 align)
 {
 	__u32 start = bpf_ntohs(instance->range.start), count = instance->range.count;
 
+	const __u64 where =
+		flags & PORTKEEP_EVERY_NETNS ? EVERY_NETNS : nets[socket->netns].net_cookie;
+
 	REQUIRE(start && count && instance->token && !instance->reserved);
 	REQUIRE(start % (align ?: 1) == 0);
 	for (__u32 port = start; port < start + count; port++) {
 		REQUIRE(port < AUTOMATIC_START || port > AUTOMATIC_END || is_protected(port));
-		REQUIRE(flags & PORTKEEP_ADOPT ||
-			!bound_to(socket->netns, socket->given.protocol, port));
+		REQUIRE(flags & PORTKEEP_ADOPT || !is_in_use(socket, where, port) ||
+			(ended &&
+			 !is_covered_by(instance->token, where, socket->given.protocol, port)));
 		REQUIRE(port >= UNPRIVILEGED_START || is_administrator_of(socket->netns));
 	}
 }

@@ -6,7 +6,7 @@
 #ifndef FUZZ_MAPS_H
 #define FUZZ_MAPS_H
 
-#define ENTRIES 1024 /* of the largest map */
+#define ENTRIES 32 /* of the largest hash table */
 
 struct entry {
 	bool used;
@@ -24,7 +24,7 @@ struct fake_map {
 	struct entry entries[ENTRIES];
 };
 
-static struct fake_map fake_maps[8];
+static struct fake_map fake_maps[10];
 /* Of the updates to come, which fail; taken from the input. */
 static unsigned int failures;
 
@@ -45,16 +45,14 @@ static void make_map(struct fake_map *fake, const void *map, bool is_hash, unsig
 	for (unsigned int i = 0; i < ENTRIES; i++) {
 		struct entry *entry = &fake->entries[i];
 
-		if (is_hash && entry->used)
+		if (entry->used)
 			free(entry->value);
-		entry->used = !is_hash && i < limit;
-		entry->value = entry->used ? fake->values + i * value_size : NULL;
+		entry->used = false;
 	}
 	if (!is_hash)
 		memset(fake->values, 0, limit * value_size);
 }
 
-/* What the tables have room for here; bpf/maps.h has thousands. */
 #define MAKE_ARRAY(index, map, limit)                                                              \
 	make_map(&fake_maps[index], &map, false, KEY_SIZE(map), MAP_VALUE_SIZE(map), limit)
 #define MAKE_HASH(index, map, limit)                                                               \
@@ -66,10 +64,12 @@ static void make_maps(void)
 	MAKE_ARRAY(1, counters, 1);
 	MAKE_ARRAY(2, empty_chunk, 1);
 	MAKE_ARRAY(3, occupied, 1024);
-	MAKE_HASH(4, port_chunks, 12);
-	MAKE_HASH(5, reservations, 24);
-	MAKE_HASH(6, consumers, 8);
+	MAKE_HASH(4, port_chunks, CHUNKS_MAX);
+	MAKE_HASH(5, reservations, RESERVATIONS_MAX);
+	MAKE_HASH(6, consumers, CONSUMERS_RECORDS_MAX);
 	MAKE_HASH(7, charges, 3);
+	MAKE_ARRAY(8, moves, MOVE_SLOTS);
+	MAKE_ARRAY(9, subordinates, 2);
 	failures = 0;
 }
 
@@ -84,13 +84,7 @@ static struct fake_map *fake_map_of(const void *map)
 
 static struct entry *find_entry(struct fake_map *fake, const void *key)
 {
-	if (!fake->is_hash) {
-		unsigned int index;
-
-		memcpy(&index, key, sizeof(index));
-		return index < fake->limit ? &fake->entries[index] : NULL;
-	}
-	for (unsigned int i = 0; i < ENTRIES; i++) {
+	for (unsigned int i = 0; i < fake->limit; i++) {
 		struct entry *entry = &fake->entries[i];
 
 		if (entry->used && !memcmp(entry->key, key, fake->key_size))
@@ -101,9 +95,16 @@ static struct entry *find_entry(struct fake_map *fake, const void *key)
 
 void *map_lookup(const void *map, const void *key)
 {
-	struct entry *entry = find_entry(fake_map_of(map), key);
+	struct fake_map *fake = fake_map_of(map);
+	struct entry *entry;
+	unsigned int index;
 
-	return entry ? entry->value : NULL;
+	if (fake->is_hash) {
+		entry = find_entry(fake, key);
+		return entry ? entry->value : NULL;
+	}
+	memcpy(&index, key, sizeof(index));
+	return index < fake->limit ? fake->values + index * fake->value_size : NULL;
 }
 
 static bool fails_now(void)
@@ -112,6 +113,45 @@ static bool fails_now(void)
 
 	failures >>= 1;
 	return fails;
+}
+
+/*
+ * Values that were freed in the present call. A program may still look at one, as under RCU; where
+ * reuse is set it can serve another element by then.
+ */
+static struct {
+	void *value;
+	unsigned int size;
+} freed[1024];
+static unsigned int freed_count;
+static bool reuse;
+static unsigned int in_program; /* how deep: calls of other CPUs come in the middle of one */
+
+static void free_later(void *value, unsigned int size)
+{
+	if (freed_count == sizeof(freed) / sizeof(*freed))
+		abort();
+	freed[freed_count].value = value;
+	freed[freed_count++].size = size;
+}
+
+static void grace_period(void)
+{
+	while (!in_program && freed_count)
+		free(freed[--freed_count].value);
+}
+
+static void *new_value(unsigned int size)
+{
+	for (unsigned int i = freed_count; reuse && i--;) {
+		void *value = freed[i].value;
+
+		if (freed[i].size == size) {
+			freed[i] = freed[--freed_count];
+			return value;
+		}
+	}
+	return malloc(size);
 }
 
 long map_update(const void *map, const void *key, const void *value, unsigned long long flags)
@@ -133,27 +173,10 @@ long map_update(const void *map, const void *key, const void *value, unsigned lo
 		entry++;
 	entry->used = true;
 	memcpy(entry->key, key, fake->key_size);
-	entry->value = malloc(fake->value_size);
+	entry->value = new_value(fake->value_size);
 	memcpy(entry->value, value, fake->value_size);
 	fake->count++;
 	return 0;
-}
-
-/* Values that were freed in the present call: a program may still look at one, as under RCU. */
-static void *freed[256];
-static unsigned int freed_count;
-
-static void free_later(void *value)
-{
-	if (freed_count == sizeof(freed) / sizeof(*freed))
-		abort();
-	freed[freed_count++] = value;
-}
-
-static void grace_period(void)
-{
-	while (freed_count)
-		free(freed[--freed_count]);
 }
 
 long map_delete(const void *map, const void *key)
@@ -163,7 +186,7 @@ long map_delete(const void *map, const void *key)
 
 	if (!entry)
 		return -ENOENT;
-	free_later(entry->value);
+	free_later(entry->value, fake->value_size);
 	entry->value = NULL;
 	entry->used = false;
 	fake->count--;
@@ -177,7 +200,7 @@ long map_for_each(const void *map, void *callback, void *context)
 	struct fake_map *fake = fake_map_of(map);
 	long visited = 0;
 
-	for (unsigned int i = 0; i < ENTRIES; i++) {
+	for (unsigned int i = 0; i < fake->limit; i++) {
 		struct entry *entry = &fake->entries[i];
 		unsigned char key[32];
 

@@ -7,9 +7,9 @@
 #define FUZZ_WORLD_H
 
 #define NAMESPACES 2
-#define TASKS 5
+#define TASKS 6
 #define SOCKETS 10
-#define BUCKETS 4
+#define LAST_CONFLICT_KIND 7
 #define RESERVED_BITMAP 1024
 
 /* 200 ports are automatic, half of them protected. */
@@ -17,6 +17,8 @@
 #define AUTOMATIC_END 40199
 #define PROTECTED_START 40100
 #define UNPRIVILEGED_START 1024
+
+#define SUBORDINATE 100007 /* an id that user 1000 owns */
 
 struct storage {
 	const void *map;
@@ -28,11 +30,18 @@ struct fake_socket {
 	struct bpf_sock given;
 	struct sock sock;
 	bool open;
+	bool busy; /* with a call: it is locked */
 	unsigned int netns;
 	__u16 port; /* bound to, 0: none */
+	bool port_is_locked; /* it was asked for, and stays over a disconnect */
+	bool address_is_locked;
+	bool connected;
+	bool listening;
+	__u32 address; /* 0: none */
+	struct list *list; /* that a TCP socket is on; NULL: on none */
 	__u64 bound_through; /* the token that it was associated with then */
-	struct inet_bind_bucket bucket;
-	struct inet_bind2_bucket address;
+	unsigned int bound_in; /* which call */
+	bool bound_in_block;
 	struct storage storage[2];
 };
 
@@ -46,10 +55,6 @@ static struct user_namespace first_namespace, container;
 static struct cgroup root_cgroup;
 static struct kernfs_node root_node;
 static struct css_set all_tasks;
-static struct inet_bind_hashbucket tcp_buckets[BUCKETS];
-static struct inet_hashinfo tcp_table;
-static struct udp_hslot udp_buckets[BUCKETS];
-static struct udp_table udp_table;
 
 /* ---- the present moment ---- */
 
@@ -76,6 +81,7 @@ unsigned long long boot_time(void)
 
 void spin_lock(void)
 {
+	point();
 	/* One at a time, and nothing but stores inside: the verifier sees to the rest. */
 	if (held_locks++)
 		abort();
@@ -85,6 +91,7 @@ void spin_unlock(void)
 {
 	if (held_locks-- != 1)
 		abort();
+	point();
 }
 
 /* ---- the beginning ---- */
@@ -120,8 +127,7 @@ static void make_world(void)
 			free(fake_sockets[i].storage[j].value);
 	}
 	memset(fake_sockets, 0, sizeof(fake_sockets));
-	memset(tcp_buckets, 0, sizeof(tcp_buckets));
-	memset(udp_buckets, 0, sizeof(udp_buckets));
+	make_tables();
 	memset(protected_ports, 0, sizeof(protected_ports));
 	for (__u32 port = PROTECTED_START; port <= AUTOMATIC_END; port++)
 		protected_ports[port / 64] |= 1UL << (port % 64);
@@ -138,8 +144,6 @@ static void make_world(void)
 	root_node.id = 1;
 	root_cgroup.kn = &root_node;
 	all_tasks.dfl_cgrp = &root_cgroup;
-	tcp_table = (struct inet_hashinfo){ tcp_buckets, BUCKETS };
-	udp_table = (struct udp_table){ udp_buckets, BUCKETS - 1 };
 	for (unsigned int i = 0; i < NAMESPACES; i++) {
 		nets[i] = (struct net){
 			.user_ns = i ? &container : &first_namespace,
@@ -159,6 +163,7 @@ static void make_world(void)
 	make_task(2, 1, 1000, false, &first_namespace);
 	make_task(3, 0, 1001, false, &first_namespace);
 	make_task(4, 1, 1000, true, &container);
+	make_task(5, 0, SUBORDINATE, false, &first_namespace);
 	current = &tasks[0];
 	held_locks = 0;
 	now = 1;

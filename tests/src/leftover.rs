@@ -65,7 +65,7 @@ fn start_time(pid: u32) -> io::Result<u64> {
 /// Removes the cgroups, with whatever still runs there, and the directories of runs that are over.
 /// Runs of another process namespace would look so: let the test runs of one machine share one.
 pub(crate) fn sweep() {
-    let Ok(cgroups) = cgroup::mount_point() else {
+    let Ok(cgroups) = cgroup::top() else {
         return;
     };
     for path in leftovers(&cgroups) {

@@ -21,12 +21,16 @@
 //! namespace, a mount namespace with a bpffs, a state and a runtime directory that no other trial
 //! shares. So trials run in parallel, and one that fails, crashes or hangs leaves nothing behind. Without
 //! privilege root trials are reported as ignored, and so are those that [`skip`] ends.
+//!
+//! The programs of a root cgroup reach every sandbox. So where Portkeep is enabled on the machine, trials
+//! of its absence, which call [`without_portkeep`], are reported as ignored; all others run as usual.
 
 mod cgroup;
 mod errno;
 mod event;
 mod leftover;
 mod loopback;
+mod machine;
 mod privilege;
 mod sandbox;
 mod skip;
@@ -47,6 +51,7 @@ pub use channel::Channel;
 pub use errno::{HasErrno, errno_name, expect_errno, expect_ok};
 pub use event::Event;
 pub use libc;
+pub use machine::without_portkeep;
 pub use reservations::Protocol;
 pub use sandbox::{Sandbox, runtime_dir};
 pub use skip::skip;

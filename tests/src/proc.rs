@@ -176,3 +176,11 @@ pub fn new_netns() {
 pub fn enter_cgroup(cgroup: &Path) {
     fs::write(cgroup.join("cgroup.procs"), "0").expect("enter the cgroup");
 }
+
+/// Lets the kernel come on with what it does some time after the last use of an object, such as
+/// taking a network namespace down: waits until every processor has passed a quiescent state.
+pub fn wait_for_grace_period() {
+    const GLOBAL: libc::c_int = 1;
+    // SAFETY: membarrier(2) takes numbers. Where the kernel has no such command, there is no wait.
+    unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
+}

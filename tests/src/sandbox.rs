@@ -11,7 +11,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 
-use crate::loopback;
+use crate::{loopback, machine};
 
 /// Where Portkeep attaches; the `portkeep` command reads it too, as the two below.
 pub(crate) const CGROUP: &str = "PORTKEEP_CGROUP";
@@ -58,6 +58,7 @@ impl Sandbox {
             Some("mode=0755"),
         )?;
         loopback::up()?;
+        machine::look();
         Ok(sandbox)
     }
 

@@ -3,8 +3,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
+use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::raw;
@@ -90,6 +91,33 @@ pub fn connect(socket: impl AsFd, address: impl Into<IpAddr>, port: u16) -> Resu
     SockRef::from(&socket)
         .connect(&address.into())
         .map_err(errno)
+}
+
+/// Takes a connection, and the address that came with it, from a socket: connects it to `AF_UNSPEC`.
+pub fn disconnect(socket: impl AsFd) -> Result<(), i32> {
+    let nobody = libc::sockaddr {
+        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        sa_data: [0; 14],
+    };
+    let length = size_of_val(&nobody) as libc::socklen_t;
+    // SAFETY: the address is valid for its length.
+    let result = unsafe { libc::connect(socket.as_fd().as_raw_fd(), &raw const nobody, length) };
+    Errno::result(result)
+        .map(drop)
+        .map_err(|errno| errno as i32)
+}
+
+/// Binds to an address, and leaves the port to `connect()` (`IP_BIND_ADDRESS_NO_PORT`).
+pub fn bind_address(socket: impl AsFd, address: impl Into<IpAddr>) -> Result<(), i32> {
+    let no_port = |on: i32| {
+        let value = on.to_ne_bytes();
+        let option = libc::IP_BIND_ADDRESS_NO_PORT;
+        raw::set_bytes(&socket, libc::IPPROTO_IP, option, &value)
+    };
+    crate::assert_ok!(no_port(1));
+    let bound = bind(&socket, address, 0);
+    crate::assert_ok!(no_port(0));
+    bound
 }
 
 /// Accepts a connection.

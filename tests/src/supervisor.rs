@@ -60,7 +60,7 @@ impl Grounds {
     fn new() -> io::Result<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = Run::own()?.name(NEXT.fetch_add(1, Ordering::Relaxed));
-        let cgroup = cgroup::mount_point()?.join(&name);
+        let cgroup = cgroup::top()?.join(&name);
         let grounds = Self {
             cgroup,
             directory: env::temp_dir().join(&name),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-use crate::{Sandbox, leftover, privilege, skip, supervisor};
+use crate::{Sandbox, leftover, machine, privilege, skip, supervisor};
 
 /// Names the trial whose body a process is to run.
 pub(crate) const NAME: &str = "PORTKEEP_TEST_TRIAL";
@@ -67,7 +67,7 @@ impl Test {
                 Ok(())
             }),
             Body::Root(_) => Trial::ignorable_test(self.name, move || {
-                if let Some(reason) = privilege::missing() {
+                if let Some(reason) = privilege::missing().or_else(machine::in_the_way) {
                     return Ok(Completion::ignored_with(reason));
                 }
                 Ok(supervisor::run(self.name, self.limit * patience(), show)?)

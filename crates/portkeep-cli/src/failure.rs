@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::{escaped, lines};
+
 /// The exit code of a command that was refused.
 pub const REFUSED: u8 = 1;
 
@@ -48,9 +50,9 @@ impl Failure {
     /// Prints to standard error; if that is closed, as after a hang-up, there is nobody to tell.
     pub fn print(&self) {
         let mut err = io::stderr().lock();
-        let _ = writeln!(err, "portkeep: {}", self.message);
+        let _ = writeln!(err, "portkeep: {}", lines(&self.message));
         for hint in &self.hints {
-            let _ = writeln!(err, "Hint: {hint}");
+            let _ = writeln!(err, "Hint: {}", escaped(hint));
         }
     }
 }

@@ -82,7 +82,9 @@ impl Holding {
     pub fn explain(&self) -> &'static str {
         match self.backend {
             Backend::Held => {
-                "the ports are held by sockets: Portkeep's kernel part is not enabled here"
+                "the ports are held by sockets, beside which, while their owner binds, one of the same user \
+                 with SO_REUSEPORT can get in, and at UDP over IPv6 one that is bound to a device: \
+                 Portkeep's kernel part is not enabled here"
             }
             _ => "the ports are kept by Portkeep's kernel part",
         }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use portkeep::PortRange;
 use portkeep_store::Outcome;
 
+use crate::printable::lines;
+
 /// As in `10000-20000/udp`, or for both protocols `5004-5005/tcp and 5004-5005/udp`.
 pub fn list(ports: &[PortRange]) -> String {
     let ports: Vec<_> = ports.iter().map(PortRange::to_string).collect();
@@ -14,7 +16,7 @@ pub fn list(ports: &[PortRange]) -> String {
 
 /// Says what was done; warnings go to standard error.
 pub fn report(outcome: &Outcome, said: &str) -> anyhow::Result<ExitCode> {
-    writeln!(io::stdout().lock(), "{said}")?;
+    writeln!(io::stdout().lock(), "{}", lines(said))?;
     warn(&outcome.warnings);
     Ok(ExitCode::SUCCESS)
 }
@@ -22,7 +24,7 @@ pub fn report(outcome: &Outcome, said: &str) -> anyhow::Result<ExitCode> {
 /// A line of its own for each.
 pub fn warn(warnings: &[String]) {
     for warning in warnings {
-        let _ = writeln!(io::stderr(), "portkeep: warning: {warning}");
+        let _ = writeln!(io::stderr(), "portkeep: warning: {}", lines(warning));
     }
 }
 

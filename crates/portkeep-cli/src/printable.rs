@@ -1,39 +1,151 @@
-//! Text that others have chosen, made fit for the terminal.
+//! Text that others have chosen, made fit for terminals and documents.
+//!
+//! Processes choose their names and arguments freely, whoever may make cgroups or files their names,
+//! also with what a terminal obeys, what reorders the text around it, or what nobody sees. All output
+//! passes through here: [`lines`] or [`escaped`] where it is written as text, [`json`] as a document.
 
-/// The longest text that is shown, in characters.
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use serde::Serialize;
+
+/// The longest name that is shown, in characters.
 const LENGTH_MAX: usize = 200;
 
-/// One line without control codes: processes choose their names and arguments freely, also with
-/// what the terminal would obey.
+/// A name in a line of text, cut if it is long.
 pub fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for (index, character) in text.chars().enumerate() {
-        match character {
-            _ if index == LENGTH_MAX => {
-                shown.push('…');
-                break;
-            }
-            _ if character.is_control() => shown.extend(character.escape_default()),
-            _ => shown.push(character),
+    let shown: String = text.chars().take(LENGTH_MAX).collect();
+    let cut = if shown.len() < text.len() { "…" } else { "" };
+    escaped(&shown) + cut
+}
+
+/// One line: what does not show, line breaks too, is escaped as Rust does, `\u{1b}`.
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_printable(character) {
+            true => shown.push(character),
+            false => shown.extend(character.escape_default()),
         }
     }
     shown
+}
+
+/// As [`escaped`], but lines stay lines.
+pub fn lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escaped).collect();
+    lines.join("\n")
+}
+
+/// The text of a name; bytes that are not UTF-8 are written as `\xff`.
+pub fn text_of(name: impl AsRef<OsStr>) -> String {
+    let mut text = String::new();
+    for chunk in name.as_ref().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        let invalid = chunk.invalid().iter();
+        text.extend(invalid.map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// A JSON document for people to look at, too. What does not show is escaped, `\u001b`, so that the
+/// value is that of the name.
+pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(document)?;
+    let mut shown = String::with_capacity(text.len());
+    // JSON itself is ASCII, so that all the rest is in strings; there it escapes line breaks.
+    for character in text.chars() {
+        match character == '\n' || is_printable(character) {
+            true => shown.push(character),
+            false => {
+                let mut units = [0; 2];
+                let units = character.encode_utf16(&mut units).iter();
+                shown.extend(units.map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+    }
+    Ok(shown)
+}
+
+/// Whether a character shows as itself: no control code (C0, C1), nothing that changes the direction,
+/// no line break, nothing without a width of which a font would draw nothing, nothing unassigned.
+fn is_printable(character: char) -> bool {
+    match character {
+        ' '..='~' => true,
+        '\0'..='\u{7f}' => false,
+        // Drawn as nothing, though letters or marks: `Default_Ignorable_Code_Point`, and a blank.
+        '\u{34f}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{2800}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{ffa0}'
+        | '\u{e0000}'..='\u{e0fff}' => false,
+        // The standard library knows the rest; a mark needs a letter before it.
+        _ => format!("x{character}").escape_debug().count() == 2,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What may reach no terminal.
+    const HOSTILE: &str = "\0\x07\x08\t\r\x1b\x7f\u{80}\u{85}\u{9b}\u{9f}\u{ad}\u{61c}\u{180e}\u{200b}\
+        \u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+        \u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{206f}\u{feff}\u{fff9}\u{fe0f}\u{3164}\u{e0001}\
+        \u{e0041}\u{e000}\u{10ffff}";
+
     #[test]
-    fn control_codes_are_shown_and_not_sent() {
+    fn what_does_not_show_is_escaped() {
+        for character in HOSTILE.chars() {
+            let text = character.to_string();
+            let escape: String = character.escape_default().collect();
+            assert_eq!(escaped(&text), escape);
+            assert_eq!(printable(&text), escape);
+            assert_eq!(lines(&text), escape);
+            let document = json(&text).expect("a document");
+            assert!(document.is_ascii(), "{document}");
+            assert!(!document.contains(|it: char| it.is_control()), "{document}");
+            let value: String = serde_json::from_str(&document).expect("a document");
+            assert_eq!(value, text);
+        }
+    }
+
+    #[test]
+    fn what_shows_stays() {
+        for text in [
+            "",
+            "a b~",
+            "ü€",
+            "e\u{301}",
+            "日本語",
+            "🦀",
+            "עברית",
+            "\\u{1b}",
+        ] {
+            assert_eq!(printable(text), text);
+            assert_eq!(lines(text), text);
+            let value = serde_json::from_str(&json(&text).expect("a document"));
+            assert_eq!(value.ok(), Some(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn lines_and_length() {
         assert_eq!(printable("a\x1b[2J\nb ü"), r"a\u{1b}[2J\nb ü");
-        assert_eq!(
-            printable(&"x".repeat(LENGTH_MAX)).chars().count(),
-            LENGTH_MAX
-        );
-        assert_eq!(
-            printable(&"x".repeat(LENGTH_MAX + 1)).chars().last(),
-            Some('…')
-        );
+        assert_eq!(lines("a\x1b\nb\n"), "a\\u{1b}\nb\n");
+        let long = "x".repeat(LENGTH_MAX);
+        assert_eq!(printable(&long), long);
+        assert_eq!(printable(&(long.clone() + "x")), long + "…");
+    }
+
+    #[test]
+    fn names_of_any_bytes() {
+        let name = OsStr::from_bytes(b"a\xff\xc3\xbc\x9b\xe2\x82");
+        assert_eq!(text_of(name), r"a\xffü\x9b\xe2\x82");
+        assert_eq!(text_of("b"), "b");
     }
 }

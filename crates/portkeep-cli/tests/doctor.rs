@@ -170,6 +170,7 @@ fn nothing_is_changed(sandbox: &Sandbox) {
 }
 
 fn not_enabled(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     assert_only("warning", "kernel part", "not enabled");
     assert!(!sandbox.bpffs().join("portkeep").exists());
 }
@@ -310,6 +311,7 @@ fn a_control_cgroup_has_been_removed(sandbox: &Sandbox) {
 }
 
 fn no_control_calls_here(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let control = sandbox.cgroup().join("control");
     fs::create_dir(&control).expect("make a cgroup");
     let mut command = portkeep(["enable"]);

@@ -182,6 +182,7 @@ fn add_accounts(sandbox: &Sandbox) {
 }
 
 fn the_readme(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     add_accounts(sandbox);
     assert_shown(sandbox, "README.md");
 }
@@ -194,6 +195,7 @@ fn for_operators(sandbox: &Sandbox) {
 
 /// With a server at the port that the page wants.
 fn for_testers(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let mut server = Command::new("/usr/bin/python3");
     server.args(["-m", "http.server", "8080"]);
     let _server = Running::start(server);

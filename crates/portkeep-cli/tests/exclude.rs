@@ -144,6 +144,7 @@ fn an_ordinary_user_is_refused(_sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let reason = refused(&mut portkeep(["exclude", "40000/tcp"]));
     assert_eq!(reason, "Portkeep is not enabled here");
     assert_eq!(

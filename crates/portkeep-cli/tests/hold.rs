@@ -345,6 +345,7 @@ fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part_sockets_hold_them(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let both = [Protocol::Tcp, Protocol::Udp];
     for command in EVERYBODY {
         let mut running = Running::start(command(&["hold", "--both", "20000-20001"]));
@@ -380,6 +381,7 @@ fn without_the_kernel_part_sockets_hold_them(sandbox: &Sandbox) {
 }
 
 fn more_than_can_be_held_is_refused_before_anything_is_taken(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let mut command = portkeep_as_user(["hold", "--tcp", "20000-20099"]);
     let limit = || Ok(setrlimit(Resource::RLIMIT_NOFILE, 50, 50)?);
     // SAFETY: the closure makes a system call and allocates nothing.

@@ -48,6 +48,7 @@ fn no_store(sandbox: &Sandbox) -> Value {
 }
 
 fn not_enabled(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for command in EVERYBODY {
         let text = done(&mut command(&["status"]));
         assert_eq!(rows(&text), [("enabled", "no"), ("backend", "held")]);
@@ -175,6 +176,7 @@ fn control_cgroups_are_listed(sandbox: &Sandbox) {
 
 /// This process is in none of the control cgroups, which changes what it can do and nothing else.
 fn outside_the_control_cgroups(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let control = sandbox.cgroup().join("control");
     fs::create_dir(&control).expect("make a cgroup");
     let control = control.to_str().expect("a path in UTF-8");
@@ -236,6 +238,7 @@ fn a_mount_of_our_own_is_told(sandbox: &Sandbox) {
 }
 
 fn an_upgrade_is_seen(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     done(&mut portkeep(["enable", "--pool", "20000-20009"]));
     done(&mut portkeep(["enable", "--pool", "21000-21001"]));
     let status = document(&mut portkeep(["status", "--json"]));
@@ -252,6 +255,7 @@ fn an_upgrade_is_seen(_sandbox: &Sandbox) {
 }
 
 fn the_store_is_counted(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     done(&mut portkeep(["enable"]));
     done(&mut portkeep(["reserve", "20000-20003/both"]));
     done(&mut portkeep(["exclude", "8080/tcp"]));

@@ -196,6 +196,7 @@ fn an_ordinary_user_is_refused(sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part_it_is_refused(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     enable();
     done(&mut portkeep(["reserve", "20000-20003/tcp"]));
     done(&mut portkeep(["disable"]));

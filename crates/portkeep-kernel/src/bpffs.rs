@@ -1,16 +1,17 @@
 //! The BPF file system: finding it, mounting it, letting everybody pass, and taking all that back.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use portkeep::bpffs::{Directory, FOLDER, LIST, OpenError};
 use portkeep::mounts;
 
 use crate::error::Error;
-use crate::layout::{Layout, Location, first_mount};
+use crate::layout::{LINKS, Layout, Location, MAPS, first_mount};
 use crate::sys;
 
 /// Where it belongs by convention.
@@ -56,8 +57,34 @@ impl Bpffs {
         Ok(bpffs)
     }
 
+    /// The paths of an installation that is there or is to be.
     pub fn layout(&self) -> Layout {
         Layout::below(&self.path)
+    }
+
+    /// The paths of what is installed, of a part of it at least; `None` if nothing is.
+    ///
+    /// In a BPF file system that everybody may write to, somebody may have been there before root.
+    /// Fails if anybody else has made one of the directories or the list, or can exchange it. Once
+    /// this has been checked paths below them are as good as open files.
+    pub fn installation(&self) -> Result<Option<Layout>, Error> {
+        let folder = match self.open_root().and_then(|root| root.directory(FOLDER)) {
+            Err(OpenError::NotBpf(_)) => return Ok(None),
+            folder => match found(folder)? {
+                Some(folder) => folder,
+                None => return Ok(None),
+            },
+        };
+        for name in [MAPS, LINKS] {
+            found(folder.directory(name))?;
+        }
+        found(folder.check_file(LIST))?;
+        Ok(Some(self.layout()))
+    }
+
+    /// The root of the file system.
+    pub fn open_root(&self) -> Result<Directory, OpenError> {
+        Directory::open(&self.path)
     }
 
     /// Whether Portkeep mounted it: the mount itself says so.
@@ -105,6 +132,13 @@ impl Bpffs {
     }
 }
 
+fn found<T>(opened: Result<T, OpenError>) -> Result<Option<T>, Error> {
+    match opened {
+        Err(error) if error.is_not_found() => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
+}
+
 fn is_mounted(path: &Path) -> Result<bool, Error> {
     let magic =
         sys::file_system_magic(path).map_err(|error| Error::path("looking at", path, error))?;
@@ -114,7 +148,10 @@ fn is_mounted(path: &Path) -> Result<bool, Error> {
 /// Two installers must not both mount. Anybody may lock a directory that he can read, though, so
 /// this does not wait for ever: an installer gives its turn back in a moment.
 fn wait_for_turn(directory: &Path) -> io::Result<File> {
-    let directory = File::open(directory)?;
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY)
+        .open(directory)?;
     for _ in 0..100 {
         if sys::try_lock(&directory).is_ok() {
             break;

@@ -24,17 +24,26 @@ pub fn set_consumers(
     ports: PortRange,
     consumers: &[Consumer],
 ) -> Result<(), Error> {
-    let layout = Bpffs::find(location)?.layout();
+    let bpffs = Bpffs::find(location)?;
+    let layout = bpffs.installation()?.unwrap_or_else(|| bpffs.layout());
     let (reservations, map) = (open(&layout, "reservations")?, open(&layout, "consumers")?);
-    let key = key(netns_cookie, ports);
-    require(&reservations, &key, ports)?;
+    let found = find(&reservations, netns_cookie, ports)?;
+    let found = found.filter(|found| found.count == ports.count());
+    let token = found.ok_or_else(|| missing(ports))?.token;
+    let key = consumers_key(netns_cookie, token);
     let value = value(consumers)?;
     map.update(&key, &value, MapFlags::ANY)
         .map_err(|error| Error::bpf("writing the consumers", error))?;
-    // It may have ended meanwhile. What is left would be the consumers of the next one there.
-    require(&reservations, &key, ports).inspect_err(|_| {
-        let _ = map.delete(&key);
-    })
+    // It may have ended meanwhile. The token is no other's, so neither are these consumers.
+    match find(&reservations, netns_cookie, ports)? {
+        Some(now) if now.token == token && now.count == ports.count() => Ok(()),
+        // Cut meanwhile: what is left of it is of these ports.
+        Some(now) if now.token == token => Err(missing(ports)),
+        _ => {
+            let _ = map.delete(&key);
+            Err(missing(ports))
+        }
+    }
 }
 
 fn open(layout: &Layout, name: &str) -> Result<MapHandle, Error> {
@@ -43,21 +52,51 @@ fn open(layout: &Layout, name: &str) -> Result<MapHandle, Error> {
         .map_err(|error| Error::bpf(format!("opening {}", path.display()), error))
 }
 
-fn require(reservations: &MapHandle, key: &[u8], ports: PortRange) -> Result<(), Error> {
+/// A reservation, as far as it tells whether it is the one that is meant.
+struct Found {
+    count: u16,
+    token: u64,
+}
+
+/// The reservation that starts at the first of these ports; `None` also for one that has just ended.
+fn find(
+    reservations: &MapHandle,
+    netns_cookie: u64,
+    ports: PortRange,
+) -> Result<Option<Found>, Error> {
+    use types::reservation as layout;
     let value = reservations
-        .lookup(key, MapFlags::ANY)
-        .map_err(|error| Error::bpf("reading the reservations", error))?;
-    let count = offset_of!(types::reservation, count);
-    let is_there = value
-        .and_then(|value| Some([*value.get(count)?, *value.get(count + 1)?]))
-        .is_some_and(|count| u16::from_ne_bytes(count) == ports.count());
-    if is_there {
-        return Ok(());
-    }
-    Err(Error::system(
+        .lookup(&key(netns_cookie, ports), MapFlags::ANY)
+        .map_err(|error| Error::bpf("reading the reservations", error))?
+        .unwrap_or_default();
+    let field = |offset: usize, length: usize| value.get(offset..offset + length);
+    let count = field(offset_of!(layout, count), 2).and_then(|bytes| bytes.try_into().ok());
+    let token = field(offset_of!(layout, token), 8).and_then(|bytes| bytes.try_into().ok());
+    let found = count.zip(token).map(|(count, token)| Found {
+        count: u16::from_ne_bytes(count),
+        token: u64::from_ne_bytes(token),
+    });
+    Ok(found.filter(|found| found.token != 0))
+}
+
+fn missing(ports: PortRange) -> Error {
+    Error::system(
         format!("there is no reservation {ports}"),
         std::io::Error::from_raw_os_error(libc::ENOENT),
-    ))
+    )
+}
+
+/// `struct consumers_key` of `bpf/maps.h`.
+fn consumers_key(netns_cookie: u64, token: u64) -> [u8; size_of::<types::consumers_key>()] {
+    use types::consumers_key as layout;
+    let mut key = [0; size_of::<layout>()];
+    for (offset, field) in [
+        (offset_of!(layout, netns), netns_cookie),
+        (offset_of!(layout, token), token),
+    ] {
+        key[offset..offset + size_of::<u64>()].copy_from_slice(&field.to_ne_bytes());
+    }
+    key
 }
 
 /// `struct reservation_key` of `bpf/maps.h`.

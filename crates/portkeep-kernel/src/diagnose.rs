@@ -77,13 +77,12 @@ pub fn prove(location: &Location) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// Without privilege.
+/// Without privilege, and when others than root have made what is there, or can change it.
 pub fn faults(location: &Location) -> Result<Vec<Fault>, Error> {
     object::keep_log();
-    let layout = Bpffs::find(location)?.layout();
-    if !layout.root().exists() {
+    let Some(layout) = Bpffs::find(location)?.installation()? else {
         return Ok(Vec::new());
-    }
+    };
     features::require_privilege()?;
     let top = location.find_cgroup()?;
     let tags = tags_of_this_build()?;

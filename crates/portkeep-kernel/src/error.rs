@@ -2,6 +2,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use portkeep::bpffs::OpenError;
+
 /// What kind of failure an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub enum ErrorKind {
     Interrupted,
     /// A path or a setting does not make sense.
     InvalidInput,
+    /// Others than root have made, or can change, what is where the kernel part is pinned.
+    Untrusted,
     /// The installed programs did not see what they must see.
     ProofFailed,
     /// A system call failed.
@@ -102,6 +106,21 @@ impl Error {
     /// What to do next, if there is something.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Error {
+        match error {
+            OpenError::System(path, error) => Error::path("looking at", &path, error),
+            error => {
+                let this = Error::new(ErrorKind::Untrusted, error.to_string());
+                match error.hint() {
+                    Some(hint) => this.with_hint(hint),
+                    None => this,
+                }
+            }
+        }
     }
 }
 

@@ -49,14 +49,13 @@ pub struct MapMemory {
 ///
 /// # Errors
 ///
-/// Without privilege, for the maps are root's, and when another version is installed.
+/// Without privilege, for the maps are root's; when another version is installed; when others than
+/// root have made what is there, or can change it.
 pub fn inspect(location: &Location) -> Result<Option<Status>, Error> {
     object::keep_log();
     let bpffs = Bpffs::find(location)?;
-    let layout = bpffs.layout();
-    match fs::metadata(layout.root()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        result => result.map_err(|error| Error::path("looking at", layout.root(), error))?,
+    let Some(layout) = bpffs.installation()? else {
+        return Ok(None);
     };
     features::require_privilege()?;
     let settings = Settings::of_working(&layout)?.ok_or_else(interrupted)?;

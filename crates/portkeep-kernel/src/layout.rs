@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use portkeep::bpffs::{FOLDER, LIST};
 use portkeep::mounts;
 
 use crate::error::{Error, ErrorKind};
@@ -47,6 +48,11 @@ pub(crate) fn require_cgroup2(path: &Path) -> Result<(), Error> {
     .with_hint("name a directory below the cgroup2 mount; /proc/self/mounts shows it"))
 }
 
+/// The directory of the maps.
+pub(crate) const MAPS: &str = "maps";
+/// The directory of the attachments.
+pub(crate) const LINKS: &str = "links";
+
 /// The paths of an installed kernel part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -56,7 +62,7 @@ pub struct Layout {
 impl Layout {
     pub(crate) fn below(bpffs: &Path) -> Layout {
         Layout {
-            root: bpffs.join("portkeep"),
+            root: bpffs.join(FOLDER),
         }
     }
 
@@ -67,11 +73,11 @@ impl Layout {
 
     /// The list of reservations, readable for everybody.
     pub fn reservations(&self) -> PathBuf {
-        self.root.join("reservations")
+        self.root.join(LIST)
     }
 
     pub(crate) fn maps(&self) -> PathBuf {
-        self.root.join("maps")
+        self.root.join(MAPS)
     }
 
     pub(crate) fn map(&self, name: &str) -> PathBuf {
@@ -79,7 +85,7 @@ impl Layout {
     }
 
     pub(crate) fn links(&self) -> PathBuf {
-        self.root.join("links")
+        self.root.join(LINKS)
     }
 }
 

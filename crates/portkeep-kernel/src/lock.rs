@@ -2,11 +2,14 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind};
-use crate::layout::Layout;
+use portkeep::bpffs::FOLDER;
+
+use crate::bpffs::Bpffs;
+use crate::error::Error;
 use crate::sys;
 
 /// Held while pins are made, changed or removed; given back on drop.
@@ -19,10 +22,9 @@ pub struct InstallLock(#[expect(dead_code, reason = "held, not read")] File);
 impl InstallLock {
     /// Makes the directories where they are missing and waits for other installers. `None` if one
     /// of them has removed everything meanwhile: start again.
-    pub fn take(layout: &Layout) -> Result<Option<InstallLock>, Error> {
-        make_directory(layout.root(), 0o755)?;
-        require_owner(layout.root())?;
-        let maps = layout.maps();
+    pub fn take(bpffs: &Bpffs) -> Result<Option<InstallLock>, Error> {
+        make_folder(bpffs)?;
+        let maps = bpffs.layout().maps();
         let directory = match make_directory(&maps, 0o700)
             .and_then(|()| File::open(&maps).map_err(|error| Error::path("opening", &maps, error)))
         {
@@ -42,28 +44,45 @@ fn is_at(directory: &File, path: &Path) -> bool {
     }
 }
 
-/// In a BPF file system that everybody may write to, somebody may have been there first; whoever
-/// owns the directory could exchange what is pinned below it.
-fn require_owner(directory: &Path) -> Result<(), Error> {
-    let metadata =
-        fs::metadata(directory).map_err(|error| Error::path("looking at", directory, error))?;
-    // SAFETY: no preconditions; it cannot fail.
-    if metadata.uid() == unsafe { libc::geteuid() } {
-        return Ok(());
+/// Makes the directory that holds all the others, or finds it. In a BPF file system that everybody may
+/// write to somebody may have been there first, and what root made in there would be in his hands.
+fn make_folder(bpffs: &Bpffs) -> Result<(), Error> {
+    let path = bpffs.layout().root().to_owned();
+    let root = bpffs.open_root()?;
+    let made = match sys::make_directory_at(root.as_fd(), FOLDER, 0o755) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        made => made
+            .map(|()| true)
+            .map_err(|error| Error::path("making", &path, error))?,
+    };
+    match root.directory(FOLDER) {
+        // Others take what belongs to another user than root for somebody's, too.
+        Err(error) if made && !error.is_not_found() => {
+            let _ = fs::remove_dir(&path);
+            Err(error.into())
+        }
+        // Removed meanwhile: whoever looks for what is in it will see.
+        Err(error) if error.is_not_found() => Ok(()),
+        directory => directory.map(drop).map_err(Error::from),
+    }?;
+    match made {
+        true => set_mode(&path, 0o755),
+        false => Ok(()),
     }
-    Err(Error::new(
-        ErrorKind::NotPermitted,
-        format!("{} belongs to user {}", directory.display(), metadata.uid()),
-    )
-    .with_hint("run this as root; if you do, somebody else made that directory: remove it"))
 }
 
 pub fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(Error::path("making", path, error)),
-        // The umask may have taken bits away.
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode))
-            .map_err(|error| Error::path("setting the mode of", path, error)),
+        Ok(()) => set_mode(path, mode),
+    }
+}
+
+/// The umask may have taken bits away.
+fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        set => set.map_err(|error| Error::path("setting the mode of", path, error)),
     }
 }

@@ -21,20 +21,20 @@ use crate::settings::Settings;
 ///
 /// # Errors
 ///
-/// Without privilege, or if the BPF file system cannot be changed.
+/// Without privilege, if the BPF file system cannot be changed, or if others than root have made
+/// what is there, or can change it; that is left alone.
 pub fn remove(location: &Location) -> Result<bool, Error> {
     object::keep_log();
     let bpffs = Bpffs::find(location)?;
     if !bpffs.mounted {
         return Ok(false);
     }
-    let layout = bpffs.layout();
     loop {
-        if !layout.root().exists() {
+        if bpffs.installation()?.is_none() {
             return bpffs.unmount_if_ours();
         }
         features::require_privilege()?;
-        let Some(_lock) = InstallLock::take(&layout)? else {
+        let Some(_lock) = InstallLock::take(&bpffs)? else {
             continue;
         };
         remove_everything(&bpffs)?;

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -26,6 +26,13 @@ pub fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)
+}
+
+/// Makes a directory in an open one (`mkdirat(2)`).
+pub fn make_directory_at(parent: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: `name` is a C string, and the descriptor is open for the time of the call.
+    check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
 }
 
 /// The magic number of the file system that holds `path` (`statfs(2)`).

@@ -11,15 +11,21 @@ use portkeep::{Conflict, ConflictKind, sockopt};
 use crate::blocking;
 use crate::code::Code;
 use crate::held;
+use crate::implicit;
 use crate::last_error;
 use crate::monitor;
 use crate::socket::{self, Handle};
 use crate::startup;
 
+/// Fails where Winsock refuses every call.
+fn may_call() -> Result<(), Code> {
+    blocking::check_call()?;
+    startup::check()
+}
+
 /// Makes a system call unless Winsock refuses it, and turns its -1 into the code.
 fn call<T: PartialOrd + From<i8>>(system_call: impl FnOnce() -> T) -> Result<T, Code> {
-    blocking::check_call()?;
-    startup::check()?;
+    may_call()?;
     let result = system_call();
     match result < T::from(0) {
         true => Err(Code::last_os_error()),
@@ -29,8 +35,8 @@ fn call<T: PartialOrd + From<i8>>(system_call: impl FnOnce() -> T) -> Result<T, 
 
 /// Defines functions that are system calls but for their errors.
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident = $call:ident ($($argument:ident: $type:ty),*) -> $result:ty
-        $(, $code:ident => $instead:ident)?;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $call:ident ($($argument:ident: $type:ty),*) -> $result:ty;)*)
+    => {
         $(
             $(#[$doc])*
             ///
@@ -41,10 +47,6 @@ macro_rules! calls {
             pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
                 // SAFETY: the caller vouches for the arguments.
                 let result = call(|| unsafe { libc::$call($($argument),*) });
-                $(let result = result.map_err(|code| match code {
-                    Code::$code => Code::$instead,
-                    code => code,
-                });)?
                 last_error::or_socket_error(result)
             }
         )*
@@ -52,9 +54,6 @@ macro_rules! calls {
 }
 
 calls! {
-    /// `connect`: on a socket that does not block `WSAEWOULDBLOCK` while it goes on.
-    portkeep_winsock_connect = connect(socket: c_int, address: *const sockaddr, length: socklen_t)
-        -> c_int, INPROGRESS => WOULDBLOCK;
     /// `shutdown`
     portkeep_winsock_shutdown = shutdown(socket: c_int, how: c_int) -> c_int;
     /// `getsockname`
@@ -87,11 +86,36 @@ fn look_up(socket: c_int) -> Result<Handle, Code> {
     socket::look_up(&mut world, socket as usize)
 }
 
-/// `listen`
+/// `connect`: on a socket that does not block `WSAEWOULDBLOCK` while it goes on. An associated socket
+/// that is not bound gets a port of its block.
+///
+/// # Safety
+///
+/// As of connect(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portkeep_winsock_connect(
+    socket: c_int,
+    address: *const sockaddr,
+    length: socklen_t,
+) -> c_int {
+    let connect = || {
+        may_call()?;
+        implicit::before_connect(socket, address, length)?;
+        // SAFETY: the caller vouches for the address.
+        call(|| unsafe { libc::connect(socket, address, length) }).map_err(|code| match code {
+            Code::INPROGRESS => Code::WOULDBLOCK,
+            code => code,
+        })
+    };
+    last_error::or_socket_error(connect())
+}
+
+/// `listen`: an associated socket that is not bound gets a port of its block.
 #[unsafe(no_mangle)]
 pub extern "C" fn portkeep_winsock_listen(socket: c_int, backlog: c_int) -> c_int {
     let listen = || {
-        blocking::check_call()?;
+        may_call()?;
+        implicit::before_listen(socket)?;
         held::listen(look_up(socket)?, backlog).unwrap_or_else(|| {
             // SAFETY: listen(2) takes no pointers.
             call(|| unsafe { libc::listen(socket, backlog) })
@@ -100,7 +124,8 @@ pub extern "C" fn portkeep_winsock_listen(socket: c_int, backlog: c_int) -> c_in
     last_error::or_socket_error(listen())
 }
 
-/// `send`: no signal comes when the peer is gone.
+/// `send`: no signal comes when the peer is gone. An associated datagram socket that is not bound gets
+/// a port of its block, although it has nobody to send to: Linux would give it any port.
 ///
 /// # Safety
 ///
@@ -113,13 +138,17 @@ pub unsafe extern "C" fn portkeep_winsock_send(
     flags: c_int,
 ) -> ssize_t {
     let flags = flags | libc::MSG_NOSIGNAL;
-    // SAFETY: the caller vouches for the buffer.
-    last_error::or_socket_error(call(|| unsafe {
-        libc::send(socket, buffer, length, flags)
-    }))
+    let send = || {
+        may_call()?;
+        implicit::before_send(socket, flags)?;
+        // SAFETY: the caller vouches for the buffer.
+        call(|| unsafe { libc::send(socket, buffer, length, flags) })
+    };
+    last_error::or_socket_error(send())
 }
 
-/// `sendto`: no signal comes when the peer is gone.
+/// `sendto`: no signal comes when the peer is gone. An associated socket that is not bound gets a port
+/// of its block.
 ///
 /// # Safety
 ///
@@ -134,9 +163,13 @@ pub unsafe extern "C" fn portkeep_winsock_sendto(
     to_length: socklen_t,
 ) -> ssize_t {
     let flags = flags | libc::MSG_NOSIGNAL;
-    // SAFETY: the caller vouches for the pointers.
-    let send = || unsafe { libc::sendto(socket, buffer, length, flags, to, to_length) };
-    last_error::or_socket_error(call(send))
+    let send = || {
+        may_call()?;
+        implicit::before_send(socket, flags)?;
+        // SAFETY: the caller vouches for the pointers.
+        call(|| unsafe { libc::sendto(socket, buffer, length, flags, to, to_length) })
+    };
+    last_error::or_socket_error(send())
 }
 
 /// `ioctlsocket`: `FIONBIO` sets whether the socket does not block, `FIONREAD` tells how many bytes

@@ -160,7 +160,10 @@ pub(crate) fn holds(
 }
 
 /// An IPv4 or IPv6 address as bind(2) takes it.
-fn read_address(address: *const sockaddr, length: socklen_t) -> Result<SocketAddr, Code> {
+pub(crate) fn read_address(
+    address: *const sockaddr,
+    length: socklen_t,
+) -> Result<SocketAddr, Code> {
     let fits = |size: usize| match (length as usize) < size {
         true => Err(Code::FAULT),
         false => Ok(()),

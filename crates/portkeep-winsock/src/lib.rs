@@ -35,6 +35,7 @@ mod code;
 pub mod create;
 pub mod event;
 mod held;
+mod implicit;
 pub mod ioctl;
 pub mod iphlpapi;
 pub mod last_error;

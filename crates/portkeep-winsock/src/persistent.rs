@@ -42,14 +42,21 @@ fn plain(protocol: Protocol) -> Result<OwnedFd, i32> {
         Protocol::Tcp => libc::SOCK_STREAM,
         Protocol::Udp => libc::SOCK_DGRAM,
     };
-    // SAFETY: socket(2) takes no pointers.
-    match unsafe { libc::socket(libc::AF_INET, kind | libc::SOCK_CLOEXEC, 0) } {
-        -1 => Err(io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO)),
-        // SAFETY: a new descriptor, nobody else's.
-        descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
-    }
+    let open = |family| {
+        // SAFETY: socket(2) takes no pointers.
+        match unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) } {
+            -1 => Err(io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EIO)),
+            // SAFETY: a new descriptor, nobody else's.
+            descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+        }
+    };
+    // A reservation covers both families; IPv6 is for hosts without IPv4.
+    open(libc::AF_INET).or_else(|errno| match errno {
+        libc::EAFNOSUPPORT => open(libc::AF_INET6),
+        errno => Err(errno),
+    })
 }
 
 fn errno(error: Error) -> i32 {
@@ -81,9 +88,10 @@ mod kept {
 
 #[cfg(feature = "store")]
 mod kept {
-    use std::env;
     use std::path::PathBuf;
 
+    use portkeep::bpffs;
+    use portkeep::environment::variable;
     use portkeep_kernel::Location;
     use portkeep_store::{Error, ErrorKind, Keeper, Kind, Ports, Request};
 
@@ -126,22 +134,13 @@ mod kept {
         }
     }
 
-    /// The variables that the command `portkeep` has.
+    /// The variables that the command `portkeep` has, where the library heeds them, too.
     fn keeper() -> Keeper {
+        let path = |name| variable(name).map(PathBuf::from);
         let location = Location {
-            cgroup: variable("PORTKEEP_CGROUP"),
-            bpffs: variable("PORTKEEP_BPFFS"),
+            cgroup: path("PORTKEEP_CGROUP"),
+            bpffs: path(bpffs::VARIABLE),
         };
-        Keeper::new(variable("PORTKEEP_STATE_DIR"), location)
-    }
-
-    /// Of a program with more rights than its caller the caller's environment is not asked.
-    fn variable(name: &str) -> Option<PathBuf> {
-        // SAFETY: getauxval(3) takes no pointers.
-        if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
-            return None;
-        }
-        let value = env::var_os(name).filter(|value| !value.is_empty())?;
-        Some(value.into())
+        Keeper::new(path("PORTKEEP_STATE_DIR"), location)
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Socket {
     pub(crate) busy: bool,
     /// That thread is in the kernel with the descriptor, which may not be closed meanwhile.
     pub(crate) executing: bool,
+    /// A thread binds it by the way; to bind beside a holder takes several steps.
+    pub(crate) binding: bool,
     /// The token of the held block that the socket may bind in; of the kernel part's blocks the
     /// kernel knows.
     pub(crate) associated: Option<u64>,
@@ -72,6 +74,7 @@ impl Sockets {
             overlapped,
             busy: false,
             executing: false,
+            binding: false,
             associated: None,
             waiting: VecDeque::new(),
         };

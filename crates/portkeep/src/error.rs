@@ -76,9 +76,16 @@ pub enum ErrorKind {
     NotEnabled,
     /// The kernel part is there, but its list of reservations is out of reach (any errno).
     ListUnavailable,
+    /// Where the list of reservations should be is something that others than root have made, or can
+    /// change; it was not read (`EPERM`).
+    ListUntrusted,
     /// A system call failed for a reason that has nothing to do with Portkeep (any errno).
     Io,
 }
+
+/// About what others than root have made in a bpf file system, or can change.
+pub(crate) const UNTRUSTED_HINT: &str = "nothing there was believed or changed; as root, see with `ls -la` whose it is, and remove it or \
+     take the right to write from others";
 
 impl Error {
     pub(crate) fn new(
@@ -222,6 +229,7 @@ impl Error {
                 "the list is in a bpf file system; \
                  set PORTKEEP_BPFFS to where it is mounted and readable"
             }
+            ErrorKind::ListUntrusted => UNTRUSTED_HINT,
             _ => return None,
         };
         Some(text.to_owned())

@@ -125,6 +125,8 @@ mod claim;
 mod conflict;
 mod consumer;
 mod consumers;
+#[cfg(target_os = "linux")]
+pub mod environment;
 mod error;
 #[cfg(target_os = "linux")]
 mod held;

@@ -1,9 +1,8 @@
-use std::fs;
 use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::bpffs;
+use crate::bpffs::{self, OpenError};
 use crate::consumer::{self, Consumer};
 use crate::consumers::Consumers;
 use crate::error::{Error, ErrorKind};
@@ -74,22 +73,22 @@ impl Entry {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotEnabled`], or [`ErrorKind::ListUnavailable`] if the kernel part is there but the
-/// file is not, may not be read or does not have the known form.
+/// [`ErrorKind::NotEnabled`]; [`ErrorKind::ListUnavailable`] if the kernel part is there but the
+/// file is not, may not be read or does not have the known form; [`ErrorKind::ListUntrusted`] if
+/// somebody else than root has made what is there, or can change it.
 pub fn list() -> Result<Vec<Entry>, Error> {
-    let text = match bpffs::reservations_file().map(|file| (fs::read(&file), file)) {
-        Some((Ok(text), _)) => text,
-        Some((Err(error), file)) => {
-            return Err(unavailable(
-                error,
-                &format!("{} cannot be read", file.display()),
-            ));
-        }
-        None => {
-            let error = io::Error::from_raw_os_error(libc::ENOENT);
-            return Err(unavailable(error, "no bpf file system is mounted"));
-        }
+    let Some(mount) = bpffs::mount_point() else {
+        let error = io::Error::from_raw_os_error(libc::ENOENT);
+        let message = format!("no bpf file system is mounted: {error}");
+        return Err(unavailable(error.raw_os_error(), message));
     };
+    let text = bpffs::read_list(&mount).map_err(|error| match &error {
+        OpenError::Untrusted(..) => {
+            Error::new(ErrorKind::ListUntrusted, libc::EPERM, error.to_string())
+        }
+        OpenError::System(_, cause) => unavailable(cause.raw_os_error(), error.to_string()),
+        OpenError::NotBpf(_) => unavailable(Some(libc::ENOENT), error.to_string()),
+    })?;
     parse(&text).map_err(|error| {
         Error::new(
             ErrorKind::ListUnavailable,
@@ -100,17 +99,13 @@ pub fn list() -> Result<Vec<Entry>, Error> {
 }
 
 /// Tells a kernel part that is not there from one whose file is out of reach.
-fn unavailable(error: io::Error, what: &str) -> Error {
+fn unavailable(errno: Option<i32>, message: String) -> Error {
     if let Err(not_enabled) = crate::version()
         && not_enabled.kind() == ErrorKind::NotEnabled
     {
         return not_enabled;
     }
-    Error::new(
-        ErrorKind::ListUnavailable,
-        error.raw_os_error(),
-        format!("{what}: {error}"),
-    )
+    Error::new(ErrorKind::ListUnavailable, errno, message)
 }
 
 fn parse(text: &[u8]) -> Result<Vec<Entry>, ParseError> {

@@ -4,8 +4,8 @@
 //! [`fstab(5)`]: https://man7.org/linux/man-pages/man5/fstab.5.html
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -20,9 +20,17 @@ pub struct Mount {
     pub kind: OsString,
 }
 
+/// More than a mount namespace has with as many mounts as it may (`fs.mount-max`) of usual length.
+const LENGTH_MAX: u64 = 64 << 20;
+
 /// All mounts, in the order in which they were made: of several at one place the last is on top.
 pub fn read() -> io::Result<Vec<Mount>> {
-    Ok(parse(&fs::read("/proc/self/mounts")?))
+    let mut table = Vec::new();
+    let file = File::open("/proc/self/mounts")?;
+    match file.take(LENGTH_MAX).read_to_end(&mut table)? as u64 {
+        LENGTH_MAX => Err(io::Error::from_raw_os_error(libc::EFBIG)),
+        _ => Ok(parse(&table)),
+    }
 }
 
 /// Where a file system of this type, such as `cgroup2`, is mounted first.

@@ -3,7 +3,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::acquire::Acquire;
 use crate::backend::Backend;
-#[allow(unused_imports, reason = "the documentation refers to it")]
 use crate::error::{Error, ErrorKind};
 use crate::held;
 use crate::kernel;
@@ -115,9 +114,13 @@ impl Reservation {
     /// It is for sockets that need options before they are bound. A bind to port 0 then takes a
     /// free port of the reservation.
     ///
-    /// The kernel part knows the socket then, and bind(2) will do. Where ports are held by sockets
-    /// nothing would tell a later bind(2) from a stranger's: there, and where the backend does not
-    /// matter, use [`bind`](Reservation::bind).
+    /// The kernel part knows the socket then, and bind(2) will do; so will connect(2), which gives
+    /// an unbound socket a free port of the reservation. Not so sendto(2) and listen(2): of them the
+    /// kernel part hears when Linux has given the socket any free port. Bind first, or
+    /// [`listen`](Reservation::listen) by the reservation.
+    ///
+    /// Where ports are held by sockets nothing would tell a later bind(2) from a stranger's: there,
+    /// and where the backend does not matter, use [`bind`](Reservation::bind).
     ///
     /// # Errors
     ///
@@ -156,7 +159,9 @@ impl Reservation {
         }
     }
 
-    /// Listens on a TCP socket that [`bind`](Reservation::bind) has bound, as listen(2) does.
+    /// Listens on a TCP socket that [`bind`](Reservation::bind) has bound, as listen(2) does. One
+    /// that is not bound is bound first, to a free port of the reservation at all addresses of its
+    /// family.
     ///
     /// The kernel checks for conflicts once more then, which only this call passes if the ports are
     /// held by sockets.
@@ -164,13 +169,39 @@ impl Reservation {
     /// # Errors
     ///
     /// [`ErrorKind::Io`] with the errno of listen(2), such as `EADDRINUSE` if another socket listens
-    /// there.
+    /// there. For a socket that is not bound those of [`bind`](Reservation::bind), too.
     pub fn listen(&self, socket: &(impl AsFd + ?Sized), backlog: i32) -> Result<(), Error> {
-        match &self.0 {
-            Ports::Kernel(_) => sys::listen(socket.as_fd(), backlog),
-            Ports::Held(block) => block.listen(socket.as_fd(), backlog),
+        let socket = socket.as_fd();
+        let failed = |error| Error::from_call("listening", error);
+        if let Some(address) = sys::unbound_stream(socket).map_err(failed)? {
+            match self.bind(&socket, address) {
+                // Another thread was faster.
+                Err(error) if error.kind() == ErrorKind::AlreadyBound => {}
+                bound => bound?,
+            }
         }
-        .map_err(|error| Error::from_call("listening", error))
+        match &self.0 {
+            Ports::Kernel(_) => sys::listen(socket, backlog),
+            Ports::Held(block) => block.listen(socket, backlog),
+        }
+        .map_err(failed)
+    }
+
+    /// Closes what had to be opened for UDP sockets with `SO_REUSEPORT` at all IPv6 addresses of a held
+    /// port, once they are closed; gives whether it is still open. The next [`bind`](Reservation::bind) to
+    /// the port does so, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] with the errno of socket(2) or bind(2).
+    #[doc(hidden)]
+    pub fn take_back(&self, port: u16) -> Result<bool, Error> {
+        match &self.0 {
+            Ports::Kernel(_) => Ok(false),
+            Ports::Held(block) => block
+                .take_back(port)
+                .map_err(|error| Error::from_call("taking a port back", error)),
+        }
     }
 
     /// A listening TCP socket at a reserved port; `None` takes a free one.

@@ -125,7 +125,8 @@ pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
 /// Lets a socket, which must not be bound yet, bind in a reservation of this process.
 ///
 /// After it the socket can bind to no port outside. Binding to port 0 takes a free port of the
-/// reservation. Associating an unbound socket again replaces the token.
+/// reservation, and so does connect(2) of a socket that is not bound. sendto(2) and listen(2) take any
+/// free port that nobody reserves: bind first. Associating an unbound socket again replaces the token.
 ///
 /// # Errors
 ///

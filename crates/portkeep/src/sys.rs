@@ -1,6 +1,7 @@
 //! The system calls the crate makes.
 
 use std::ffi::{CStr, c_int};
+use std::fs::File;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -112,6 +113,30 @@ pub(crate) fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     get_option(socket, libc::SOL_SOCKET, libc::SO_COOKIE)
 }
 
+/// `openat(2)`, closed on exec; `directory` is the current one if it is `None`.
+pub(crate) fn open_at(
+    directory: Option<BorrowedFd<'_>>,
+    path: &CStr,
+    flags: c_int,
+) -> io::Result<File> {
+    let directory = directory.map_or(libc::AT_FDCWD, |it| it.as_raw_fd());
+    // SAFETY: the path is a C string that outlives the call.
+    let fd = check(unsafe { libc::openat(directory, path.as_ptr(), flags | libc::O_CLOEXEC) })?;
+    // SAFETY: the kernel has just returned this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
+}
+
+/// The magic number of the file system that an open file is in (`fstatfs(2)`).
+pub(crate) fn file_system_magic(file: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut status = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `status` has room for the result.
+    check(unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) })?;
+    // SAFETY: the call filled it in; it was zeroed before, too.
+    let magic = unsafe { status.assume_init() }.f_type;
+    // Its type differs between architectures; the magic numbers have 32 bits.
+    Ok(magic as u32)
+}
+
 /// `socket(2)`, closed on exec.
 pub(crate) fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
     // SAFETY: socket(2) takes no pointers.
@@ -180,6 +205,62 @@ pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
             socket.as_raw_fd(),
             &raw const nowhere,
             mem::size_of::<libc::sockaddr>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// The user that a socket counts as (`fstat(2)`).
+pub(crate) fn user_of(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut status = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes a whole stat.
+    check(unsafe { libc::fstat(socket.as_raw_fd(), status.as_mut_ptr()) })?;
+    // SAFETY: all fields are integers, and the call has succeeded.
+    Ok(unsafe { status.assume_init() }.st_uid)
+}
+
+/// Makes a socket count as another user's (`fchown(2)`, Linux 4.10), which takes `CAP_CHOWN`.
+pub(crate) fn set_user(socket: BorrowedFd<'_>, user: u32) -> io::Result<()> {
+    // SAFETY: fchown(2) takes no pointers.
+    check(unsafe { libc::fchown(socket.as_raw_fd(), user, libc::gid_t::MAX) })?;
+    Ok(())
+}
+
+/// Locks a file against other processes, or unlocks it (`F_SETLKW` of `fcntl(2)`).
+pub(crate) fn lock_file(file: BorrowedFd<'_>, locked: bool) -> io::Result<()> {
+    // SAFETY: all fields are integers, zeros are the whole file.
+    let mut lock: libc::flock = unsafe { mem::zeroed() };
+    lock.l_type = if locked { libc::F_WRLCK } else { libc::F_UNLCK } as libc::c_short;
+    loop {
+        // SAFETY: the kernel reads a flock.
+        match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &raw const lock) }) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A filter that drops whatever a socket receives (`SO_ATTACH_FILTER` of `socket(7)`).
+pub(crate) fn receive_nothing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut nothing = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut nothing,
+    };
+    // SAFETY: the kernel copies the program, which outlives the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            mem::size_of_val(&program) as libc::socklen_t,
         )
     })?;
     Ok(())
@@ -273,6 +354,19 @@ pub(crate) fn local_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     let ip = unsafe { ip_of((&raw const address).cast()) };
     let ip = ip.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
     Ok(SocketAddr::new(ip, u16::from_be(address.sin6_port)))
+}
+
+/// Where listen(2) would bind an IPv4 or IPv6 stream socket that has no port yet; `None` if it would
+/// bind nothing.
+pub(crate) fn unbound_stream(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
+    if get_option::<c_int>(socket, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        return Ok(None);
+    }
+    match local_address(socket) {
+        Ok(address) => Ok(Some(address).filter(|address| address.port() == 0)),
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn name(socket: BorrowedFd<'_>) -> io::Result<libc::sockaddr_in6> {

@@ -25,6 +25,7 @@ impl Others {
 
 /// What `work` gives without the kernel part, and what with it.
 pub(crate) fn twice<T>(sandbox: &Sandbox, mut work: impl FnMut() -> T) -> [T; 2] {
+    portkeep_tests::without_portkeep();
     let without = work();
     enable::enable(sandbox);
     let others = Others::reserve();

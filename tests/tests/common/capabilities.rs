@@ -19,3 +19,21 @@ pub(crate) fn keep_only(capability: u32) {
     let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
     assert_eq!(result, 0, "capset: {}", std::io::Error::last_os_error());
 }
+
+/// Takes some of the lower 32 capabilities away from the calling thread.
+pub(crate) fn drop_some(capabilities: &[u32]) {
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let mut sets = [0_u32; 6];
+    // SAFETY: as above, to be written to.
+    let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
+    assert_eq!(got, 0, "capget: {}", std::io::Error::last_os_error());
+    let dropped = capabilities
+        .iter()
+        .fold(0, |mask, number| mask | 1 << number);
+    for set in &mut sets {
+        *set &= !dropped;
+    }
+    // SAFETY: as above.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    assert_eq!(result, 0, "capset: {}", std::io::Error::last_os_error());
+}

@@ -11,6 +11,7 @@ pub(crate) const OTHER_USER: u32 = 65533;
 
 /// Runs a body for each backend, as root and as an ordinary user; it leaves nothing reserved.
 pub(crate) fn each(sandbox: &Sandbox, body: impl Fn(Backend)) {
+    portkeep_tests::without_portkeep();
     for_everybody(Backend::Held, &body);
     enable::enable(sandbox);
     for_everybody(Backend::Kernel, &body);

@@ -167,18 +167,33 @@ pub(crate) fn release_with_copies(sandbox: &Sandbox) {
     });
 }
 
-/// A socket that is bound to a device passes by holders.
+/// One passes beside an owner's UDP socket that shares all IPv6 addresses, and no others, until that is
+/// closed.
 pub(crate) fn sockets_bound_to_devices(sandbox: &Sandbox) {
     each(sandbox, |backend| {
-        let _reservation = acquired(61100..=61100);
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let reservation = acquired(61100..=61100);
+        let passes = |protocol| {
             let stranger = socket(protocol, HERE.into());
             stranger
                 .bind_device(Some(b"lo"))
                 .expect("bind to the device");
-            let bound = stranger.bind(&SocketAddr::from((HERE, 61100)).into());
-            assert_eq!(bound.is_ok(), backend == Backend::Held, "{protocol}");
-        }
+            stranger
+                .bind(&SocketAddr::from((HERE, 61100)).into())
+                .is_ok()
+        };
+        assert!(!passes(Protocol::Tcp) && !passes(Protocol::Udp));
+        let owner = socket(Protocol::Udp, Ipv6Addr::UNSPECIFIED.into());
+        owner.set_only_v6(true).expect("set it");
+        owner.set_reuse_port(true).expect("set it");
+        reservation
+            .bind(&owner, (Ipv6Addr::UNSPECIFIED, 61100))
+            .expect("bind");
+        assert!(!passes(Protocol::Tcp));
+        assert_eq!(passes(Protocol::Udp), backend == Backend::Held);
+        drop(owner);
+        // The next one has the port back.
+        reservation.udp_socket(HERE, Some(61100)).expect("bind");
+        assert!(!passes(Protocol::Tcp) && !passes(Protocol::Udp));
     });
 }
 

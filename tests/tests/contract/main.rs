@@ -4,9 +4,12 @@
 
 mod acquiring;
 mod backends;
+#[path = "../common/capabilities.rs"]
+mod capabilities;
 mod conflicts;
 mod differences;
 mod ending;
+mod intruders;
 mod owners;
 mod strangers;
 
@@ -27,12 +30,18 @@ trials! {
         conflicts::what_is_merely_in_time_wait_is_free,
         strangers::are_kept_out_with_every_flag,
         strangers::are_kept_out_while_an_owner_is_there,
+        intruders::are_kept_from_root,
+        intruders::are_kept_from_root_without_chown,
+        intruders::are_kept_from_root_without_net_raw,
+        intruders::are_kept_from_root_without_either,
+        intruders::are_kept_from_an_ordinary_user,
         owners::listeners_and_sockets_at_every_address,
         owners::any_port_until_all_are_taken,
         owners::close_and_open_again,
         owners::sockets_with_options_keep_them,
         owners::several_sockets_at_one_port,
         owners::what_is_refused,
+        owners::listeners_that_were_not_bound,
         ending::drop_frees_the_ports,
         ending::so_does_a_kill,
         ending::a_copy_of_the_sockets_keeps_them,

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use portkeep::{ErrorKind, Protocol};
-use portkeep_tests::{Sandbox, libc};
+use portkeep_tests::{Sandbox, libc, sock};
 
 use crate::backends::{acquired, each, request};
 use crate::strangers::socket;
@@ -223,5 +223,49 @@ pub(crate) fn what_is_refused(sandbox: &Sandbox) {
             refused(reservation.bind(&unix, (here, 61100))),
             ErrorKind::NotSupportedSocket
         );
+    });
+}
+
+/// Linux would give them any port.
+pub(crate) fn listeners_that_were_not_bound(sandbox: &Sandbox) {
+    each(sandbox, |_| {
+        let reservation = acquired(61100..=61101);
+        for (everywhere, at) in PLACES {
+            if !everywhere.is_unspecified() {
+                continue;
+            }
+            let listeners: Vec<_> = (0..2)
+                .map(|_| {
+                    let listener = socket(Protocol::Tcp, everywhere);
+                    // The connections of those before are in TIME_WAIT.
+                    listener.set_reuse_address(true).expect("SO_REUSEADDR");
+                    reservation.listen(&listener, 1).expect("listen");
+                    TcpListener::from(listener)
+                })
+                .collect();
+            let mut ports: Vec<_> = listeners
+                .iter()
+                .map(|listener| listener.local_addr().expect("an address").port())
+                .collect();
+            ports.sort_unstable();
+            assert_eq!(ports, [61100, 61101]);
+            for listener in &listeners {
+                let address = listener.local_addr().expect("an address");
+                assert!(address.ip().is_unspecified());
+                assert_answers(listener, (at, address.port()).into());
+                // Once more: the queue's length changes.
+                reservation.listen(listener, 2).expect("listen again");
+            }
+            let full = socket(Protocol::Tcp, everywhere);
+            let error = reservation.listen(&full, 1).expect_err("no port is free");
+            assert_eq!(error.kind(), ErrorKind::NoFreePort, "{error}");
+            assert_eq!(error.errno(), Some(libc::EADDRINUSE));
+            assert_eq!(sock::local_port(&full), 0);
+            // Not a stream: nothing is bound.
+            let datagrams = socket(Protocol::Udp, everywhere);
+            let error = reservation.listen(&datagrams, 1).expect_err("no stream");
+            assert_eq!(error.errno(), Some(libc::EOPNOTSUPP), "{error}");
+            assert_eq!(sock::local_port(&datagrams), 0);
+        }
     });
 }

@@ -1,6 +1,6 @@
 //! A bind and an acquire of the same port at the same time: one of them is refused.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use portkeep_tests::proc::{Exit, fork_child};
@@ -9,7 +9,10 @@ use portkeep_tests::{Protocol, Sandbox, enable, raw, sock};
 
 use crate::scene::{BOTH, START, socket4};
 
-const ROUNDS: usize = 20_000;
+const ROUNDS: usize = 10_000;
+/// Each side comes through as often at least, if it takes more rounds.
+const WINS: usize = 500;
+const ROUNDS_MAX: usize = 100 * ROUNDS;
 
 /// Lets two threads begin each round together, without a system call that would keep them apart.
 #[derive(Default)]
@@ -30,40 +33,72 @@ impl StartingLine {
     }
 }
 
-fn run(protocol: Protocol) {
-    let (start, end) = (StartingLine::default(), StartingLine::default());
-    let (mut binds, mut acquires) = (0, 0);
-    thread::scope(|scope| {
-        let binder = scope.spawn(|| {
-            (0..ROUNDS)
-                .map(|round| {
-                    let socket = socket4(protocol);
-                    start.cross(round);
-                    dawdle(round % 61);
-                    let bound = sock::bind_any(&socket, START);
-                    end.cross(round);
-                    outcome(socket, bound)
-                })
-                .collect::<Vec<_>>()
-        });
-        let acquired: Vec<_> = (0..ROUNDS)
-            .map(|round| {
-                let socket = socket4(protocol);
-                start.cross(round);
-                dawdle(round % 127);
-                let acquired = raw::acquire4(&socket, START, 1);
-                end.cross(round);
-                outcome(socket, acquired)
-            })
-            .collect();
-        let bound = binder.join().expect("the thread that binds");
-        for (bound, acquired) in bound.into_iter().zip(acquired) {
-            assert!(!(bound && acquired), "the port is both bound and reserved");
-            binds += usize::from(bound);
-            acquires += usize::from(acquired);
+/// One side's view of the race; both count the same.
+struct Race {
+    start: StartingLine,
+    end: StartingLine,
+    won: [AtomicBool; 2],
+}
+
+const BINDER: usize = 0;
+const ACQUIRER: usize = 1;
+
+impl Race {
+    /// Makes one side's call round by round, until both have come through often enough; gives how
+    /// often each has.
+    fn contest(
+        &self,
+        side: usize,
+        protocol: Protocol,
+        call: impl Fn(&Socket) -> Result<(), i32>,
+    ) -> [usize; 2] {
+        let mut wins = [0; 2];
+        // By how much the binder starts later, if above 0, or the acquirer. The side that has won waits
+        // longer: so the calls keep meeting, whatever the machine does to either of them.
+        let mut handicap = 0_isize;
+        for round in 0..ROUNDS_MAX {
+            if round >= ROUNDS && wins.iter().all(|&wins| wins >= WINS) {
+                break;
+            }
+            let socket = socket4(protocol);
+            let own = if side == BINDER { handicap } else { -handicap };
+            self.start.cross(round);
+            dawdle(round % [61, 127][side] + own.max(0).unsigned_abs());
+            let won = outcome(call(&socket));
+            self.won[side].store(won, Ordering::SeqCst);
+            self.end.cross(round);
+            let won = [BINDER, ACQUIRER].map(|side| self.won[side].load(Ordering::SeqCst));
+            assert!(won != [true; 2], "the port is both bound and reserved");
+            for side in [BINDER, ACQUIRER] {
+                wins[side] += usize::from(won[side]);
+            }
+            handicap += isize::from(won[BINDER]) - isize::from(won[ACQUIRER]);
         }
+        wins
+    }
+}
+
+fn run(protocol: Protocol) {
+    let race = Race {
+        start: StartingLine::default(),
+        end: StartingLine::default(),
+        won: [false; 2].map(AtomicBool::new),
+    };
+    let wins = thread::scope(|scope| {
+        let bind = |socket: &Socket| sock::bind_any(socket, START);
+        let acquire = |socket: &Socket| raw::acquire4(socket, START, 1);
+        let binder = scope.spawn({
+            let race = &race;
+            move || race.contest(BINDER, protocol, bind)
+        });
+        let wins = race.contest(ACQUIRER, protocol, acquire);
+        assert_eq!(binder.join().expect("the thread that binds"), wins);
+        wins
     });
-    println!("{protocol:?}: {binds} binds and {acquires} acquires of {ROUNDS} came through");
+    assert!(
+        wins.iter().all(|&wins| wins >= WINS),
+        "{protocol:?}: binds and acquires that came through: {wins:?}"
+    );
 }
 
 /// Lets the calls meet at every point of each other.
@@ -73,7 +108,7 @@ fn dawdle(turns: usize) {
     }
 }
 
-fn outcome(_socket: Socket, result: Result<(), i32>) -> bool {
+fn outcome(result: Result<(), i32>) -> bool {
     match result {
         Ok(()) => true,
         Err(libc::EADDRINUSE) => false,

@@ -68,6 +68,7 @@ fn assert_absent_everywhere(token: u64) {
 }
 
 pub(crate) fn nothing_answers_before_enable(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     assert_absent_everywhere(1);
     assert_eq!(
         proc::as_uid(USER, USER, || {
@@ -84,6 +85,7 @@ pub(crate) fn nothing_answers_before_enable(sandbox: &Sandbox) {
 }
 
 pub(crate) fn nothing_answers_after_remove(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     enable(sandbox);
     let own = sock::tcp4();
     let token = assert_ok!(raw::acquire(&own, 10100, 8)).token;
@@ -113,6 +115,7 @@ pub(crate) fn nothing_answers_after_remove(sandbox: &Sandbox) {
 }
 
 pub(crate) fn nothing_answers_outside_the_cgroup(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     enable(sandbox);
     let own = sock::tcp4();
     let token = assert_ok!(raw::acquire(&own, 10100, 8)).token;

@@ -8,19 +8,23 @@ use portkeep_tests::Sandbox;
 use crate::command;
 
 pub(crate) fn c(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     assert_hint(&command::c(sandbox));
 }
 
 pub(crate) fn python(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     assert_hint(&command::python(sandbox));
 }
 
 /// `go run` has a last line of its own.
 pub(crate) fn go(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     assert_hint(&command::go(sandbox));
 }
 
 pub(crate) fn the_crate(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let output = command::the_crate();
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout);

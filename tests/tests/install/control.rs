@@ -54,6 +54,7 @@ fn inside(cgroup: &std::path::Path, body: impl FnOnce()) {
 }
 
 pub(crate) fn calls_work_only_inside(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let managed = cgroup(sandbox, "managed");
     enable::enable_with(&control(sandbox, [managed.clone()]));
     assert_no_calls();
@@ -78,6 +79,7 @@ pub(crate) fn calls_work_only_inside(sandbox: &Sandbox) {
 }
 
 pub(crate) fn several_cgroups(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let (one, other) = (cgroup(sandbox, "one"), cgroup(sandbox, "other"));
     // One of them in another, and one twice.
     let nested = cgroup(sandbox, "one/nested");
@@ -95,6 +97,7 @@ pub(crate) fn several_cgroups(sandbox: &Sandbox) {
 }
 
 pub(crate) fn moves_with_the_next_installation(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let (one, other) = (cgroup(sandbox, "one"), cgroup(sandbox, "other"));
     let location = enable::location(sandbox);
     let controlled = || {
@@ -129,6 +132,7 @@ pub(crate) fn moves_with_the_next_installation(sandbox: &Sandbox) {
 }
 
 pub(crate) fn what_is_reserved_stays_when_it_moves(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let (one, other) = (cgroup(sandbox, "one"), cgroup(sandbox, "other"));
     enable::enable_with(&control(sandbox, [one.clone()]));
     let (acquired, moved, end) = (Event::new(), Event::new(), Event::new());

@@ -87,7 +87,7 @@ pub(crate) fn a_closed_file_system_is_opened_for_passing(sandbox: &Sandbox) {
 
 pub(crate) fn every_mode_is_restored(sandbox: &Sandbox) {
     let location: Location = enable::location(sandbox);
-    for found in [0o700, 0o750, 0o710, 0o770, 0o1700, 0o701, 0o755, 0o1777] {
+    for found in [0o700, 0o750, 0o710, 0o1770, 0o1700, 0o701, 0o755, 0o1777] {
         set_mode(sandbox.bpffs(), found);
         enable::enable(sandbox);
         enable::enable(sandbox);

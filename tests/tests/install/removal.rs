@@ -26,6 +26,7 @@ pub(crate) fn leaves_nothing(sandbox: &Sandbox) {
 }
 
 pub(crate) fn frees_the_ports_and_keeps_bound_sockets(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     enable::enable(sandbox);
     let owner = sock::tcp4();
     let block = assert_ok!(raw::acquire(&owner, PORT, 10));

@@ -99,6 +99,7 @@ pub(crate) fn assert_free(sandbox: &Sandbox) {
 /// Asserts that no kernel part answers here.
 #[track_caller]
 pub(crate) fn assert_absent() {
+    portkeep_tests::without_portkeep();
     assert_errno!(raw::acquire4(sock::tcp4(), PORT, 1), ENOPROTOOPT);
     assert_eq!(probe_free(Protocol::Tcp, PORT..=PORT), []);
 }

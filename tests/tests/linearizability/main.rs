@@ -36,7 +36,9 @@ trials! {
         checker::tests::an_owner_binds_what_is_its_own,
         checker::tests::a_long_history,
         split::tests::a_block_is_each_of_its_ports,
-        split::tests::the_end_of_a_process_ends_what_it_has;
+        split::tests::the_end_of_a_process_ends_what_it_has,
+        split::tests::an_implicit_bind_takes_one_port_of_a_block,
+        split::tests::a_time_wait_refuses_a_bind_only;
 }
 
 /// How many times everybody starts again; set for more of them.
@@ -83,12 +85,19 @@ fn processes_at_once(sandbox: &Sandbox) {
     }
 }
 
-/// What everybody did, and what became of it. The first process is killed in the midst of it.
+/// What everybody did, and what became of it. The first process is killed in the midst of it; the
+/// last one moves a bound socket about.
 fn run(seed: u64) -> Vec<split::Life> {
-    let recorders: Vec<Recorder> = (0..PROCESSES).map(|_| Recorder::new()).collect();
+    work::leave();
+    let recorders: Vec<Recorder> = (0..=PROCESSES).map(|_| Recorder::new()).collect();
     let processes: Vec<_> = (0..)
         .zip(&recorders)
-        .map(|(who, recorder)| fork_child(|| work::work(seed, who, recorder)))
+        .map(|(who, recorder)| {
+            fork_child(|| match who < PROCESSES {
+                true => work::work(seed, who as u64, recorder),
+                false => work::move_about(seed, recorder),
+            })
+        })
         .collect();
     let mut lives = Vec::new();
     for (process, recorder) in processes.into_iter().zip(&recorders) {

@@ -6,7 +6,8 @@ pub(crate) type Pid = u32;
 /// A reservation or a socket: whose, and which of its.
 pub(crate) type Id = (Pid, u32);
 
-/// A port. Without `SO_REUSEADDR` and the like one socket is bound to it at most.
+/// A port. Without `SO_REUSEADDR` and the like one socket is bound to it at most, and stays so while it
+/// connects and disconnects: that is nothing that happens to the port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Port {
     pub(crate) reserved: Option<Id>,
@@ -20,7 +21,7 @@ pub(crate) enum Action {
     Release(Id),
     /// By a stranger.
     Bind(Id),
-    /// By a socket that is associated with the reservation.
+    /// By a socket that is associated with the reservation, explicitly or by `connect()`.
     BindAssociated(Id),
     Close(Id),
     /// An acquire or a bind.

@@ -19,14 +19,17 @@ pub(crate) enum Kind {
     Bind,
     /// By a socket that is associated with the process's own reservation.
     BindAssociated,
+    /// `connect()` of such a socket, which is not bound: of a port of the block.
+    Connect,
     Close,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind::Acquire,
     Kind::Release,
     Kind::Bind,
     Kind::BindAssociated,
+    Kind::Connect,
     Kind::Close,
 ];
 

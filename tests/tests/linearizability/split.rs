@@ -8,7 +8,7 @@ use portkeep_tests::raw::{CONFLICT_IN_USE, CONFLICT_RESERVED};
 use crate::checker::{Event, History};
 use crate::port::{Action, Need, Pid};
 use crate::record::{Call, Kind};
-use crate::work::LAST;
+use crate::work::{LAST, LEFT};
 
 /// What one process did, and the instants between which it ended.
 #[derive(Debug)]
@@ -105,6 +105,8 @@ fn action(lives: &[Life], life: &Life, call: &Call, at: (Protocol, u16)) -> Opti
             CONFLICT_IN_USE if port == at.1 => Some(Action::Refused(Need::Bound {
                 or_others_try: others_try(lives, life, call, at, is_bind),
             })),
+            // A TIME_WAIT is in the way of a bind, and of nothing else.
+            0 if at == (Protocol::Tcp, LEFT) => None,
             // The kernel's own refusal, which says nothing.
             0 => Some(Action::Refused(Need::Bound {
                 or_others_try: others_try(lives, life, call, at, is_bind),
@@ -116,13 +118,13 @@ fn action(lives: &[Life], life: &Life, call: &Call, at: (Protocol, u16)) -> Opti
         Kind::Acquire => Action::Acquire(id),
         Kind::Release => Action::Release(id),
         Kind::Bind => Action::Bind(id),
-        Kind::BindAssociated => Action::BindAssociated(id),
+        Kind::BindAssociated | Kind::Connect => Action::BindAssociated(id),
         Kind::Close => Action::Close(id),
     })
 }
 
 fn is_bind(kind: Kind) -> bool {
-    matches!(kind, Kind::Bind | Kind::BindAssociated)
+    matches!(kind, Kind::Bind | Kind::BindAssociated | Kind::Connect)
 }
 
 /// Whether another process made such a call about the port at the same time.
@@ -153,7 +155,7 @@ fn others_try(
         })
 }
 
-/// A wildcard tries other ports before those that it gets.
+/// A wildcard tries other ports before those that it gets, and so does an implicit bind.
 fn may_try(call: &Call, at: (Protocol, u16)) -> bool {
     is_about(call, at) || call.wildcard && call.protocol == at.0
 }
@@ -174,6 +176,7 @@ pub(crate) mod tests {
     use super::{Life, by_port};
     use crate::checker::check;
     use crate::record::{Answer, Call, Kind};
+    use crate::work::LEFT;
 
     fn call(kind: Kind, start: u16, count: u16, id: u32, times: (u64, u64)) -> Call {
         Call {
@@ -239,5 +242,40 @@ pub(crate) mod tests {
         ];
         let owner = || life(1, &calls, (5, 6));
         assert_eq!(verdicts(&[owner(), stranger((3, 4))]), [(10, true)]);
+    }
+
+    pub(crate) fn an_implicit_bind_takes_one_port_of_a_block() {
+        // Which one, connect() told afterwards.
+        let connect = |port| Call {
+            wildcard: true,
+            ..call(Kind::Connect, port, 1, 2, (3, 4))
+        };
+        let acquire = call(Kind::Acquire, 10, 2, 1, (1, 2));
+        let owner =
+            |port, rest: &[Call]| life(1, &[&[acquire, connect(port)], rest].concat(), (9, 9));
+        assert_eq!(verdicts(&[owner(11, &[])]), [(10, true), (11, true)]);
+        let outside = owner(12, &[]);
+        assert_eq!(verdicts(&[outside]), [(10, true), (11, true), (12, false)]);
+        // It stays bound when the block has ended, whatever it moves to.
+        let release = call(Kind::Release, 10, 2, 1, (5, 6));
+        let other = life(2, &[call(Kind::Acquire, 11, 1, 1, (7, 8))], (9, 9));
+        assert_eq!(
+            verdicts(&[owner(11, &[release]), other]),
+            [(10, true), (11, false)]
+        );
+    }
+
+    pub(crate) fn a_time_wait_refuses_a_bind_only() {
+        let refused = |kind, conflict| {
+            let mut refused = call(kind, LEFT, 1, 1, (1, 2));
+            refused.answer = Some(Answer {
+                responded: 2,
+                errno: libc::EADDRINUSE as u16,
+                conflict,
+            });
+            verdicts(&[life(1, &[refused], (9, 9))])
+        };
+        assert_eq!(refused(Kind::Bind, (0, 0, 0)), [(LEFT, true)]);
+        assert_eq!(refused(Kind::Acquire, (2, LEFT, 0)), [(LEFT, false)]);
     }
 }

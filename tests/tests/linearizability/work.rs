@@ -1,8 +1,11 @@
 //! What each process does: few ports, so that everybody meets everybody.
 
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::thread;
 
+use portkeep_tests::socket2::{Domain, SockRef};
 use portkeep_tests::{Protocol, errno_name, expect_ok, libc, raw, sock};
 
 use crate::record::{Answer, Call, Kind, Recorder};
@@ -11,12 +14,21 @@ use crate::record::{Answer, Call, Kind, Recorder};
 pub(crate) const FIRST: u16 = 61438;
 pub(crate) const LAST: u16 = 61441;
 
+/// Its TCP port has TIME_WAITs ([`leave`]), and a socket that moves about ([`move_about`]).
+pub(crate) const LEFT: u16 = FIRST;
+
+/// Nobody listens there.
+const NOBODY: u16 = 9;
+
 /// Ports of a block that goes beyond those. To look for sockets, or to mark, takes long enough for others
 /// to come between the first port and the last.
 const MANY: u16 = 700;
 
 /// That one process makes.
 pub(crate) const CALLS: usize = 6000;
+
+/// That the one with the moving socket makes.
+const MOVER_CALLS: usize = CALLS / 2;
 
 /// Blocks, and sockets, that a process has at a time.
 const HELD: usize = 2;
@@ -77,6 +89,7 @@ pub(crate) fn work(seed: u64, who: u64, recorder: &Recorder) -> i32 {
             0 => work.release(),
             2 | 3 if work.sockets.len() < HELD => work.bind(),
             2 => work.close(),
+            4 if work.sockets.len() < HELD && !work.blocks.is_empty() => work.connect(),
             _ if work.random.below(2) == 0 => work.release(),
             _ => work.close(),
         }
@@ -217,6 +230,35 @@ impl Work<'_> {
         }
     }
 
+    /// An unbound socket that is associated with an own block: of TCP in vain, and it is bound all the
+    /// same.
+    fn connect(&mut self) {
+        let index = self.random.below(self.blocks.len() as u32) as usize;
+        let (protocol, token) = (self.blocks[index].protocol, self.blocks[index].token);
+        let socket = self.socket(protocol);
+        expect_ok(
+            raw::associate(&socket, token),
+            "associate with an own block",
+        );
+        let call = self.call(Kind::Connect, protocol, 0, 1);
+        let answer = self.recorder.call(call, || {
+            match sock::connect(&socket, loopback(&socket), NOBODY) {
+                Ok(()) | Err(libc::ECONNREFUSED) => {
+                    (Answer::default(), Some(sock::local_port(&socket)))
+                }
+                Err(errno) => (refused(&socket, errno), None),
+            }
+        });
+        if answer.errno == 0 {
+            self.sockets.push(BoundSocket {
+                port: sock::local_port(&socket),
+                socket,
+                protocol,
+                id: call.id,
+            });
+        }
+    }
+
     fn close(&mut self) {
         let Some(index) = self
             .random
@@ -237,9 +279,84 @@ impl Work<'_> {
     }
 }
 
+/// Of the socket's family.
+fn loopback(socket: &OwnedFd) -> IpAddr {
+    let domain = SockRef::from(socket).domain().expect("read SO_DOMAIN");
+    match domain == Domain::IPV4 {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+/// Leaves a TIME_WAIT at [`LEFT`].
+pub(crate) fn leave() {
+    let listener = sock::tcp4();
+    expect_ok(sock::bind_any(&listener, 0), "bind a listener");
+    expect_ok(sock::listen(&listener), "listen");
+    let client = sock::tcp4();
+    sock::reuseaddr(&client, true);
+    expect_ok(sock::bind_any(&client, LEFT), "bind over a TIME_WAIT");
+    let to = sock::local_port(&listener);
+    expect_ok(sock::connect(&client, Ipv4Addr::LOCALHOST, to), "connect");
+    let mut server = expect_ok(sock::accept(&listener), "accept");
+    drop(client);
+    let end = server.read(&mut [0]).expect("the end of the connection");
+    assert_eq!(end, 0);
+}
+
+/// How often the socket moves before it is closed.
+const MOVES: u32 = 16;
+
+/// Binds at [`LEFT`], connects and disconnects for a while, and closes, over and over again. Who
+/// acquires has to see the socket wherever it is.
+pub(crate) fn move_about(seed: u64, recorder: &Recorder) -> i32 {
+    let mut work = Work {
+        random: Random(seed | 1),
+        recorder,
+        blocks: Vec::new(),
+        sockets: Vec::new(),
+        next: 0,
+    };
+    while recorder.len() < MOVER_CALLS {
+        let socket = work.socket(Protocol::Tcp);
+        sock::reuseaddr(&socket, true);
+        let call = work.call(Kind::Bind, Protocol::Tcp, LEFT, 1);
+        let answer = recorder.call(call, || match sock::bind_any(&socket, LEFT) {
+            Ok(()) => (Answer::default(), None),
+            Err(errno) => (refused(&socket, errno), None),
+        });
+        if answer.errno != 0 {
+            thread::yield_now();
+            continue;
+        }
+        for _ in 0..work.random.below(MOVES) {
+            if work.random.below(4) == 0 {
+                let refused = sock::connect(&socket, loopback(&socket), NOBODY);
+                assert_eq!(refused, Err(libc::ECONNREFUSED));
+            }
+            expect_ok(sock::disconnect(&socket), "connect to AF_UNSPEC");
+        }
+        work.sockets.push(BoundSocket {
+            socket,
+            protocol: Protocol::Tcp,
+            port: LEFT,
+            id: call.id,
+        });
+        while !work.sockets.is_empty() {
+            work.close();
+        }
+    }
+    0
+}
+
+/// Refused for a reason that is told, or by the kernel. A look may also be too long to tell.
 fn refused(socket: &OwnedFd, errno: i32) -> Answer {
-    assert_eq!(errno, libc::EADDRINUSE, "{}", errno_name(errno));
     let conflict = expect_ok(raw::conflict(socket), "read PORTKEEP_CONFLICT");
+    let expected = match conflict.kind {
+        raw::CONFLICT_CANNOT_TELL => libc::ENOBUFS,
+        _ => libc::EADDRINUSE,
+    };
+    assert_eq!(errno, expected, "{}", errno_name(errno));
     Answer {
         errno: errno as u16,
         conflict: (conflict.kind, conflict.port, conflict.owner_pid),

@@ -63,6 +63,15 @@ pub(crate) enum Call {
         slot: Slot,
         port: u16,
     },
+    /// To no address: `AF_UNSPEC`.
+    Disconnect {
+        slot: Slot,
+    },
+    /// To an address alone (`IP_BIND_ADDRESS_NO_PORT`).
+    BindAddress {
+        slot: Slot,
+        loopback: bool,
+    },
     Accept {
         slot: Slot,
         to: Slot,

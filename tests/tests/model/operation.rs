@@ -75,6 +75,12 @@ pub(crate) enum What {
     Connect {
         to: u8,
     },
+    /// From whatever it is connected to, if it is.
+    Disconnect,
+    /// To an address, with the port left to connect(2).
+    BindAddress {
+        loopback: bool,
+    },
     Create {
         start: u16,
         count: u16,
@@ -216,7 +222,9 @@ fn what() -> impl Strategy<Value = What> {
         28 => (any::<bool>(), prop_oneof![1 => Just(0), 3 => port()])
             .prop_map(|(loopback, port)| What::Bind { loopback, port }),
         6 => Just(What::Listen),
-        6 => any::<u8>().prop_map(|to| What::Connect { to }),
+        10 => any::<u8>().prop_map(|to| What::Connect { to }),
+        4 => Just(What::Disconnect),
+        3 => any::<bool>().prop_map(|loopback| What::BindAddress { loopback }),
         12 => (block(true, false), any::<bool>(), prop::collection::vec(consumer(), 0..3)).prop_map(
             |((start, count), adopt, consumers)| What::Create { start, count, adopt, consumers }
         ),

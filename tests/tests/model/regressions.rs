@@ -2,8 +2,8 @@
 //! root's, 0, and Alice's, 1.
 
 use crate::operation::What::{
-    Acquire, Associate, Bind, Claim, Connect, Create, Delete, Exclude, Fork, Give, Include, Listen,
-    Release, Socket,
+    Acquire, Associate, Bind, BindAddress, Claim, Connect, Create, Delete, Disconnect, Exclude,
+    Fork, Give, Include, Listen, Release, Socket,
 };
 use crate::operation::{self, Consumer, Operation, Range, Token, What};
 
@@ -73,6 +73,62 @@ pub(crate) fn histories() -> Vec<Vec<Operation>> {
             by(0, 0, Connect { to: 0 }),
             by(0, 0, TCP4),
             by(0, 3, bind(61440)),
+        ],
+        // An associated socket is bound when it connects, as long as there is room in the block, and
+        // stays bound when it is taken apart again.
+        vec![
+            by(0, 0, TCP4),
+            by(0, 0, bind(61445)),
+            by(0, 0, Listen),
+            by(1, 0, TCP4),
+            by(1, 0, acquire(61439, 1, 0)),
+            by(1, 0, TCP4),
+            by(1, 1, Associate { token: THE_FIRST }),
+            by(1, 1, Connect { to: 0 }),
+            by(1, 1, Disconnect),
+            by(1, 1, Connect { to: 0 }),
+            by(1, 0, TCP4),
+            by(1, 2, Associate { token: THE_FIRST }),
+            by(1, 2, Connect { to: 0 }),
+            by(1, 2, Release { token: THE_FIRST }),
+            by(1, 2, Connect { to: 0 }),
+            by(0, 0, acquire(61439, 1, 0)),
+        ],
+        // The same at an address that it was bound to before.
+        vec![
+            by(1, 0, UDP4),
+            by(1, 0, acquire(61439, 2, 0)),
+            by(1, 0, UDP4),
+            by(1, 1, BindAddress { loopback: true }),
+            by(1, 1, Associate { token: THE_FIRST }),
+            by(1, 1, Connect { to: 0 }),
+            by(1, 0, UDP4),
+            by(1, 2, Associate { token: THE_FIRST }),
+            by(1, 2, BindAddress { loopback: false }),
+            by(1, 2, Connect { to: 0 }),
+            by(1, 1, Disconnect),
+            by(1, 1, Connect { to: 0 }),
+        ],
+        // The block of an associated socket that connects is others' now.
+        vec![
+            by(1, 0, UDP4),
+            by(1, 0, acquire(61439, 2, 0)),
+            by(1, 0, UDP4),
+            by(1, 1, Associate { token: THE_FIRST }),
+            by(1, 0, Release { token: THE_FIRST }),
+            by(0, 0, UDP4),
+            by(0, 0, acquire(61438, 2, 0)),
+            by(1, 1, Connect { to: 0 }),
+        ],
+        // One that listened cannot listen again at once: a connection is in the way.
+        vec![
+            by(0, 0, TCP4),
+            by(0, 0, bind(61445)),
+            by(0, 0, Listen),
+            by(1, 0, TCP4),
+            by(1, 0, Connect { to: 0 }),
+            by(0, 0, Disconnect),
+            by(0, 0, Listen),
         ],
         // An associated socket outside its block, and when that has ended.
         vec![

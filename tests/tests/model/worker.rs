@@ -121,6 +121,19 @@ impl Worker {
                     sock::bind_any(socket, port)
                 }
             }
+            Call::BindAddress { slot, loopback } => {
+                of = Some(slot);
+                let socket = self.socket(slot);
+                let any = match localhost(socket) {
+                    IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                    IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+                };
+                sock::bind_address(socket, if loopback { localhost(socket) } else { any })
+            }
+            Call::Disconnect { slot } => {
+                of = Some(slot);
+                sock::disconnect(self.socket(slot))
+            }
             Call::Listen { slot } => {
                 of = Some(slot);
                 sock::listen(self.socket(slot))

@@ -178,13 +178,11 @@ fn command(sandbox: &Sandbox, arguments: &[&str]) -> Command {
 
 /// The cgroups and directories that the runner with this process id made and that are still there.
 fn leftovers(runner: u32) -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("the mounts");
-    let cgroups = mounts.lines().find_map(|line| {
-        let columns: Vec<_> = line.split(' ').collect();
-        (columns[2] == "cgroup2").then(|| PathBuf::from(columns[1]))
-    });
+    // Beside this trial's own.
+    let own = PathBuf::from(std::env::var_os("PORTKEEP_CGROUP").expect("a sandbox"));
+    let cgroups = own.parent().expect("a directory").to_owned();
     let prefix = format!("portkeep-test-{runner}-");
-    [cgroups.expect("a cgroup2 mount"), std::env::temp_dir()]
+    [cgroups, std::env::temp_dir()]
         .iter()
         .flat_map(|directory| fs::read_dir(directory).expect("list it"))
         .map(|entry| entry.expect("list it"))

@@ -11,8 +11,16 @@ use crate::program::{passes_with, sources};
 
 /// As root, and as a user without any privilege, in another way there.
 pub(crate) fn the_kernel_part(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for user in ["0", "65534"] {
         passes_with(sandbox, "held", &[user]);
+    }
+}
+
+/// As with the kernel part, in both ways of letting a socket in.
+pub(crate) fn implicit_binds(sandbox: &Sandbox) {
+    for user in ["0", "65534"] {
+        passes_with(sandbox, "implicit", &["held", user]);
     }
 }
 

@@ -10,6 +10,7 @@ mod layout;
 mod netdown;
 mod program;
 mod runs;
+mod secure;
 mod seed;
 mod wide;
 
@@ -42,11 +43,14 @@ fn main() -> ExitCode {
             examples::routine,
             examples::persistent,
             absent::the_kernel_part,
+            absent::implicit_binds,
             netdown::is_told,
+            secure::the_callers_store_is_not_written,
             boot::reservations_come_back,
             runs::acquire,
             runs::token,
             runs::bind,
+            runs::implicit,
             runs::mechanics,
             runs::overlapped,
             runs::pending,

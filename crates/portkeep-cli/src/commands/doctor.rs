@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::Locations;
 use crate::doctor::{self, Check, State};
 use crate::failure::REFUSED;
+use crate::printable::json;
 use crate::table;
 
 /// Check what Portkeep relies on, and say how to mend what is not so
@@ -44,7 +45,7 @@ impl Doctor {
                 state,
                 checks: &checks,
             };
-            writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else {
             table::write(&mut out, &rows(&checks))?;
         }

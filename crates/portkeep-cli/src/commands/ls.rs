@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::cli::Locations;
 use crate::clock::Moment;
 use crate::netns_argument::NetnsArgument;
-use crate::printable::printable;
+use crate::printable::{json, printable};
 use crate::reservation_document::{
     HELD, ReservationDocument, is_everywhere, is_exclusion, may_bind_in_words,
 };
@@ -191,10 +191,6 @@ fn print_json(reservations: &[Listed]) -> anyhow::Result<()> {
         schema: 1,
         reservations,
     };
-    writeln!(
-        io::stdout().lock(),
-        "{}",
-        serde_json::to_string_pretty(&document)?
-    )?;
+    writeln!(io::stdout().lock(), "{}", json(&document)?)?;
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -13,7 +12,7 @@ use serde::Serialize;
 
 use crate::cli::Locations;
 use crate::persistent_words::counted;
-use crate::printable::printable;
+use crate::printable::{json, text_of};
 use crate::table;
 
 /// Show whether Portkeep is enabled, and how
@@ -45,7 +44,9 @@ struct Document {
 /// What is kept over reboots.
 #[derive(Debug, Serialize)]
 struct Store {
-    file: PathBuf,
+    file: String,
+    #[serde(skip)]
+    is_there: bool,
     /// Null if the file cannot be read.
     reservations: Option<usize>,
     exclusions: Option<usize>,
@@ -59,7 +60,8 @@ impl Store {
     fn collect(locations: &Locations, enabled: bool) -> Store {
         let keeper = locations.keeper();
         let mut store = Store {
-            file: keeper.file(),
+            file: text_of(keeper.file()),
+            is_there: keeper.file().exists(),
             reservations: None,
             exclusions: None,
             differences: Vec::new(),
@@ -82,7 +84,7 @@ impl Store {
         let mut rows = Vec::new();
         let mut row = |what: &str, value: String| rows.push([what.to_owned(), value]);
         if let Some((reservations, exclusions)) = self.reservations.zip(self.exclusions)
-            && self.file.exists()
+            && self.is_there
         {
             row(
                 "store",
@@ -90,7 +92,7 @@ impl Store {
                     "{} and {} in {}",
                     counted(reservations, "reservation"),
                     counted(exclusions, "exclusion"),
-                    self.file.display()
+                    self.file
                 ),
             );
         }
@@ -101,7 +103,7 @@ impl Store {
             );
         }
         if let Some(error) = &self.error {
-            row("store", printable(error));
+            row("store", error.clone());
         }
         rows
     }
@@ -117,9 +119,9 @@ struct Reserved {
 
 #[derive(Debug, Serialize)]
 struct KernelPart {
-    cgroup: Option<PathBuf>,
-    control_cgroups: Vec<PathBuf>,
-    pinned_in: PathBuf,
+    cgroup: Option<String>,
+    control_cgroups: Vec<String>,
+    pinned_in: String,
     mounted_bpffs: bool,
     pool: Pool,
     quota: u32,
@@ -135,9 +137,9 @@ struct Pool {
 impl From<Installed> for KernelPart {
     fn from(installed: Installed) -> KernelPart {
         KernelPart {
-            pinned_in: installed.layout.root().to_owned(),
-            cgroup: installed.cgroup,
-            control_cgroups: installed.control,
+            pinned_in: text_of(installed.layout.root()),
+            cgroup: installed.cgroup.map(text_of),
+            control_cgroups: installed.control.into_iter().map(text_of).collect(),
             mounted_bpffs: installed.mounted_bpffs,
             pool: Pool {
                 start: installed.pool.0,
@@ -154,7 +156,7 @@ impl Status {
         let document = Document::collect(locations)?;
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else {
             table::write(&mut out, &document.rows())?;
         }
@@ -227,16 +229,11 @@ impl Document {
             return rows;
         };
         let gone = || "a cgroup that has been removed".to_owned();
-        row(
-            "attached to",
-            part.cgroup
-                .as_ref()
-                .map_or_else(gone, |path| path.display().to_string()),
-        );
+        row("attached to", part.cgroup.clone().unwrap_or_else(gone));
         for path in &part.control_cgroups {
-            row("control cgroup", path.display().to_string());
+            row("control cgroup", path.clone());
         }
-        row("pinned in", part.pinned_in.display().to_string());
+        row("pinned in", part.pinned_in.clone());
         row("pool", format!("{}-{}", part.pool.start, part.pool.end));
         row(
             "quota",

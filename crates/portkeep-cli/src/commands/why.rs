@@ -12,6 +12,7 @@ use crate::cli::Locations;
 use crate::netns_argument::NetnsArgument;
 use crate::port_state::PortState;
 use crate::ports_argument::port;
+use crate::printable::{escaped, json, lines};
 use crate::reservation_document::ReservationDocument;
 use crate::sockets::Socket;
 use crate::users;
@@ -104,16 +105,16 @@ impl Why {
         let state = PortState::of(self.port.protocol, self.port.port, &keeper)?;
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(&document(&state))?)?;
+            writeln!(out, "{}", json(&document(&state))?)?;
             return Ok(ExitCode::SUCCESS);
         }
         for line in state.words() {
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", escaped(&line))?;
         }
         for caveat in state.caveats() {
-            writeln!(out, "Note: {}.", caveat.message)?;
+            writeln!(out, "Note: {}.", lines(&caveat.message))?;
             if let Some(hint) = caveat.hint {
-                writeln!(out, "Hint: {hint}")?;
+                writeln!(out, "Hint: {}", escaped(&hint))?;
             }
         }
         Ok(ExitCode::SUCCESS)

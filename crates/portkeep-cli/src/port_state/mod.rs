@@ -110,7 +110,7 @@ impl PortState {
     fn is_list_unavailable(&self) -> bool {
         self.no_reservations
             .as_ref()
-            .is_some_and(|error| error.kind() == ErrorKind::ListUnavailable)
+            .is_some_and(|error| is_list_unavailable(error.kind()))
     }
 
     /// Any socket counts as bound, also one in TIME_WAIT: a bind(2) may still meet it.
@@ -133,7 +133,12 @@ impl PortState {
 }
 
 fn is_out_of_reach(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotEnabled | ErrorKind::ListUnavailable)
+    kind == ErrorKind::NotEnabled || is_list_unavailable(kind)
+}
+
+/// What is reserved cannot be told, though something may be.
+fn is_list_unavailable(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ListUnavailable | ErrorKind::ListUntrusted)
 }
 
 /// The reservation of a port in this network namespace: its own before one for every namespace.

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
@@ -18,7 +19,7 @@ use crate::run::command::CommandLine;
 use crate::run::group_copies::GroupCopies;
 use crate::run::reaper::{Child, exit_code, next_change};
 use crate::run::signals::{ReceivedSignal, Sender, SignalQueue};
-use crate::run::supervisor::{self, Supervisor};
+use crate::run::supervisor::{self, Shared};
 use crate::run::{Options, surroundings};
 
 /// Holds the ports while the command and its descendants live.
@@ -41,9 +42,7 @@ fn refused(error: anyhow::Error) -> (Failure, u8) {
 }
 
 struct Holder {
-    holding: Holding,
-    /// Where the ports are held by sockets, and until the last that it supervises has gone.
-    supervisor: Option<Supervisor>,
+    holding: Arc<Shared>,
     command: Pid,
     foreground_pid: Pid,
     /// Whether it was stopped by us.
@@ -68,7 +67,7 @@ impl Holder {
         }
         let signals = SignalQueue::open().map_err(refused)?;
         let mut copies = GroupCopies::default();
-        let (command, supervisor) = start_command(command, &holding, |command| {
+        let (command, holding) = start_command(command, holding, |command| {
             // Signals to the group that came before the command was in it are meant for it all the
             // same. One that came since has reached it too, and merges with ours: it is pending, for
             // the command has not unblocked its signals yet.
@@ -80,7 +79,6 @@ impl Holder {
         })?;
         Ok(Self {
             holding,
-            supervisor,
             command,
             foreground_pid,
             foreground_stopped: false,
@@ -98,12 +96,7 @@ impl Holder {
             if let Some(code) = self.watch_command()? {
                 break code;
             }
-            wait_for_input(
-                &self.signals,
-                listening.then_some(foreground),
-                &mut self.supervisor,
-                &self.holding,
-            )?;
+            wait_for_input(&self.signals, listening.then_some(foreground))?;
             let received = foreground.receive()?;
             // Only now: our copy of a signal to the group was there before the message about the other,
             // but perhaps not before we looked for it.
@@ -118,18 +111,17 @@ impl Holder {
             }
         };
         let Self {
-            holding,
-            supervisor,
-            signals,
-            ..
+            holding, signals, ..
         } = self;
         let holder_stays = has_children()?;
         // With nobody left the ports are free before our caller learns that the command ended,
         // so that it can ask for them again.
-        let holding = holder_stays.then_some(holding);
+        if !holder_stays {
+            holding.release();
+        }
         foreground.send(&Report::Ended { code, holder_stays })?;
-        if let Some(holding) = holding {
-            wait_for_others(&signals, supervisor, &holding)?;
+        if holder_stays {
+            wait_for_others(&signals)?;
         }
         Ok(())
     }
@@ -193,60 +185,35 @@ fn send(command: Pid, number: i32) -> anyhow::Result<()> {
 /// and runs all the same: it may know how to do without, and others are kept out in any case.
 fn start_command(
     command: &CommandLine<'_>,
-    holding: &Holding,
+    holding: Holding,
     prepare: impl FnOnce(Pid) -> anyhow::Result<()>,
-) -> Result<(Pid, Option<Supervisor>), (Failure, u8)> {
+) -> Result<(Pid, Arc<Shared>), (Failure, u8)> {
     if holding.backend() != Backend::Held || holding.is_empty() {
-        return Ok((command.spawn(holding, None, prepare)?, None));
+        let pid = command.spawn(&holding, None, prepare)?;
+        return Ok((pid, Shared::new(holding)));
     }
     let (from_command, to_holder) = supervisor::pair().context("socketpair").map_err(refused)?;
-    let pid = command.spawn(holding, Some(to_holder), prepare)?;
-    let supervisor = match from_command.receive().context("recvmsg").map_err(refused)? {
-        Ok(supervisor) => Some(supervisor),
-        Err(error) => {
-            let reason = match error {
-                Errno::EBUSY => "it is supervised already, as by another `portkeep run`",
-                error => error.desc(),
-            };
-            eprintln!("portkeep: the command cannot bind to its ports: seccomp: {reason}");
-            None
-        }
-    };
-    Ok((pid, supervisor))
+    let pid = command.spawn(&holding, Some(to_holder), prepare)?;
+    let holding = Shared::new(holding);
+    let supervised = from_command.supervise(&holding);
+    if let Err(error) = supervised.context("supervising").map_err(refused)? {
+        let reason = match error {
+            Errno::EBUSY => "it is supervised already, as by another `portkeep run`",
+            error => error.desc(),
+        };
+        eprintln!("portkeep: the command cannot bind to its ports: seccomp: {reason}");
+    }
+    Ok((pid, holding))
 }
 
-/// Waits for a signal, a message, or a call of the command's to answer, which it does.
-fn wait_for_input(
-    signals: &SignalQueue,
-    channel: Option<&ToForeground>,
-    supervisor: &mut Option<Supervisor>,
-    holding: &Holding,
-) -> anyhow::Result<()> {
+/// Waits for a signal or a message.
+fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> anyhow::Result<()> {
     let mut inputs = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     inputs.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
-    let others = inputs.len();
-    inputs.extend(
-        supervisor
-            .as_ref()
-            .map(|supervisor| PollFd::new(supervisor.as_fd(), PollFlags::POLLIN)),
-    );
     match poll(&mut inputs, PollTimeout::NONE) {
-        Ok(_) => {}
-        Err(Errno::EINTR) => return Ok(()),
-        Err(error) => return Err(error).context("poll"),
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error).context("poll"),
     }
-    let events = inputs
-        .get(others)
-        .and_then(PollFd::revents)
-        .unwrap_or(PollFlags::empty());
-    if events.contains(PollFlags::POLLIN)
-        && let Some(supervisor) = supervisor
-    {
-        supervisor.serve(holding).context("seccomp")?;
-    } else if events.contains(PollFlags::POLLHUP) {
-        *supervisor = None;
-    }
-    Ok(())
 }
 
 /// Whether descendants are left, after waiting for those that have ended.
@@ -261,14 +228,10 @@ fn has_children() -> anyhow::Result<bool> {
 }
 
 /// Waits in a session of its own until the last descendant has gone or SIGTERM comes.
-fn wait_for_others(
-    signals: &SignalQueue,
-    mut supervisor: Option<Supervisor>,
-    holding: &Holding,
-) -> anyhow::Result<()> {
+fn wait_for_others(signals: &SignalQueue) -> anyhow::Result<()> {
     setsid().context("setsid")?;
     while has_children()? {
-        wait_for_input(signals, None, &mut supervisor, holding)?;
+        wait_for_input(signals, None)?;
         if signals
             .take()?
             .iter()

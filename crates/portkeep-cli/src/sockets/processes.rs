@@ -1,7 +1,10 @@
 //! Finds the processes that have a socket open.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -9,6 +12,8 @@ use anyhow::Context as _;
 use nix::unistd::geteuid;
 use portkeep::{Consumer, mounts};
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
+
+use crate::printable::text_of;
 
 /// A process that has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,48 +84,108 @@ fn open_sockets(process: &ProcEntry) -> procfs::ProcResult<HashSet<u32>> {
 }
 
 fn describe(process: &ProcEntry) -> Option<Process> {
-    let status = process.status().ok()?;
+    let pid = process.pid.cast_unsigned();
+    let command = read(pid, "comm")?;
     Some(Process {
-        pid: process.pid.cast_unsigned(),
-        command: status.name,
-        uid: status.euid,
+        pid,
+        command: text(command.strip_suffix(b"\n").unwrap_or(&command)),
+        uid: Identity::of(pid)?.uid,
     })
 }
 
+/// The longest file below /proc/PID that is read: the status of a process with all the groups that it
+/// can have.
+const LENGTH_MAX: u64 = 1 << 20;
+
+/// As much of a command line as is worth looking at.
+const COMMAND_LINE_MAX: usize = 4096;
+
+/// A file of a process, whose bytes others have chosen. `None` if it has ended, or may not be read.
+fn read(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(format!("/proc/{pid}/{name}")).ok()?;
+    file.take(LENGTH_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn text(bytes: &[u8]) -> String {
+    text_of(OsStr::from_bytes(bytes))
+}
+
 /// A process's command line, while it lives and has one.
+///
+/// It is in the memory of the process, of which Linux reads no part here that is mapped from a file
+/// (`FOLL_ANON` in `fs/proc/base.c`, Linux 4.17): no file system of the process's own keeps us waiting.
 pub fn command_line(pid: u32) -> Option<String> {
-    let words = ProcEntry::new(pid.try_into().ok()?).ok()?.cmdline().ok()?;
-    (!words.is_empty()).then(|| words.join(" "))
+    let line = read(pid, "cmdline")?;
+    let line = &line[..line.len().min(COMMAND_LINE_MAX)];
+    let words: Vec<_> = line
+        .strip_suffix(b"\0")
+        .unwrap_or(line)
+        .split(|&byte| byte == 0)
+        .map(text)
+        .collect();
+    (!line.is_empty()).then(|| words.join(" "))
+}
+
+/// Whom a process acts as.
+#[derive(Debug)]
+struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl Identity {
+    /// From proc_pid_status(5), where the name, which may be any bytes, comes first and has no line
+    /// breaks.
+    fn of(pid: u32) -> Option<Self> {
+        let status = read(pid, "status")?;
+        let numbers = |field: &[u8]| -> Option<Vec<u32>> {
+            let mut lines = status.split(|&byte| byte == b'\n').skip(1);
+            let value = lines.find_map(|line| line.strip_prefix(field))?;
+            let value = std::str::from_utf8(value).ok()?;
+            Some(
+                value
+                    .split_ascii_whitespace()
+                    .filter_map(|number| number.parse().ok())
+                    .collect(),
+            )
+        };
+        // Real, effective, saved, of the file system.
+        const EFFECTIVE: usize = 1;
+        Some(Self {
+            uid: *numbers(b"Uid:")?.get(EFFECTIVE)?,
+            gid: *numbers(b"Gid:")?.get(EFFECTIVE)?,
+            groups: numbers(b"Groups:")?,
+        })
+    }
 }
 
 /// Whether a process is one of those that the kernel part lets bind: by its effective user, a group
 /// or a cgroup of it. One that has ended is none.
 pub fn is_consumer(pid: u32, consumers: &[Consumer]) -> bool {
-    let entry = pid.try_into().ok().and_then(|pid| ProcEntry::new(pid).ok());
-    let Some((entry, status)) = entry.and_then(|entry| {
-        let status = entry.status().ok()?;
-        Some((entry, status))
-    }) else {
+    let Some(identity) = Identity::of(pid) else {
         return false;
     };
     consumers.iter().any(|consumer| match *consumer {
-        Consumer::User(uid) => status.euid == uid,
-        Consumer::Group(gid) => status.egid == gid || status.groups.contains(&gid),
-        Consumer::Cgroup(id) => is_in_cgroup(&entry, id),
+        Consumer::User(uid) => identity.uid == uid,
+        Consumer::Group(gid) => identity.gid == gid || identity.groups.contains(&gid),
+        Consumer::Cgroup(id) => is_in_cgroup(pid, id),
     })
 }
 
 /// A cgroup's id is its inode number (cgroup-v2.rst); a process is in its cgroup and those above.
-fn is_in_cgroup(process: &ProcEntry, id: u64) -> bool {
-    let of_version_2 = process.cgroups().ok().and_then(|cgroups| {
-        let mut cgroups = cgroups.0.into_iter();
-        cgroups.find(|cgroup| cgroup.hierarchy == 0)
-    });
+fn is_in_cgroup(pid: u32, id: u64) -> bool {
+    let cgroups = read(pid, "cgroup").unwrap_or_default();
+    let of_version_2 = cgroups
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"0::/"));
     let hierarchy = mounts::first("cgroup2").ok().flatten();
     let Some((cgroup, hierarchy)) = of_version_2.zip(hierarchy) else {
         return false;
     };
-    Path::new(cgroup.pathname.trim_start_matches('/'))
+    Path::new(OsStr::from_bytes(cgroup))
         .ancestors()
         .any(|below| fs::metadata(hierarchy.join(below)).is_ok_and(|cgroup| cgroup.ino() == id))
 }

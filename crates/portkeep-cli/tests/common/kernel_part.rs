@@ -77,6 +77,7 @@ pub fn assert_enabled() {
 /// Asserts that no program answers the control calls of this process and that nothing is pinned.
 #[track_caller]
 pub fn assert_removed(bpffs: &Path) {
+    portkeep_tests::without_portkeep();
     assert_errno!(control_call(), ENOPROTOOPT);
     assert_eq!(pinned(bpffs), [] as [&str; 0]);
 }

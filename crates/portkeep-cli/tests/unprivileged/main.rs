@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod odd;
 mod rebinding;
 mod scene;
 mod servers;
@@ -22,7 +23,14 @@ trials! {
         servers::forked_workers,
         rebinding::of_tcp,
         rebinding::of_udp,
+        rebinding::of_udp_beside_devices,
+        rebinding::of_udp_over_ipv6_beside_devices,
+        rebinding::of_udp_sockets_that_share,
+        rebinding::of_tcp_beside_a_twin_by_root,
         rebinding::beside_a_twin,
+        odd::addresses_that_do_not_come,
+        odd::addresses_of_no_family,
+        odd::descriptors_of_a_thread,
         storm::nothing_is_delivered_to_the_holder,
         supervision::other_binds_are_left_alone,
         supervision::automatic_ports_stay_out,

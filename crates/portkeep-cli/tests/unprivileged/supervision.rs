@@ -47,6 +47,7 @@ for call in (lambda: raw.bind(('::1', own('tcp')[0])), lambda: os.close(999)):
 }
 
 pub fn automatic_ports_stay_out(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     set_ipv4("ip_local_port_range", "19990 20009");
     let program = "
 taken = []
@@ -90,6 +91,7 @@ say(count > 10)
 }
 
 pub fn binds_fail_clearly_without_the_holder(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let program = "
 say(os.getppid(), attempts())
 wait()
@@ -137,6 +139,7 @@ wait()
 }
 
 pub fn a_run_in_a_run_is_told_that_it_cannot(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let port = format!("{PORT}-{PORT}");
     let script = "./portkeep run --tcp 20001-20001 -- true";
     let mut command = portkeep_as_user(["run", "--tcp", &port, "--", "sh", "-c", script]);
@@ -151,6 +154,7 @@ pub fn a_run_in_a_run_is_told_that_it_cannot(_sandbox: &Sandbox) {
 
 /// Only who could gain privileges is kept from it.
 pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     assert!(getuid().is_root());
     let script = "grep NoNewPrivs /proc/self/status";
     let words = ["run", "--tcp", "1", "--", "sh", "-c", script];
@@ -159,9 +163,11 @@ pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
 }
 
 pub fn verbose_tells_the_backend(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let words = ["run", "-v", "--tcp", "1", "--", "true"];
-    let held = "portkeep: the ports are held by sockets: \
-                Portkeep's kernel part is not enabled here\n";
+    let held = "portkeep: the ports are held by sockets, beside which, while their owner binds, \
+                one of the same user with SO_REUSEPORT can get in, and at UDP over IPv6 one that is \
+                bound to a device: Portkeep's kernel part is not enabled here\n";
     assert_eq!(outcome(&mut portkeep_as_user(words)).stderr, held);
     portkeep_tests::enable::enable(sandbox);
     let kernel = "portkeep: the ports are kept by Portkeep's kernel part\n";

@@ -89,6 +89,7 @@ wait()",
 
 /// Sockets and settings are told all the same.
 pub fn without_the_kernel_part_it_says_so(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let socket = sock::udp4();
     assert_ok!(sock::bind_any(&socket, 20000));
     for command in EVERYBODY {
@@ -140,6 +141,7 @@ pub fn without_the_list_it_does_not_say_free(sandbox: &Sandbox) {
 
 /// The socket that holds a port looks like any other; that it is a reservation is said.
 pub fn what_is_held_by_sockets_is_told(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for command in EVERYBODY {
         let mut hold = Running::start(command(&["hold", "--udp", "20000-20001"]));
         assert_eq!(hold.line(), "20000-20001/udp");

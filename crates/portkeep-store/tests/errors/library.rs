@@ -1,4 +1,5 @@
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sched::{CloneFlags, unshare};
 use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
@@ -258,6 +259,7 @@ pub fn other_sockets(sandbox: &Sandbox) {
 }
 
 pub fn not_enabled(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     for socket in [sock::tcp4(), sock::tcp6(), sock::udp4(), sock::udp6()] {
         refused(
             create(&socket, 20000, 2),
@@ -312,4 +314,47 @@ pub fn in_a_user_namespace(sandbox: &Sandbox) {
     .code();
     assert_eq!(code, 0);
     assert_eq!(listed(), ["20000-20001/tcp"]);
+}
+
+/// Consumers are changed while the reservation is deleted and another one is created in its place:
+/// whoever deletes and creates has its own consumers afterwards.
+pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let location = enable::location(sandbox);
+    let cookie = portkeep::netns_cookie().expect("a cookie");
+    let ports: PortRange = "20000-20009/tcp".parse().expect("a range");
+    let who = |uid: u32| [Consumer::User(uid)];
+    let socket = sock::tcp4();
+    let make = |count: u16, uid: u32| {
+        let flags = CreateFlags::default();
+        sockopt::create(&socket, 20000, count, 1, flags, &who(uid)).expect("create");
+    };
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let changer = scope.spawn(|| {
+            let mut changed = 0_u32;
+            while !is_done.load(Ordering::Relaxed) {
+                match portkeep_kernel::set_consumers(&location, cookie, ports, &who(1002)) {
+                    Ok(()) => changed += 1,
+                    Err(error) => assert_eq!(error.errno(), Some(ENOENT), "{error}"),
+                }
+            }
+            changed
+        });
+        let wrong = (0..5000).find_map(|round| {
+            make(10, 1003);
+            delete(&socket, 20000, 10).expect("delete");
+            make(6, 1001);
+            let now = portkeep::list().expect("list");
+            delete(&socket, 20000, 6).expect("delete");
+            (now[0].who != who(1001)).then_some((round, now))
+        });
+        is_done.store(true, Ordering::Relaxed);
+        let changed = changer.join().expect("a thread");
+        assert!(wrong.is_none(), "{wrong:?}");
+        println!("changed {changed} times");
+        make(10, 1003);
+    });
+    portkeep_kernel::set_consumers(&location, cookie, ports, &who(1002)).expect("change");
+    assert_eq!(portkeep::list().expect("list")[0].who, who(1002));
 }

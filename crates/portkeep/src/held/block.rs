@@ -1,11 +1,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::error::{Error, ErrorKind};
+use crate::held::holder::Holder;
+use crate::held::owner;
 use crate::held::record::Record;
-use crate::held::{owner, tcp};
 use crate::port_range::PortRange;
 use crate::protocol::Protocol;
 use crate::sys;
@@ -15,20 +16,19 @@ use crate::sys;
 pub(crate) struct Block {
     start: u16,
     end: u16,
-    holders: Vec<(Protocol, Vec<OwnedFd>)>,
-    /// Where the search for a free port goes on. It is locked while a socket is let in, for the
-    /// flags of a holder are there once.
-    next: Mutex<u16>,
+    holders: Vec<(Protocol, Vec<Holder>)>,
+    /// Where the search for a free port goes on.
+    next: AtomicU16,
     _record: Option<Record>,
 }
 
 impl Block {
-    pub(super) fn new(start: u16, end: u16, holders: Vec<(Protocol, Vec<OwnedFd>)>) -> Block {
+    pub(super) fn new(start: u16, end: u16, holders: Vec<(Protocol, Vec<Holder>)>) -> Block {
         let mut block = Block {
             start,
             end,
             holders,
-            next: Mutex::new(start),
+            next: AtomicU16::new(start),
             _record: None,
         };
         // It serves others' eyes only, so to be without one is no failure.
@@ -64,18 +64,15 @@ impl Block {
         self.holders
             .into_iter()
             .flat_map(|(_, holders)| holders)
+            .map(Holder::into_socket)
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, u16> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The holder of a port, `None` if the port is not in the block.
-    fn holder(&self, protocol: Protocol, port: u16) -> Option<BorrowedFd<'_>> {
+    fn holder(&self, protocol: Protocol, port: u16) -> Option<&Holder> {
         let index = port.checked_sub(self.start)?;
         let (_, holders) = self.holders.iter().find(|(held, _)| *held == protocol)?;
-        holders.get(usize::from(index)).map(AsFd::as_fd)
+        holders.get(usize::from(index))
     }
 
     /// The protocol of a socket, if the block has ports of it.
@@ -112,11 +109,10 @@ impl Block {
         if let Some(port) = wanted.filter(|&port| !range.contains(port)) {
             return Err(Error::outside_block(port, range));
         }
-        let mut next = self.lock();
         // On from the last choice: a port that is bound but not listened on looks free.
         let (first, count) = match wanted {
             Some(port) => (port, 1),
-            None => (*next, range.count()),
+            None => (self.next.load(Ordering::Relaxed), range.count()),
         };
         let candidates = range
             .ports()
@@ -132,11 +128,12 @@ impl Block {
             match owner::bind(protocol, holder, socket, address) {
                 Ok(()) if wanted.is_some() => return Ok(()),
                 Ok(()) => {
-                    *next = if port == self.end {
+                    let next = if port == self.end {
                         self.start
                     } else {
                         port + 1
                     };
+                    self.next.store(next, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => refusal = error,
@@ -152,10 +149,18 @@ impl Block {
             (Some(Protocol::Tcp), Some(port)) => self.holder(Protocol::Tcp, port),
             _ => None,
         };
-        let _one_at_a_time = self.lock();
         match holder {
-            Some(holder) => tcp::listen(holder, socket, backlog),
+            Some(holder) => owner::listen(holder, socket, backlog),
             None => sys::listen(socket, backlog),
+        }
+    }
+
+    /// Takes back a UDP port that was opened for sockets of the owner that are closed by now. Gives
+    /// whether it is still open.
+    pub(crate) fn take_back(&self, port: u16) -> io::Result<bool> {
+        match self.holder(Protocol::Udp, port) {
+            Some(holder) => owner::take_back(holder, port),
+            None => Ok(false),
         }
     }
 }

@@ -3,16 +3,16 @@
 use std::ffi::c_int;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use crate::sys;
 
-/// Of holders. Indices of devices count from 1, so none of these belongs to one.
+/// Of holders while they make way. Indices of devices count from 1, so none of these belongs to one.
 pub(super) const HOLDERS: i32 = i32::MAX - 1;
 /// Of owners' sockets while they bind.
 pub(super) const OWNERS: i32 = i32::MAX - 2;
-/// Of sockets that help an owner's to pass.
-pub(super) const GUARDS: i32 = i32::MAX - 3;
+/// Of sockets that find out whether anybody is at a port.
+pub(super) const PROBES: i32 = i32::MAX - 3;
 /// None.
 pub(super) const NONE: i32 = 0;
 
@@ -24,13 +24,6 @@ pub(super) fn get(socket: BorrowedFd<'_>) -> io::Result<i32> {
 /// network namespace (`sock_bindtoindex_locked()` in `net/core/sock.c`, Linux 5.7).
 pub(super) fn set(socket: BorrowedFd<'_>, index: i32) -> io::Result<()> {
     sys::set_option(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)
-}
-
-/// Whether this thread may take a device away again.
-pub(super) fn may_unset() -> bool {
-    sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0).is_ok_and(|socket| {
-        set(socket.as_fd(), OWNERS).is_ok() && set(socket.as_fd(), NONE).is_ok()
-    })
 }
 
 /// The family of a socket's addresses.
@@ -67,9 +60,10 @@ pub(super) fn for_bind(socket: BorrowedFd<'_>, address: IpAddr) -> io::Result<i3
 }
 
 /// The device that every network namespace has.
-pub(super) fn loopback() -> i32 {
+fn loopback() -> i32 {
     sys::interface_index(c"lo").unwrap_or(1)
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,26 +3,105 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::held::{device, time_wait};
+use crate::held::time_wait;
 use crate::protocol::Protocol;
 use crate::sys;
 
-/// Binds a holder: at all addresses of both families, or of IPv4 where there is no IPv6.
-pub(super) fn bind(protocol: Protocol, port: u16) -> io::Result<OwnedFd> {
-    let holder = match bind_plainly(protocol, port, false) {
-        Err(error)
-            if protocol == Protocol::Tcp
-                && error.raw_os_error() == Some(libc::EADDRINUSE)
-                && time_wait::is_all_there_is(port) =>
-        {
-            bind_beside_time_wait(port)?
-        }
-        holder => holder?,
-    };
-    // Not before it is bound, lest it pass by sockets that are bound to devices.
-    device::set(holder.as_fd(), device::HOLDERS)?;
-    Ok(holder)
+/// A bound socket that never listens and never receives.
+///
+/// It has no device, lest it pass by sockets that have one, and no flags, but while an owner is let in.
+#[derive(Debug)]
+pub(super) struct Holder {
+    socket: OwnedFd,
+    busy: Mutex<()>,
+}
+
+/// A holder whose flags nobody else changes now.
+#[derive(Debug)]
+pub(super) struct Locked<'a> {
+    pub(super) socket: BorrowedFd<'a>,
+    _busy: MutexGuard<'a, ()>,
+}
+
+/// What is noted at a holder, for whichever process has a copy of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Note {
+    /// Which of two spare users was the last.
+    Turn = 1,
+    /// Of UDP: an owner's socket had `SO_REUSEPORT` set.
+    Shared = 2,
+    /// Of TCP: others of the owner's user may pass.
+    Open = 4,
+}
+
+/// Whether something is noted.
+pub(super) fn is_noted(holder: BorrowedFd<'_>, note: Note) -> io::Result<bool> {
+    Ok(notes(holder)? & note as i32 != 0)
+}
+
+/// Notes it, or that it is not so.
+pub(super) fn note(holder: BorrowedFd<'_>, note: Note, so: bool) -> io::Result<()> {
+    let (old, bit) = (notes(holder)?, note as i32);
+    let new = if so { old | bit } else { old & !bit };
+    if new == old {
+        return Ok(());
+    }
+    sys::set_option(holder, libc::SOL_SOCKET, libc::SO_PRIORITY, &new)
+}
+
+/// Kept as the priority of the packets that a holder never sends. Everybody may set it to 0 to 6, which
+/// no two notes of a protocol exceed.
+fn notes(holder: BorrowedFd<'_>) -> io::Result<i32> {
+    sys::get_option(holder, libc::SOL_SOCKET, libc::SO_PRIORITY)
+}
+
+impl Holder {
+    /// Binds a holder: at all addresses of both families, or of IPv4 where there is no IPv6.
+    pub(super) fn bind(protocol: Protocol, port: u16) -> io::Result<Holder> {
+        let socket = match bind_plainly(protocol, port, false) {
+            Err(error)
+                if protocol == Protocol::Tcp
+                    && error.raw_os_error() == Some(libc::EADDRINUSE)
+                    && time_wait::is_all_there_is(port) =>
+            {
+                bind_beside_time_wait(port)?
+            }
+            socket => socket?,
+        };
+        Ok(Holder {
+            socket,
+            busy: Mutex::default(),
+        })
+    }
+
+    pub(super) fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
+    /// Waits until no other thread, and no other process that has a copy of the socket, lets an owner in.
+    pub(super) fn lock(&self) -> io::Result<Locked<'_>> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        sys::lock_file(self.socket.as_fd(), true)?;
+        Ok(Locked {
+            socket: self.socket.as_fd(),
+            _busy: busy,
+        })
+    }
+}
+
+impl AsFd for Holder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // Of a lock that is there the call cannot fail.
+        let _ = sys::lock_file(self.socket, false);
+    }
 }
 
 fn bind_plainly(protocol: Protocol, port: u16, reuse: bool) -> io::Result<OwnedFd> {
@@ -41,6 +120,10 @@ fn bind_socket(
         let socket = sys::socket(family, protocol.socket_type(), protocol.number())?;
         if family == libc::AF_INET6 {
             sys::set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0)?;
+        }
+        if protocol == Protocol::Udp {
+            // Before it is bound, lest a datagram wait in its queue for good.
+            sys::receive_nothing(socket.as_fd())?;
         }
         prepare(socket.as_fd())?;
         sys::bind(socket.as_fd(), address)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
+use crate::held::holder::Holder;
 use crate::held::{device, tcp, udp};
 use crate::protocol::Protocol;
 use crate::sys;
@@ -12,14 +13,25 @@ use crate::sys;
 /// Binds an owner's socket to the port that `holder` holds.
 pub(super) fn bind(
     protocol: Protocol,
-    holder: BorrowedFd<'_>,
+    holder: &Holder,
     socket: BorrowedFd<'_>,
     address: SocketAddr,
 ) -> io::Result<()> {
+    let holder = holder.lock()?;
     match protocol {
-        Protocol::Tcp => tcp::bind(holder, socket, address),
-        Protocol::Udp => udp::bind(holder, socket, address),
+        Protocol::Tcp => tcp::bind(&holder, socket, address),
+        Protocol::Udp => udp::bind(&holder, socket, address),
     }
+}
+
+/// Listens on an owner's TCP socket that is bound to the port.
+pub(super) fn listen(holder: &Holder, socket: BorrowedFd<'_>, backlog: c_int) -> io::Result<()> {
+    tcp::listen(&holder.lock()?, socket, backlog)
+}
+
+/// Takes back a UDP port that was opened for sockets that are closed by now.
+pub(super) fn take_back(holder: &Holder, port: u16) -> io::Result<bool> {
+    udp::take_back(holder.lock()?.socket, port)
 }
 
 /// The protocol whose ports a socket binds to: a socket of MPTCP binds one of TCP.

@@ -3,7 +3,6 @@
 //! They are files of one reservation each, in a directory of the user's own. Nothing relies on
 //! them but what is shown: the holders themselves keep strangers out.
 
-use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -12,6 +11,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::environment;
 use crate::list::Owner;
 use crate::netns;
 use crate::port_range::{ParseError, PortRange};
@@ -155,7 +155,7 @@ impl Writer {
 
 fn directory() -> Option<PathBuf> {
     let user = sys::effective_user();
-    let own = env::var_os("XDG_RUNTIME_DIR")
+    let own = environment::variable("XDG_RUNTIME_DIR")
         .map(PathBuf::from)
         // It is another user's where su(1) has changed the user only.
         .filter(|path| path.is_absolute() && fs::metadata(path).is_ok_and(|it| it.uid() == user));

@@ -1,10 +1,9 @@
 //! Finding and taking a block.
 
-use std::os::fd::OwnedFd;
-
 use crate::error::{Error, ErrorKind};
 use crate::held::block::Block;
-use crate::held::{holder, limit, refusal};
+use crate::held::holder::Holder;
+use crate::held::{limit, refusal};
 use crate::protocol::Protocol;
 
 /// Where wildcards are served from: the kernel part's pool unless `enable --pool` says otherwise.
@@ -46,14 +45,14 @@ pub(crate) fn acquire(request: Request<'_>) -> Result<Block, Error> {
 /// Takes the block at `start`. Otherwise tells the first port in the way.
 fn hold(request: Request<'_>, start: u16) -> Result<Block, (u16, Error)> {
     let end = start + (request.count - 1);
-    let mut holders: Vec<(Protocol, Vec<OwnedFd>)> = request
+    let mut holders: Vec<(Protocol, Vec<Holder>)> = request
         .protocols
         .iter()
         .map(|&protocol| (protocol, Vec::with_capacity(request.count.into())))
         .collect();
     for port in start..=end {
         for (protocol, holders) in &mut holders {
-            let holder = holder::bind(*protocol, port)
+            let holder = Holder::bind(*protocol, port)
                 .map_err(|error| (port, refusal::of_holder(error, *protocol, port)))?;
             holders.push(holder);
         }

@@ -5,7 +5,7 @@
 
 #define bpf_core_read(to, size, from) copy_from_kernel(to, size, (const void *)(from))
 /* The newest kernel's shape of everything. */
-#define bpf_core_field_exists(field) 1
+#define bpf_core_field_exists(field) ((void)sizeof(field), 1)
 #define bpf_core_type_size(type) sizeof(type)
 #define bpf_core_type_id_kernel(type) 0
 

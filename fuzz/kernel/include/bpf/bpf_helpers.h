@@ -39,6 +39,9 @@ unsigned long long current_netns(void);
 unsigned long long boot_time(void);
 void spin_lock(void);
 void spin_unlock(void);
+long bind_by_program(void *context, const void *address, int length);
+/* Another CPU may do something here: between any two steps that others can see. */
+void point(void);
 
 extern int retval;
 
@@ -63,9 +66,9 @@ static inline long copy_from_kernel(void *to, unsigned int size, const void *fro
 	return 0;
 }
 
-#define bpf_map_lookup_elem(map, key) map_lookup(map, key)
-#define bpf_map_update_elem(map, key, value, flags) map_update(map, key, value, flags)
-#define bpf_map_delete_elem(map, key) map_delete(map, key)
+#define bpf_map_lookup_elem(map, key) (point(), map_lookup(map, key))
+#define bpf_map_update_elem(map, key, value, flags) (point(), map_update(map, key, value, flags))
+#define bpf_map_delete_elem(map, key) (point(), map_delete(map, key))
 #define bpf_for_each_map_elem(map, callback, context, flags)                                       \
 	map_for_each(map, (void *)(callback), context)
 #define bpf_loop(count, callback, context, flags)                                                  \
@@ -84,5 +87,11 @@ static inline long copy_from_kernel(void *to, unsigned int size, const void *fro
 #define bpf_seq_printf(seq, format, size, data, length)                                            \
 	((void)(seq), (void)(format), (void)(data), (void)(length))
 #define bpf_ksym_exists(symbol) 1
+#define bpf_bind(context, address, length) bind_by_program(context, address, length)
+
+#define __sync_fetch_and_add(pointer, value) (point(), __sync_fetch_and_add(pointer, value))
+#define __sync_fetch_and_sub(pointer, value) (point(), __sync_fetch_and_sub(pointer, value))
+#define __sync_fetch_and_or(pointer, value) (point(), __sync_fetch_and_or(pointer, value))
+#define __sync_fetch_and_and(pointer, value) (point(), __sync_fetch_and_and(pointer, value))
 
 #endif /* FUZZ_BPF_HELPERS_H */

@@ -1,9 +1,9 @@
 //! Associating, binding, and the ports that come by themselves.
 
 use portkeep_tests::libc::{EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL};
-use portkeep_tests::raw::CONFLICT_IN_USE;
+use portkeep_tests::raw::{CONFLICT_ENDED, CONFLICT_IN_USE, CONFLICT_NOT_PERMITTED};
 
-use super::{Ask, Bound, Lifetime, Model, Place, ProcessId, SocketId, State};
+use super::{Ask, Bound, Lifetime, Model, Place, ProcessId, Socket, SocketId, State};
 use crate::call::Told;
 use crate::operation::AUTOMATIC;
 
@@ -39,21 +39,17 @@ impl Model {
         let of = self.socket(socket);
         let mut ports = vec![port];
         if of.associated != 0 {
-            // Also when the reservation has ended: its ports are others' now.
-            let Some(block) = self
-                .reservation_of(of.netns, of.associated)
-                .filter(|it| port == 0 || it.ports().contains(&port))
-            else {
-                ask.refuse(EADDRNOTAVAIL, Some(Told::default()));
-                return (ask, ports);
-            };
-            if port == 0 {
-                ports = block.ports().collect();
-                ports.retain(|port| !self.is_in_use(of.netns, of.udp, *port));
-                if ports.is_empty() {
-                    let full = Told::new(CONFLICT_IN_USE, of.udp, 0);
-                    ask.refuse(EADDRINUSE, Some(full));
+            match self.reservation_of(of.netns, of.associated) {
+                Some(block) if port != 0 && !block.ports().contains(&port) => {
+                    ask.refuse(EADDRNOTAVAIL, Some(Told::default()));
                     return (ask, ports);
+                }
+                Some(_) if port != 0 => {}
+                _ => {
+                    ports = self.ask_associated(&mut ask, of);
+                    if !ask.is_granted() {
+                        return (ask, ports);
+                    }
                 }
             }
         } else if port != 0
@@ -80,6 +76,78 @@ impl Model {
             ask.perhaps_refuse(EADDRINUSE, None);
         }
         (ask, ports)
+    }
+
+    /// The ports that an associated socket may be given.
+    fn ask_associated(&self, ask: &mut Ask, of: &Socket) -> Vec<u16> {
+        let Some(block) = self.reservation_of(of.netns, of.associated) else {
+            // Its ports are others' now: who has the first of them is told.
+            let first = of.associated as u16;
+            let told = match self.reservation_at(of.netns, of.udp, first) {
+                Some(other) => other.told(first),
+                None => Told::new(CONFLICT_ENDED, of.udp, first),
+            };
+            ask.refuse(EADDRNOTAVAIL, Some(told));
+            return Vec::new();
+        };
+        let ports: Vec<_> = block
+            .ports()
+            .filter(|port| !self.is_in_use(of.netns, of.udp, *port))
+            .collect();
+        if ports.is_empty() {
+            let full = Told::new(CONFLICT_IN_USE, of.udp, 0);
+            ask.refuse(EADDRINUSE, Some(full));
+        }
+        ports
+    }
+
+    /// What connect(2) of an unbound socket may come to, and to which ports it may be bound: if it is
+    /// associated to those of its block.
+    pub(crate) fn ask_connect(&self, who: ProcessId, socket: SocketId) -> (Ask, Vec<u16>) {
+        let mut ask = Ask::default();
+        let of = self.socket(socket);
+        if of.associated == 0 {
+            let ports = match of.udp {
+                // Before it is at the address that it connects from.
+                true => self.automatic(socket, of.home()),
+                false => self.automatic_of_connect(socket),
+            };
+            return (ask, ports);
+        }
+        let mut ports = self.ask_associated(&mut ask, of);
+        let some = !ports.is_empty();
+        let refused = Told::new(CONFLICT_NOT_PERMITTED, of.udp, 0);
+        let all = ports.len();
+        ports.retain(|port| self.may_use_low_ports(who, of.netns, *port));
+        if some && ports.is_empty() {
+            ask.refuse(EACCES, Some(refused));
+        } else if ports.len() < all {
+            ask.perhaps_refuse(EACCES, Some(refused));
+        }
+        (ask, ports)
+    }
+
+    /// What listen(2) may come to. The kernel looks at a port again that the socket is bound to: if it
+    /// listened before, connections may be there.
+    pub(crate) fn ask_listen(&self, socket: SocketId) -> Ask {
+        let mut ask = Ask::default();
+        let of = self.socket(socket);
+        let Some(bound) = of.bound.filter(|_| of.state == State::Fresh) else {
+            return ask;
+        };
+        let others = || {
+            let others = self.sockets.iter().filter(|(id, _)| **id != socket);
+            let others = others.filter(|(_, it)| (it.netns, it.udp) == (of.netns, of.udp));
+            others
+                .filter_map(|(_, it)| it.bound)
+                .filter(|it| it.port == bound.port)
+        };
+        if others().any(|it| it.place.overlaps(bound.place)) {
+            ask.refuse(EADDRINUSE, None);
+        } else if others().any(|it| it.perhaps.overlaps(bound.place)) {
+            ask.perhaps_refuse(EADDRINUSE, None);
+        }
+        ask
     }
 
     /// The ports that bind(2) to 0, listen(2), and connect(2) of UDP may choose.
@@ -120,7 +188,9 @@ impl Model {
         if !ports.contains(&port) {
             return Err(format!("the port {port} is none of {ports:?}"));
         }
-        self.socket_mut(socket).bound = Some(Bound { port, ..bound });
+        let socket = self.socket_mut(socket);
+        socket.bound = Some(Bound { port, ..bound });
+        socket.had_port = false;
         Ok(())
     }
 }

@@ -180,14 +180,25 @@ impl Model {
         for id in &sockets {
             let closed = self.sockets.remove(id).expect("a socket of the model");
             self.reservations.retain(|it| it.acquirer() != Some(*id));
-            if let State::Connected { peer } = closed.state
-                && let Some(other) = self.sockets.get_mut(&peer)
-            {
-                other.reset();
-                peers.push(peer);
-            }
+            peers.extend(self.reset_peer(closed.state));
         }
         peers.retain(|peer| self.sockets.contains_key(peer));
         peers
+    }
+
+    /// Resets the other end of a connection.
+    fn reset_peer(&mut self, state: State) -> Option<SocketId> {
+        let State::Connected { peer } = state else {
+            return None;
+        };
+        self.sockets.get_mut(&peer)?.reset();
+        Some(peer)
+    }
+
+    /// Takes note of an `AF_UNSPEC`. The other end of a connection is returned.
+    pub(crate) fn disconnect(&mut self, socket: SocketId) -> Vec<SocketId> {
+        let state = self.socket(socket).state;
+        self.socket_mut(socket).disconnect();
+        self.reset_peer(state).into_iter().collect()
     }
 }

@@ -12,6 +12,10 @@ pub(crate) struct Socket {
     pub(crate) uid: u32,
     pub(crate) bound: Option<Bound>,
     pub(crate) state: State,
+    /// The address that it was bound to, which outlives a connection (`SOCK_BINDADDR_LOCK`).
+    pub(crate) address: Option<Place>,
+    /// Whether getsockname(2) may tell a port that it has no more.
+    pub(crate) had_port: bool,
     /// A token, 0 for none.
     pub(crate) associated: u64,
     pub(crate) conflict: Told,
@@ -70,6 +74,8 @@ impl Socket {
             uid,
             bound: None,
             state: State::Fresh,
+            address: None,
+            had_port: false,
             associated: 0,
             conflict: Told::default(),
         }
@@ -77,7 +83,33 @@ impl Socket {
 
     pub(crate) fn reset(&mut self) {
         self.state = State::Done;
-        self.bound = self.bound.filter(|bound| bound.asked_for);
+        self.let_port_go();
+    }
+
+    /// A port that was not asked for goes with the connection.
+    fn let_port_go(&mut self) {
+        if self.bound.is_some_and(|bound| !bound.asked_for) {
+            self.bound = None;
+            self.had_port = true;
+        }
+    }
+
+    /// Where it is when nothing is connected to it.
+    pub(crate) fn home(&self) -> Place {
+        self.address.unwrap_or(Place::of(self.v6, false))
+    }
+
+    /// What connect(2) to `AF_UNSPEC` does, which never fails. A TCP socket that is closed already
+    /// keeps its port.
+    pub(crate) fn disconnect(&mut self) {
+        if self.udp || !matches!(self.state, State::Fresh | State::Done) {
+            self.let_port_go();
+        }
+        let home = self.home();
+        if let Some(bound) = &mut self.bound {
+            (bound.place, bound.perhaps) = (home, home);
+        }
+        self.state = State::Fresh;
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -48,6 +48,28 @@ impl World<'_> {
                     let it = self.model.socket(it);
                     !it.udp && it.state == State::Fresh
                 });
+                if let What::Connect { .. } = operation.what {
+                    at = match number % 4 {
+                        0 => at,
+                        1 => self.at_one(who, number, |it| self.is_bound_in_vain(it)),
+                        _ => self.at_one(who, number, |it| self.is_bound_by_connect(it)),
+                    };
+                }
+            }
+            What::Disconnect => {
+                at = self.at_one(who, number, |it| {
+                    let it = self.model.socket(it);
+                    it.bound.is_some() || it.state != State::Fresh
+                });
+            }
+            What::BindAddress { .. } => {
+                at = self.at_one(who, number, |it| {
+                    let it = self.model.socket(it);
+                    it.bound.is_none() && it.state == State::Fresh
+                });
+                if number.is_multiple_of(3) {
+                    at = self.at_one(who, number, |it| self.is_bound_by_connect(it));
+                }
             }
             What::Claim { token } => {
                 let acquired = |it: SocketId| {
@@ -85,6 +107,20 @@ impl World<'_> {
             _ => {}
         }
         (at, what)
+    }
+
+    /// Whether the socket is given a port of a block as soon as it connects.
+    fn is_bound_by_connect(&self, socket: SocketId) -> bool {
+        let it = self.model.socket(socket);
+        it.bound.is_none() && it.state == State::Fresh && it.associated != 0
+    }
+
+    /// Whether that block is full or has ended.
+    fn is_bound_in_vain(&self, socket: SocketId) -> bool {
+        let it = self.model.socket(socket);
+        let block = self.model.reservation_of(it.netns, it.associated);
+        let in_use = |port| self.model.is_in_use(it.netns, it.udp, port);
+        self.is_bound_by_connect(socket) && block.is_none_or(|block| block.ports().all(in_use))
     }
 
     /// A descriptor of the process for a socket of that kind, if it has one.

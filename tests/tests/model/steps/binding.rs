@@ -20,7 +20,8 @@ impl World<'_> {
 
     pub(super) fn bind(&mut self, at: At, loopback: bool, port: u16) -> Result<(), String> {
         let socket = self.model.socket(at.socket);
-        if matches!(socket.state, State::Done) {
+        // An address that it keeps is another story.
+        if socket.state == State::Done || socket.bound.is_none() && socket.address.is_some() {
             return Ok(());
         }
         let bound = Bound {
@@ -39,6 +40,42 @@ impl World<'_> {
         let (granted, answer) = self.judged(at, &call, &ask)?;
         if granted {
             self.model.bind(at.socket, answer.port, &ports, bound)?;
+            self.model.socket_mut(at.socket).address = loopback.then_some(bound.place);
+        }
+        self.check_socket(at, &answer)
+    }
+
+    /// Without a port, unless it is associated: then it is given one at once.
+    pub(super) fn bind_address(&mut self, at: At, loopback: bool) -> Result<(), String> {
+        let socket = self.model.socket(at.socket);
+        if socket.bound.is_some() || socket.address.is_some() || socket.state != State::Fresh {
+            return Ok(());
+        }
+        let place = Place::of(socket.v6, loopback);
+        let associated = socket.associated != 0;
+        let (ask, ports) = match associated {
+            true => self.model.ask_bind(at.who, at.socket, place, 0),
+            false => (Ask::default(), vec![0]),
+        };
+        let call = Call::BindAddress {
+            slot: at.slot,
+            loopback,
+        };
+        let (granted, answer) = self.judged(at, &call, &ask)?;
+        if granted {
+            let socket = self.model.socket_mut(at.socket);
+            socket.address = loopback.then_some(place);
+            socket.had_port = false;
+            if associated {
+                let bound = Bound {
+                    port: 0,
+                    place,
+                    perhaps: place,
+                    asked_for: true,
+                    by_connect: false,
+                };
+                self.model.bind(at.socket, answer.port, &ports, bound)?;
+            }
         }
         self.check_socket(at, &answer)
     }
@@ -51,17 +88,20 @@ impl World<'_> {
         let unbound = socket.bound.is_none();
         let bound = Bound {
             port: 0,
-            place: Place::of(socket.v6, false),
-            perhaps: Place::of(socket.v6, false),
+            place: socket.home(),
+            perhaps: socket.home(),
             asked_for: false,
             by_connect: false,
         };
         let ports = self.model.automatic(at.socket, bound.place);
-        let (_, answer) = self.judged(at, &Call::Listen { slot: at.slot }, &Ask::default())?;
-        if unbound {
-            self.model.bind(at.socket, answer.port, &ports, bound)?;
+        let ask = self.model.ask_listen(at.socket);
+        let (granted, answer) = self.judged(at, &Call::Listen { slot: at.slot }, &ask)?;
+        if granted {
+            if unbound {
+                self.model.bind(at.socket, answer.port, &ports, bound)?;
+            }
+            self.model.socket_mut(at.socket).state = State::Listening;
         }
-        self.model.socket_mut(at.socket).state = State::Listening;
         self.check_socket(at, &answer)
     }
 
@@ -78,27 +118,27 @@ impl World<'_> {
             None => return Ok(()),
             Some((listener, port)) => (Some(listener), port),
         };
-        let ports = if socket.udp {
-            // The kernel chooses it for all addresses.
-            let everywhere = Place::of(socket.v6, false);
-            self.model.automatic(at.socket, everywhere)
-        } else {
-            self.model.automatic_of_connect(at.socket)
+        let (ask, ports) = match socket.bound {
+            None => self.model.ask_connect(at.who, at.socket),
+            Some(_) => (Ask::default(), Vec::new()),
         };
         let call = Call::Connect {
             slot: at.slot,
             port,
         };
-        let (_, answer) = self.judged(at, &call, &Ask::default())?;
-        let automatic = Bound {
+        let (granted, answer) = self.judged(at, &call, &ask)?;
+        if !granted {
+            return self.check_socket(at, &answer);
+        }
+        let given = Bound {
             port: 0,
             place,
-            perhaps: Place::of(socket.v6, false),
-            asked_for: false,
-            by_connect: !socket.udp,
+            perhaps: socket.home(),
+            asked_for: socket.associated != 0,
+            by_connect: !socket.udp && socket.associated == 0,
         };
         match socket.bound {
-            None => self.model.bind(at.socket, answer.port, &ports, automatic)?,
+            None => self.model.bind(at.socket, answer.port, &ports, given)?,
             Some(bound) => {
                 self.model.socket_mut(at.socket).bound = Some(Bound { place, ..bound });
             }
@@ -117,6 +157,15 @@ impl World<'_> {
         }
     }
 
+    /// It never fails. The other end of a connection notices.
+    pub(super) fn disconnect(&mut self, at: At) -> Result<(), String> {
+        let call = Call::Disconnect { slot: at.slot };
+        let (_, answer) = self.judged(at, &call, &Ask::default())?;
+        let peers = self.model.disconnect(at.socket);
+        self.check_socket(at, &answer)?;
+        self.await_resets(peers)
+    }
+
     fn accept(&mut self, listener: u32, place: Place) -> Result<At, String> {
         let (who, slot) = self.model.holder(listener).expect("an open socket");
         let (to, socket) = (self.number(), self.number());
@@ -128,6 +177,7 @@ impl World<'_> {
         let of = self.model.socket(listener);
         let uid = self.model.process(who).person.uid();
         let mut accepted = Socket::new(false, of.v6, of.netns, uid);
+        accepted.address = of.address;
         accepted.bound = Some(Bound {
             port: of.port(),
             place,

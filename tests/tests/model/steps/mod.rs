@@ -56,6 +56,8 @@ impl World<'_> {
             What::Bind { loopback, port } => self.bind(at, loopback, port),
             What::Listen => self.listen(at),
             What::Connect { to } => self.connect(at, to),
+            What::Disconnect => self.disconnect(at),
+            What::BindAddress { loopback } => self.bind_address(at, loopback),
             What::Create {
                 start,
                 count,

@@ -2,19 +2,22 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// The longest that is read, `sizeof(struct sockaddr_in6)`.
-pub const LENGTH_MAX: usize = 28;
+/// Of which lengths the kernel takes an address: up to `sizeof(struct sockaddr_storage)`, all of which it
+/// reads.
+pub const LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// A `struct sockaddr_in` or `struct sockaddr_in6`; `None` if it is another one or too short. Of
-/// the latter the kernel lets the last field, the scope, be missing (`SIN6_LEN_RFC2133`).
+/// the latter the kernel lets the last field, the scope, be missing (`SIN6_LEN_RFC2133`). It takes
+/// all addresses of no family for those of IPv4 (`__inet_bind()` in `net/ipv4/af_inet.c`).
 pub fn parse(bytes: &[u8]) -> Option<SocketAddr> {
     let (family, rest) = bytes.split_first_chunk()?;
     let (port, rest) = rest.split_first_chunk()?;
     let port = u16::from_be_bytes(*port);
     match u16::from_ne_bytes(*family).into() {
-        libc::AF_INET if bytes.len() >= 16 => {
-            let address: [u8; 4] = *rest.first_chunk()?;
-            Some((Ipv4Addr::from(address), port).into())
+        family @ (libc::AF_INET | libc::AF_UNSPEC) if bytes.len() >= 16 => {
+            let address = Ipv4Addr::from(*rest.first_chunk::<4>()?);
+            let taken = family == libc::AF_INET || address.is_unspecified();
+            taken.then_some((address, port).into())
         }
         libc::AF_INET6 => {
             let (flow, rest) = rest.split_first_chunk()?;
@@ -64,6 +67,16 @@ mod tests {
         let without_scope = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 8080, 0, 0);
         assert_eq!(parse(&v6[..24]), Some(without_scope.into()));
         assert_eq!(parse(&v6[..23]), None);
+    }
+
+    #[test]
+    fn of_no_family() {
+        let mut bytes = vec![0; 16];
+        bytes[2..4].copy_from_slice(&[0x1f, 0x90]);
+        assert_eq!(parse(&bytes), Some((Ipv4Addr::UNSPECIFIED, 8080).into()));
+        assert_eq!(parse(&bytes[..15]), None);
+        bytes[4] = 127;
+        assert_eq!(parse(&bytes), None);
     }
 
     #[test]

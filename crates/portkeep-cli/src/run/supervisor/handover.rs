@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::sync::Arc;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -10,9 +11,8 @@ use nix::sys::socket::{
     sendmsg, socketpair,
 };
 
-use crate::run::supervisor::Supervisor;
-use crate::run::supervisor::filter;
 use crate::run::supervisor::notification::Listener;
+use crate::run::supervisor::{Shared, Supervisor, filter, threads};
 
 /// The command's end, before it is executed.
 #[derive(Debug)]
@@ -47,8 +47,9 @@ impl ToHolder {
 }
 
 impl FromCommand {
-    /// Takes what a command that has been executed has sent: the supervisor, or why there is none.
-    pub fn receive(self) -> io::Result<Result<Supervisor, Errno>> {
+    /// Takes what a command that has been executed has sent, and supervises it from now on; or tells why
+    /// that cannot be.
+    pub fn supervise(self, holding: &Arc<Shared>) -> io::Result<Result<(), Errno>> {
         let mut bytes = [0; 4];
         let mut space = cmsg_space!([std::os::fd::RawFd; 1]);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
@@ -58,12 +59,12 @@ impl FromCommand {
             ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
             _ => None,
         });
-        Ok(match listener {
-            // SAFETY: the kernel has just made this descriptor, nobody else owns it.
-            Some(descriptor) => Ok(Supervisor(Listener::new(unsafe {
-                OwnedFd::from_raw_fd(descriptor)
-            }))),
-            None => Err(Errno::from_raw(i32::from_ne_bytes(bytes))),
-        })
+        let Some(descriptor) = listener else {
+            return Ok(Err(Errno::from_raw(i32::from_ne_bytes(bytes))));
+        };
+        // SAFETY: the kernel has just made this descriptor, nobody else owns it.
+        let listener = Listener::new(unsafe { OwnedFd::from_raw_fd(descriptor) });
+        threads::start(Supervisor::new(listener, Arc::clone(holding)))?;
+        Ok(Ok(()))
     }
 }

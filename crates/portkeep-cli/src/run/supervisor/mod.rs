@@ -7,75 +7,115 @@
 //! it in. Every other call goes on as it was made. What the command changes in it meanwhile is of no
 //! use to it: a held port refuses whoever is not let in.
 //!
+//! To look at a call may take for ever: the address may be in memory that the command itself has to fill,
+//! and the socket locked by a call of its own that waits for such memory. So each call has a thread to
+//! itself, see [`threads`].
+//!
 //! If the holder is gone the kernel fails the calls with ENOSYS; nobody waits for it.
 
 mod address;
 mod filter;
 mod handover;
 mod notification;
+mod opened;
 mod target;
+mod threads;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use nix::errno::Errno;
 use portkeep::ErrorKind;
 
 use crate::holding::Holding;
 use crate::run::supervisor::notification::{Call, Listener, Notification, Reply};
+use crate::run::supervisor::opened::Opened;
 use crate::run::supervisor::target::Target;
 
 pub use handover::{ToHolder, pair};
 
+/// What the holder holds until nobody needs it any more.
+#[derive(Debug)]
+pub struct Shared(RwLock<Option<Holding>>);
+
+impl Shared {
+    pub fn new(holding: Holding) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(Some(holding))))
+    }
+
+    /// Does something with it, if it is still there.
+    pub fn with<T>(&self, act: impl FnOnce(&Holding) -> T) -> Option<T> {
+        let holding = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        holding.as_ref().map(act)
+    }
+
+    /// Frees the ports, once nobody is being let in.
+    pub fn release(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// The holder's side of the filter.
 #[derive(Debug)]
-pub struct Supervisor(Listener);
+pub struct Supervisor {
+    listener: Listener,
+    holding: Arc<Shared>,
+    opened: Opened,
+}
 
 impl Supervisor {
-    /// Answers a call that waits, if there still is one.
-    pub fn serve(&self, holding: &Holding) -> anyhow::Result<()> {
-        let Some(notification) = self.0.receive()? else {
-            return Ok(());
-        };
-        let reply = self.answer(holding, &notification);
-        Ok(self.0.reply(&notification, reply)?)
+    fn new(listener: Listener, holding: Arc<Shared>) -> Self {
+        Self {
+            listener,
+            holding,
+            opened: Opened::default(),
+        }
     }
 
-    fn answer(&self, holding: &Holding, notification: &Notification) -> Reply {
+    /// Answers a call.
+    fn serve(&self, notification: &Notification) -> io::Result<()> {
         // What cannot be looked at is left to the kernel, and meets the holders there.
-        self.try_to_answer(holding, notification)
-            .unwrap_or(Reply::Continue)
+        let reply = self.answer(notification).unwrap_or(Reply::Continue);
+        self.listener.reply(notification, reply)
     }
 
-    fn try_to_answer(&self, holding: &Holding, notification: &Notification) -> Option<Reply> {
+    fn answer(&self, notification: &Notification) -> Option<Reply> {
+        let target = Target::open(notification.pid)?;
         match notification.call {
             Call::Bind {
                 socket,
                 address,
                 length,
             } => {
-                let target = Target::open(notification.pid)?;
                 let address = address::parse(&target.read(address, length)?)?;
-                if address.port() == 0 || !holding.has_port(address.port()) {
+                let port = address.port();
+                if port == 0 || !self.holding.with(|holding| holding.has_port(port))? {
                     return None;
                 }
                 let socket = self.socket(&target, notification, socket)?;
                 if target::family(socket.as_fd()) != Some(address::family(&address)) {
                     return None;
                 }
-                holding
-                    .reservations_with(address.port())
-                    .map(|reservation| reservation.bind(&socket, address))
-                    .find_map(reply)
+                let reply = self.holding.with(|holding| {
+                    holding
+                        .reservations_with(port)
+                        .map(|reservation| reservation.bind(&socket, address))
+                        .find_map(reply)
+                })??;
+                self.opened.note(port);
+                Some(reply)
             }
             Call::Listen { socket, backlog } => {
-                let target = Target::open(notification.pid)?;
                 let socket = self.socket(&target, notification, socket)?;
                 let port = target::port(socket.as_fd())?;
-                holding
-                    .reservations_with(port)
-                    .filter(|reservation| reservation.range(portkeep::Protocol::Tcp).is_some())
-                    .map(|reservation| reservation.listen(&socket, backlog))
-                    .find_map(reply)
+                self.holding.with(|holding| {
+                    holding
+                        .reservations_with(port)
+                        .filter(|reservation| reservation.range(portkeep::Protocol::Tcp).is_some())
+                        .map(|reservation| reservation.listen(&socket, backlog))
+                        .find_map(reply)
+                })?
             }
         }
     }
@@ -83,7 +123,7 @@ impl Supervisor {
     /// A copy of the caller's socket, if it is of our network namespace.
     fn socket(&self, target: &Target, notification: &Notification, number: i32) -> Option<OwnedFd> {
         // While the call waits its process id is no other process's.
-        if !self.0.is_waiting(notification) {
+        if !self.listener.is_waiting(notification) {
             return None;
         }
         let socket = target.descriptor(number)?;
@@ -104,11 +144,5 @@ fn reply(result: Result<(), portkeep::Error>) -> Option<Reply> {
             None
         }
         Err(error) => Some(Reply::Return(error.errno().unwrap_or(Errno::EIO as i32))),
-    }
-}
-
-impl AsFd for Supervisor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }

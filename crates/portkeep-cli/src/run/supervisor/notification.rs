@@ -2,9 +2,10 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The descriptor that tells of calls.
 #[derive(Debug)]
@@ -50,7 +51,8 @@ impl Listener {
         Self(descriptor)
     }
 
-    /// The next call; `None` if its caller has died. To be called when there is one to read.
+    /// Waits for the next call; `None` if its caller has died, and perhaps everybody, see
+    /// [`is_over`](Listener::is_over).
     pub fn receive(&self) -> io::Result<Option<Notification>> {
         // SAFETY: integers, for which the kernel demands zeros.
         let mut room: Room<libc::seccomp_notif> = unsafe { mem::zeroed() };
@@ -80,6 +82,7 @@ impl Listener {
             Call::Bind {
                 socket,
                 address: arguments[1],
+                // A negative one is of no address either.
                 length: usize::try_from(arguments[2] as i32).unwrap_or(0),
             }
         };
@@ -88,6 +91,15 @@ impl Listener {
             pid: notification.pid as i32,
             call,
         }))
+    }
+
+    /// Whether nobody is left under the filter.
+    pub fn is_over(&self) -> bool {
+        let mut inputs = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut inputs, PollTimeout::ZERO).is_ok()
+            && inputs[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 
     /// Whether the call still waits, and thus its caller's process id is still its own.
@@ -122,11 +134,5 @@ impl Listener {
             Ok(_) | Err(Errno::ENOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{SockaddrStorage, getsockname};
+use nix::sys::stat::fstat;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
@@ -17,6 +18,8 @@ use crate::run::supervisor::address;
 pub struct Target {
     pid: Pid,
     handle: OwnedFd,
+    /// Whether the handle is of the thread, not of the process's first one.
+    is_of_thread: bool,
 }
 
 /// `PIDFD_THREAD`, of Linux 6.9.
@@ -24,18 +27,31 @@ const THREAD: u32 = libc::O_EXCL as u32;
 
 impl Target {
     pub fn open(pid: i32) -> Option<Self> {
-        let handle = open_process(pid, THREAD)
-            .or_else(|_| open_process(thread_group(pid).ok_or(Errno::ESRCH)?, 0))
-            .ok()?;
+        match open_process(pid, THREAD) {
+            Ok(handle) => Some(Self {
+                pid: Pid::from_raw(pid),
+                handle,
+                is_of_thread: true,
+            }),
+            Err(_) => Self::open_first_thread(pid),
+        }
+    }
+
+    fn open_first_thread(pid: i32) -> Option<Self> {
         Some(Self {
             pid: Pid::from_raw(pid),
-            handle,
+            handle: open_process(thread_group(pid)?, 0).ok()?,
+            is_of_thread: false,
         })
     }
 
-    /// So many bytes of its memory, or as many as a socket address of interest has.
+    /// So many bytes of its memory, if a socket address can be that long. It may take for ever: the
+    /// memory may be a file's, or the caller's to fill (userfaultfd(2)).
     pub fn read(&self, address: u64, length: usize) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; length.min(address::LENGTH_MAX)];
+        if !address::LENGTHS.contains(&length) {
+            return None;
+        }
+        let mut bytes = vec![0; length];
         let remote = RemoteIoVec {
             base: usize::try_from(address).ok()?,
             len: bytes.len(),
@@ -46,6 +62,10 @@ impl Target {
     }
 
     /// A copy of one of its descriptors, pidfd_getfd(2).
+    ///
+    /// A thread can have a table of descriptors of its own (`CLONE_FILES` of unshare(2)). Before Linux
+    /// 6.9 the first thread's is the only one in reach, so what it has under the number counts only if the
+    /// thread itself has the same.
     pub fn descriptor(&self, number: i32) -> Option<OwnedFd> {
         // SAFETY: the call takes no pointers.
         let result = unsafe {
@@ -56,7 +76,17 @@ impl Target {
                 0_u32,
             )
         };
-        owned(result).ok()
+        let descriptor = owned(result).ok()?;
+        (self.is_of_thread || self.has(number, &descriptor)).then_some(descriptor)
+    }
+
+    /// Whether the thread has this socket under that number.
+    fn has(&self, number: i32, socket: &OwnedFd) -> bool {
+        let link = std::fs::read_link(format!("/proc/{}/fd/{number}", self.pid));
+        let (Ok(link), Ok(status)) = (link, fstat(socket)) else {
+            return false;
+        };
+        link.to_str() == Some(&format!("socket:[{}]", status.st_ino))
     }
 }
 
@@ -119,4 +149,51 @@ fn option<T: Copy + Default>(socket: BorrowedFd<'_>, option: i32) -> Option<T> {
         )
     };
     (result == 0 && length as usize == size_of::<T>()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd as _;
+    use std::thread;
+
+    use nix::sched::{CloneFlags, unshare};
+    use nix::unistd::{dup2_raw, gettid};
+
+    use super::*;
+
+    fn inode(socket: &impl std::os::fd::AsFd) -> u64 {
+        fstat(socket).expect("fstat").st_ino
+    }
+
+    /// What the two ways give for a descriptor of a thread that has a table of its own, in which the
+    /// number is another socket's.
+    #[test]
+    fn a_thread_with_its_own_descriptors() {
+        let shared = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        let (before, number) = (inode(&shared), shared.as_raw_fd());
+        let thread = thread::spawn(move || {
+            let pid = gettid().as_raw();
+            let of_process = Target::open_first_thread(pid).expect("open");
+            let same = of_process.descriptor(number).expect("the same table");
+            assert_eq!(inode(&same), before);
+
+            unshare(CloneFlags::CLONE_FILES).expect("unshare");
+            let same = of_process.descriptor(number).expect("a copy of the table");
+            assert_eq!(inode(&same), before);
+
+            let own = UdpSocket::bind("127.0.0.1:0").expect("bind");
+            // SAFETY: in this thread's table nobody uses the number any more.
+            let copy = unsafe { dup2_raw(&own, number) }.expect("dup2");
+            assert!(of_process.descriptor(number).is_none());
+            let of_thread = Target::open(pid).expect("open");
+            if of_thread.is_of_thread {
+                let right = of_thread.descriptor(number).expect("its own");
+                assert_eq!(inode(&right), inode(&own));
+            }
+            drop(copy);
+        });
+        thread.join().expect("the thread");
+        assert_eq!(inode(&shared), before);
+    }
 }
