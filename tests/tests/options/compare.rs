@@ -81,7 +81,7 @@ pub(crate) struct Comparison<'a> {
 /// How often both sides answer at least: once more shows what grows or is chosen at random.
 const ROUNDS: usize = 2;
 
-/// Asks outside and inside in turn, as long as something seems to differ `rounds` times.
+/// Asks outside, where no program may be at the hooks, and inside in turn, as long as something seems to differ `rounds` times.
 pub(crate) fn compare<'a>(
     plan: &'a [Group],
     user: User,
@@ -92,6 +92,7 @@ pub(crate) fn compare<'a>(
     let mut sides = [Side::default(), Side::default()];
     let mut round = 0;
     loop {
+        run::need_no_program(cgroups[0]);
         for (side, cgroup) in sides.iter_mut().zip(cgroups) {
             side.merge(run::in_cgroup(cgroup, user, plan, directory));
         }
@@ -99,6 +100,7 @@ pub(crate) fn compare<'a>(
         if round < ROUNDS {
             continue;
         }
+        run::need_no_program(cgroups[0]);
         let comparison = judge(plan, &sides[0], &sides[1]);
         if comparison.differences.is_empty() || round >= rounds {
             return comparison;
