@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -87,26 +87,29 @@ impl Lane {
         })
     }
 
-    /// Portkeep as of another revision, if there is one to compare with.
-    pub fn baseline(sandbox: &Sandbox) -> Option<Self> {
-        let program = env::var_os(BASELINE)?;
-        let lane = Self::new(sandbox, "baseline", |cgroup| {
+    /// Portkeep as of another revision, see [`has_baseline`].
+    pub fn baseline(sandbox: &Sandbox) -> Self {
+        let program = env::var_os(BASELINE).expect("another revision");
+        Self::new(sandbox, "baseline", |cgroup| {
             let command = |what| {
                 let mut command = Command::new(&program);
                 command
                     .arg(what)
                     .env("PORTKEEP_CGROUP", cgroup)
                     .env("PORTKEEP_BPFFS", file_system(sandbox, "baseline"))
-                    .env("PORTKEEP_STATE_DIR", sandbox.state_dir().join("baseline"));
+                    .env("PORTKEEP_STATE_DIR", sandbox.state_dir().join("baseline"))
+                    .stdout(Stdio::null());
                 command
             };
-            let mut enable = command("enable");
-            enable.stdout(std::process::Stdio::null());
-            assert!(enable.status().expect("run the baseline").success());
+            assert!(command("enable").status().expect("run it").success());
             Programs::Baseline(command("disable"))
-        });
-        Some(lane)
+        })
     }
+}
+
+/// Whether there is another revision to compare with.
+pub fn has_baseline() -> bool {
+    env::var_os(BASELINE).is_some()
 }
 
 impl Drop for Lane {
@@ -117,7 +120,7 @@ impl Drop for Lane {
                 let _ = remove(installation);
             }
             Programs::Baseline(disable) => {
-                let _ = disable.stdout(std::process::Stdio::null()).status();
+                let _ = disable.status();
             }
         }
     }
