@@ -34,7 +34,7 @@ pub fn options(sandbox: &Sandbox) -> InstallOptions {
     InstallOptions {
         location: location(sandbox),
         pool: (POOL_START, POOL_END),
-        control: Vec::new(),
+        ..InstallOptions::default()
     }
 }
 

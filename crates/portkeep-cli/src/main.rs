@@ -8,6 +8,7 @@ mod descriptor_limit;
 mod doctor;
 mod failure;
 mod holding;
+mod kept_options;
 mod netns_argument;
 mod persistent_block;
 mod persistent_words;

@@ -8,13 +8,16 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use portkeep_tests::{Protocol, Sandbox, assert_errno, assert_ok, proc, raw, sock, trials};
 
+use common::json::document;
 use common::kernel_part::{
     acquire, assert_enabled, assert_free, assert_kept, assert_nothing_reserved, assert_removed,
     control_call, mounts_at, pinned, set_ipv4, the_reservation,
 };
-use common::{done, misused, outcome, portkeep, portkeep_as_user, refused};
+use common::{USER, done, misused, outcome, portkeep, portkeep_as_user, refused};
 
 trials! {
     root:
@@ -22,10 +25,19 @@ trials! {
         again_upgrades_and_keeps_the_reservations,
         the_pool_is_where_ports_come_from,
         an_upgrade_changes_the_pool,
+        what_is_not_given_stays_over_upgrades,
+        what_is_not_given_stays_over_disable_and_boots,
+        the_defaults_are_given_again,
+        nothing_is_noted_for_the_defaults,
+        an_installation_with_other_notes_keeps_its_options,
+        notes_that_are_not_understood_change_nothing,
+        a_quota_is_kept_and_shown,
+        without_a_quota_administrators_alone_reserve,
         a_pool_in_the_automatic_range_is_warned_about,
         a_protected_pool_is_not_warned_about,
         control_cgroups_alone_have_the_calls,
         an_upgrade_changes_the_control_cgroups,
+        a_control_cgroup_that_was_removed_is_made,
         control_cgroups_elsewhere_are_refused,
         a_plain_directory_is_mounted_until_disabled,
         a_mount_that_others_use_stays,
@@ -38,7 +50,9 @@ trials! {
         killed_and_disabled => Duration::from_secs(300),
         killed_during_an_upgrade => Duration::from_secs(300);
     plain:
-        pools_that_are_none;
+        pools_that_are_none,
+        quotas_that_are_none,
+        all_and_a_control_cgroup;
 }
 
 fn enabled(sandbox: &Sandbox) -> String {
@@ -104,7 +118,7 @@ fn the_pool_is_where_ports_come_from(_sandbox: &Sandbox) {
         assert_pool(start, end);
         done(&mut portkeep(["disable"]));
     }
-    done(&mut portkeep(["enable"]));
+    done(&mut portkeep(["enable", "--pool", "61000-65535"]));
     assert_pool(61000, 65535);
 }
 
@@ -200,9 +214,183 @@ fn an_upgrade_changes_the_control_cgroups(sandbox: &Sandbox) {
     );
     assert_eq!(errno_in(&one), libc::ENOPROTOOPT);
     assert_eq!(errno_in(&two), libc::EINVAL);
-    done(&mut portkeep(["enable"]));
+    done(&mut portkeep(["enable", "--control", "all"]));
     assert_eq!(errno_in(&one), libc::EINVAL);
     assert_enabled();
+}
+
+/// Enables with every option, and gives the control cgroup.
+fn choose(sandbox: &Sandbox) -> String {
+    let one = cgroup(sandbox, "one");
+    done(&mut portkeep([
+        "enable",
+        "--pool",
+        "20000-20009",
+        "--quota",
+        "5",
+        "--control",
+        &one,
+    ]));
+    one
+}
+
+/// Asserts that the installation has what [`choose`] chose.
+#[track_caller]
+fn assert_chosen(one: &str) {
+    let part = &document(&mut portkeep(["status", "--json"]))["kernel_part"];
+    assert_eq!(part["pool"], json!({"start": 20000, "end": 20009}));
+    assert_eq!(part["quota"], 5);
+    assert_eq!(part["control_cgroups"], json!([one]));
+    assert_eq!(errno_in(one), libc::EINVAL);
+    assert_errno!(control_call(), ENOPROTOOPT);
+}
+
+fn what_is_not_given_stays_over_upgrades(sandbox: &Sandbox) {
+    let one = choose(sandbox);
+    assert_chosen(&one);
+    for _ in 0..2 {
+        done(&mut portkeep(["enable"]));
+        assert_chosen(&one);
+    }
+    // One of them, and the others stay.
+    done(&mut portkeep(["enable", "--quota", "6"]));
+    done(&mut portkeep(["enable", "--quota", "5"]));
+    assert_chosen(&one);
+    // Also without the notes: what runs tells.
+    fs::remove_file(sandbox.state_dir().join("notes.toml")).expect("remove the notes");
+    done(&mut portkeep(["enable"]));
+    assert_chosen(&one);
+}
+
+/// What a boot takes away `disable` takes away, too.
+fn what_is_not_given_stays_over_disable_and_boots(sandbox: &Sandbox) {
+    let one = choose(sandbox);
+    for _ in 0..2 {
+        done(&mut portkeep(["disable"]));
+        done(&mut portkeep(["enable"]));
+        assert_chosen(&one);
+    }
+}
+
+fn the_defaults_are_given_again(sandbox: &Sandbox) {
+    choose(sandbox);
+    done(&mut portkeep([
+        "enable",
+        "--pool",
+        "61000-65535",
+        "--quota",
+        "4096",
+        "--control",
+        "all",
+    ]));
+    for _ in 0..2 {
+        assert_pool(61000, 65535);
+        let part = &document(&mut portkeep(["status", "--json"]))["kernel_part"];
+        assert_eq!(part["quota"], 4096);
+        done(&mut portkeep(["disable"]));
+        done(&mut portkeep(["enable"]));
+    }
+}
+
+fn nothing_is_noted_for_the_defaults(sandbox: &Sandbox) {
+    done(&mut portkeep(["enable", "--pool", "61000-65535"]));
+    let entries = fs::read_dir(sandbox.state_dir()).expect("read the directory");
+    assert_eq!(entries.count(), 0);
+}
+
+/// Killed between the kernel and the notes, or enabled with another state directory: what runs goes
+/// on, and is what is noted from then on.
+fn an_installation_with_other_notes_keeps_its_options(sandbox: &Sandbox) {
+    let one = choose(sandbox);
+    let elsewhere = sandbox.state_dir().join("elsewhere");
+    let elsewhere = elsewhere.to_str().expect("a path in UTF-8");
+    let two = cgroup(sandbox, "two");
+    done(&mut portkeep([
+        "enable",
+        "--state-dir",
+        elsewhere,
+        "--pool",
+        "21000-21009",
+        "--control",
+        &two,
+    ]));
+    for _ in 0..2 {
+        done(&mut portkeep(["enable"]));
+        let part = &document(&mut portkeep(["status", "--json"]))["kernel_part"];
+        assert_eq!(part["pool"], json!({"start": 21000, "end": 21009}));
+        assert_eq!(part["control_cgroups"], json!([two]));
+        assert_eq!(part["quota"], 5);
+        assert_eq!(errno_in(&one), libc::ENOPROTOOPT);
+        done(&mut portkeep(["disable"]));
+    }
+}
+
+fn notes_that_are_not_understood_change_nothing(sandbox: &Sandbox) {
+    choose(sandbox);
+    done(&mut portkeep(["disable"]));
+    for text in ["?", "version = 1\nlater = 1\n", "version = 9\n"] {
+        let path = sandbox.state_dir().join("notes.toml");
+        fs::write(&path, text).expect("write the notes");
+        let outcome = outcome(&mut portkeep(["enable", "--pool", "21000-21009"]));
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stderr.contains("notes.toml"), "{outcome:?}");
+        assert_removed(sandbox.bpffs());
+        assert_eq!(fs::read_to_string(&path).expect("read"), text);
+    }
+}
+
+/// What acquiring so many ports comes to for a user.
+fn errno_of_a_user(count: u16) -> i32 {
+    proc::as_uid(USER, USER, || {
+        raw::acquire4(sock::tcp4(), 20000, count).err().unwrap_or(0)
+    })
+}
+
+fn a_quota_is_kept_and_shown(_sandbox: &Sandbox) {
+    done(&mut portkeep(["enable", "--quota", "3"]));
+    for _ in 0..2 {
+        assert_eq!(errno_of_a_user(3), 0);
+        assert_eq!(errno_of_a_user(4), libc::EDQUOT);
+        assert_ok!(raw::acquire4(sock::tcp4(), 20000, 4));
+        let text = done(&mut portkeep(["status"]));
+        assert!(text.contains("3 ports for an unprivileged user"), "{text}");
+        done(&mut portkeep(["enable", "--pool", "21000-21009"]));
+    }
+    done(&mut portkeep(["enable", "--quota", "4"]));
+    assert_eq!(errno_of_a_user(4), 0);
+}
+
+fn without_a_quota_administrators_alone_reserve(_sandbox: &Sandbox) {
+    done(&mut portkeep(["enable", "--quota", "0"]));
+    assert_eq!(errno_of_a_user(1), libc::EDQUOT);
+    assert_ok!(raw::acquire4(sock::tcp4(), 20000, 1));
+    let text = done(&mut portkeep(["status"]));
+    assert!(text.contains("0 ports for an unprivileged user"), "{text}");
+}
+
+/// At boot, before whatever makes it. Its reservations are restored from there.
+fn a_control_cgroup_that_was_removed_is_made(sandbox: &Sandbox) {
+    let one = choose(sandbox);
+    done(&mut portkeep(["reserve", "30000-30003/tcp"]));
+    for running in [true, false] {
+        if !running {
+            done(&mut portkeep(["disable"]));
+        }
+        fs::remove_dir(&one).expect("remove the cgroup");
+        let outcome = outcome(&mut portkeep(["enable"]));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let warning =
+            format!("portkeep: warning: the control cgroup {one} was missing and has been made\n");
+        assert_eq!(outcome.stderr, warning);
+        assert_chosen(&one);
+        assert_kept(Protocol::Tcp, 30000..=30003);
+    }
+    // What is given has to be there.
+    let nowhere = format!("{one}/nowhere");
+    let outcome = outcome(&mut portkeep(["enable", "--control", &nowhere]));
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(!Path::new(&nowhere).exists());
+    assert_chosen(&one);
 }
 
 fn control_cgroups_elsewhere_are_refused(sandbox: &Sandbox) {
@@ -419,4 +607,16 @@ fn pools_that_are_none() {
     misused(&["enable", "--pool"]);
     misused(&["enable", "--pool", "1-2", "--pool", "1-2"]);
     misused(&["enable", "everything"]);
+}
+
+fn quotas_that_are_none() {
+    for quota in ["", "-1", "a", "1.5", "4294967296"] {
+        misused(&["enable", &format!("--quota={quota}")]);
+    }
+    misused(&["enable", "--quota"]);
+    misused(&["enable", "--quota", "1", "--quota", "1"]);
+}
+
+fn all_and_a_control_cgroup() {
+    misused(&["enable", "--control", "all", "--control", "/sys/fs/cgroup"]);
 }

@@ -9,11 +9,11 @@ use crate::cgroup::{self, Cgroup};
 use crate::error::{Error, ErrorKind};
 use crate::layout::{Layout, Location, first_mount};
 use crate::lock::{InstallLock, make_directory};
-use crate::settings::Settings;
+use crate::settings::{DEFAULT_QUOTA, Settings};
 use crate::{features, links, object, proof, remove, subordinates};
 
 /// The ports that wildcard requests are served from: above Linux's default automatic range.
-const DEFAULT_POOL: (u16, u16) = (61000, 65535);
+pub const DEFAULT_POOL: (u16, u16) = (61000, 65535);
 
 /// How to install.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,21 @@ pub struct InstallOptions {
     /// The cgroups whose processes can make the control calls; none: where the programs are
     /// attached. Elsewhere socket options cost what they cost without Portkeep.
     pub control: Vec<PathBuf>,
+    /// How many ports an unprivileged user may hold; 0: only administrators can reserve.
+    pub quota: u32,
+}
+
+/// How the installation that is there was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Running {
+    /// [`InstallOptions::pool`]
+    pub pool: (u16, u16),
+    /// [`InstallOptions::control`], as far as these cgroups are still there; `None` if it serves
+    /// every process.
+    pub control: Option<Vec<PathBuf>>,
+    /// [`InstallOptions::quota`]
+    pub quota: u32,
 }
 
 impl Default for InstallOptions {
@@ -33,6 +48,7 @@ impl Default for InstallOptions {
             location: Location::default(),
             pool: DEFAULT_POOL,
             control: Vec::new(),
+            quota: DEFAULT_QUOTA,
         }
     }
 }
@@ -60,15 +76,27 @@ pub struct Installed {
 /// Nothing is left behind by a failed first installation; a failed upgrade leaves the old programs
 /// or the new ones attached at each hook, with every reservation in force.
 pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
+    install_with(&options.location, |_| Ok(options.clone()))
+}
+
+/// [`install`], with options that may depend on those of the installation that is there. Nobody
+/// else installs or removes meanwhile.
+///
+/// # Errors
+///
+/// Those of [`install`], and of `choose`, of which nothing is changed. The location is not `choose`'s
+/// to change.
+pub fn install_with<E: From<Error>>(
+    location: &Location,
+    choose: impl FnOnce(Option<&Running>) -> Result<InstallOptions, E>,
+) -> Result<Installed, E> {
     object::keep_log();
-    require_pool(options.pool)?;
     features::require_privilege()?;
     features::require_all()?;
-    let cgroup_path = options.location.find_cgroup()?;
+    let cgroup_path = location.find_cgroup()?;
     let cgroup = Cgroup::open(&cgroup_path)?;
-    let control = open_control(options, &cgroup_path)?;
     let (bpffs, lock) = loop {
-        let bpffs = Bpffs::find_or_mount(&options.location)?;
+        let bpffs = Bpffs::find_or_mount(location)?;
         if let Some(lock) = InstallLock::take(&bpffs.layout())? {
             break (bpffs, lock);
         }
@@ -76,8 +104,16 @@ pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
     let layout = bpffs.layout();
     let before = find_previous(&bpffs, &cgroup_path, &cgroup)?;
     let upgraded = before.is_some();
-    let result = proof::prove(&cgroup_path)
-        .and_then(|()| make_everything(options.pool, before, &bpffs, &cgroup, &control));
+    let install = || -> Result<(), E> {
+        let running = before.map(|before| running(before, &layout, &cgroup_path));
+        let options = choose(running.transpose()?.as_ref())?;
+        require_pool(options.pool)?;
+        let control = open_control(&options, &cgroup_path)?;
+        proof::prove(&cgroup_path)?;
+        make_everything(&options, before, &bpffs, &cgroup, &control)?;
+        Ok(())
+    };
+    let result = install();
     if result.is_err() && !upgraded {
         let _ = remove::remove_everything(&bpffs);
     }
@@ -87,6 +123,17 @@ pub fn install(options: &InstallOptions) -> Result<Installed, Error> {
         mounted_bpffs: bpffs.newly_mounted,
         cgroup: cgroup_path,
         layout,
+    })
+}
+
+fn running(settings: Settings, layout: &Layout, top: &Path) -> Result<Running, Error> {
+    let ids = links::control_cgroups(layout)?;
+    let serves_all = links::attached_to(layout).is_some_and(|id| ids.contains(&id));
+    let find = |id| cgroup::find(top, id);
+    Ok(Running {
+        pool: settings.pool,
+        control: (!serves_all).then(|| ids.into_iter().filter_map(find).collect()),
+        quota: settings.quota,
     })
 }
 
@@ -173,7 +220,7 @@ fn covers_same_sockets(layout: &Layout, path: &Path, cgroup: &Cgroup) -> Result<
 }
 
 fn make_everything(
-    pool: (u16, u16),
+    options: &InstallOptions,
     before: Option<Settings>,
     bpffs: &Bpffs,
     cgroup: &Cgroup,
@@ -187,9 +234,10 @@ fn make_everything(
     let missing = bpffs.missing_mode()?;
     let added_mode = before.map_or(0, |before| before.added_mode) | missing;
     Settings {
+        quota: options.quota,
         added_mode,
         subordinates: subordinates::write(&skeleton.maps.subordinates)?,
-        ..Settings::new(pool)
+        ..Settings::new(options.pool)
     }
     .write(&skeleton.maps.settings)?;
     bpffs.add_mode(missing)?;

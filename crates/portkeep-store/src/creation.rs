@@ -4,6 +4,7 @@ use portkeep::Consumer;
 
 use crate::document::{Document, Record};
 use crate::error::Error;
+use crate::grace;
 use crate::keeper::{FindSockets, Kind};
 use crate::kernel::Live;
 use crate::obstacles::find_strangers;
@@ -46,9 +47,14 @@ impl Creation<'_> {
         let done = session
             .write_protection(&protection)
             .and_then(|()| self.create_all(session, &new, live, &mut created))
+            .and_then(|()| self.look_again(&new, !protection.missing.is_empty()))
             .and_then(|()| {
-                let protected = std::mem::take(&mut session.document.protected);
-                session.document = Document { protected, ..after };
+                let protected = std::mem::take(&mut session.document.notes.protected);
+                session.document = after;
+                session.document.notes.protected = protected;
+                for record in &new {
+                    session.note_applied(record.ports, &record.netns);
+                }
                 session.save()
             });
         done.inspect_err(|_| undo(session, before, &created))
@@ -78,9 +84,16 @@ impl Creation<'_> {
             }
             created.push(record.clone());
         }
-        // Adopting did not look; who has bound since we looked is found now, and nobody can bind
-        // any more.
-        if self.adopt {
+        Ok(())
+    }
+
+    /// Adopting did not look, and a connect() may have found an automatic port free before it was
+    /// protected and have taken it after the kernel part looked. From now on nobody can bind.
+    fn look_again(&self, new: &[Record], newly_protected: bool) -> Result<(), Error> {
+        if newly_protected {
+            grace::wait();
+        }
+        if newly_protected || self.adopt {
             find_strangers(new, self.consumers, self.sockets)?;
         }
         Ok(())
@@ -93,20 +106,15 @@ fn undo(session: &mut Session<'_>, before: Document, created: &[Record]) {
     for record in created {
         undone &= session.kernel.delete(record.ports, &record.netns).is_ok();
     }
-    let (pending, protected) = (
-        session.document.pending.clone(),
-        session.document.protected.clone(),
-    );
-    session.document = Document {
-        protected,
-        ..before
-    };
+    let notes = std::mem::take(&mut session.document.notes);
+    session.document = before;
+    session.document.notes.protected = notes.protected;
     undone &= session
         .protection()
         .and_then(|protection| session.write_protection(&protection))
         .is_ok();
     if !undone {
-        session.document.pending = pending;
+        session.document.notes.pending = notes.pending;
     }
     // The store as it is says that the ports are pending, which is as good.
     let _ = session.save();

@@ -7,7 +7,7 @@ use portkeep::{Consumer, Entry, PortRange};
 use crate::document::{Document, Record};
 use crate::error::Error;
 use crate::keeper::{Keeper, Kind};
-use crate::kernel::{EVERY_NETNS, Kernel, Live, overlap, same_consumers};
+use crate::kernel::{EVERY_NETNS, Kernel, Live, overlap, remainder, same_consumers};
 use crate::names::{Missing, Resolver};
 use crate::namespace::Namespace;
 use crate::port_set::PortSet;
@@ -24,6 +24,8 @@ pub enum Difference {
     Consumers(PortRange),
     /// The kernel part has it, the store has not.
     Unrecorded(PortRange),
+    /// The kernel part has it and the store had it: an administrator has deleted it there.
+    Deleted(PortRange),
     /// The kernel part has it instead of something in the store that it overlaps.
     InTheWay(PortRange),
     /// A change of it was interrupted.
@@ -50,6 +52,10 @@ impl fmt::Display for Difference {
             Difference::Unrecorded(ports) => {
                 write!(f, "{ports}: reserved in the kernel part, not in the store")
             }
+            Difference::Deleted(ports) => write!(
+                f,
+                "{ports}: deleted from the store, reserved in the kernel part"
+            ),
             Difference::InTheWay(ports) => write!(
                 f,
                 "{ports}: reserved in the kernel part, where the store has other ports"
@@ -68,8 +74,14 @@ pub struct Repairs {
     pub missing: Vec<(Kind, Record, Vec<Consumer>)>,
     /// To get these consumers.
     pub changed: Vec<(Record, Vec<Consumer>)>,
-    /// To be removed from the kernel part.
-    pub in_the_way: Vec<(PortRange, Scope)>,
+    /// In the kernel part what the store has, once more than that is cut off.
+    trimmed: Vec<(Kind, PortRange)>,
+    /// To be replaced by what the store has, or to be trimmed to it.
+    in_the_way: Vec<PortRange>,
+    /// Deleted from the store.
+    deleted: Vec<PortRange>,
+    /// To be removed from the kernel part, each within one reservation of it.
+    pub cuts: Vec<(PortRange, Scope)>,
     /// To be written to the store.
     pub unrecorded: Vec<Entry>,
     /// Users, groups and cgroups that do not exist.
@@ -115,28 +127,76 @@ impl Repairs {
             if wanted.contains(&(entry.netns_cookie, entry.range)) || !concerns_us {
                 continue;
             }
-            let replaced = |record: &Record| {
-                cookie(namespace, &record.netns) == entry.netns_cookie
-                    && overlap(record.ports, entry.range).is_some()
-            };
-            if repairs
-                .missing
-                .iter()
-                .any(|(_, record, _)| replaced(record))
-            {
-                repairs.in_the_way.push((entry.range, scope));
+            if repairs.trim(namespace, entry, &scope) {
+                continue;
+            }
+            let identity = namespace.identity_of(entry.netns_cookie);
+            let applied = document.notes.applied(&identity);
+            if applied.is_some_and(|applied| applied.contains(entry.range)) {
+                repairs.deleted.push(entry.range);
+                repairs.cuts.push((entry.range, scope));
             } else {
                 repairs.unrecorded.push(entry.clone());
             }
         }
+        // What holds in one namespace goes first: what holds in every one may not be there before.
+        let everywhere = |(_, record, _): &(Kind, Record, _)| record.netns == Scope::Every;
+        repairs.missing.sort_by_key(everywhere);
         Ok(repairs)
+    }
+
+    /// Of a reservation that is not the store's as it is, cuts off what the store has not, so that
+    /// the ports that it has are free at no instant; `false` if it has none of them. Where two
+    /// reservations of the store touch, or one goes on outside, one has to be made anew.
+    fn trim(&mut self, namespace: &Namespace, entry: &Entry, scope: &Scope) -> bool {
+        let mut overlapping: Vec<_> = self
+            .missing
+            .extract_if(.., |(_, record, _)| {
+                cookie(namespace, &record.netns) == entry.netns_cookie
+                    && overlap(record.ports, entry.range).is_some()
+            })
+            .collect();
+        if overlapping.is_empty() {
+            return false;
+        }
+        overlapping.sort_by_key(|(_, record, _)| record.ports);
+        self.in_the_way.push(entry.range);
+        let mut rest = Some(entry.range);
+        for (kind, record, consumers) in overlapping {
+            let whole = rest.filter(|rest| overlap(*rest, record.ports) == Some(record.ports));
+            let touches = |kept: PortRange| kept.end().checked_add(1) == Some(record.ports.start());
+            let after_a_kept_one = self
+                .trimmed
+                .last()
+                .is_some_and(|(_, kept)| overlap(*kept, entry.range).is_some() && touches(*kept));
+            let Some(whole) = whole.filter(|_| !after_a_kept_one) else {
+                self.missing.push((kind, record, consumers));
+                continue;
+            };
+            rest = None;
+            for part in remainder(whole, record.ports) {
+                if part.start() < record.ports.start() {
+                    self.cuts.push((part, scope.clone()));
+                } else {
+                    rest = Some(part);
+                }
+            }
+            self.trimmed.push((kind, record.ports));
+            if !same_consumers(&entry.who, &consumers) {
+                self.changed.push((record, consumers));
+            }
+        }
+        self.cuts.extend(rest.map(|rest| (rest, scope.clone())));
+        true
     }
 
     pub fn differences(&self) -> Vec<Difference> {
         let missing = self
             .missing
             .iter()
-            .map(|(kind, record, _)| Difference::Missing(*kind, record.ports));
+            .map(|(kind, record, _)| (*kind, record.ports))
+            .chain(self.trimmed.iter().copied())
+            .map(|(kind, ports)| Difference::Missing(kind, ports));
         let changed = self
             .changed
             .iter()
@@ -144,7 +204,8 @@ impl Repairs {
         let in_the_way = self
             .in_the_way
             .iter()
-            .map(|(ports, _)| Difference::InTheWay(*ports));
+            .map(|ports| Difference::InTheWay(*ports));
+        let deleted = self.deleted.iter().map(|ports| Difference::Deleted(*ports));
         let unrecorded = self
             .unrecorded
             .iter()
@@ -152,6 +213,7 @@ impl Repairs {
         missing
             .chain(changed)
             .chain(in_the_way)
+            .chain(deleted)
             .chain(unrecorded)
             .collect()
     }
@@ -190,6 +252,7 @@ impl Keeper {
         let namespace = document.namespace(None)?;
         let live = Kernel::in_namespace(&namespace)?.live()?;
         let interrupted = document
+            .notes
             .pending
             .iter()
             .map(|pending| Difference::Interrupted(pending.ports));

@@ -10,6 +10,8 @@ pub enum ErrorKind {
     NotPermitted,
     /// The store cannot be understood; it is left as it is.
     Damaged,
+    /// Entries of the store overlap; it is left as it is.
+    Overlap,
     /// The store was written by a later version; it is left as it is.
     NewerVersion,
     /// There is no such user, group, cgroup or network namespace.

@@ -79,6 +79,11 @@ impl Keeper {
         self.store.file()
     }
 
+    /// The file of Portkeep's own notes.
+    pub fn notes_file(&self) -> PathBuf {
+        self.store.notes_file()
+    }
+
     /// What the store has, for showing it.
     ///
     /// # Errors

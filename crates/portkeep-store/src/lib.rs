@@ -41,6 +41,11 @@
 //! netns = "every"
 //! ```
 //!
+//! What is deleted from it the kernel part gives back, too: a file of notes beside it, `notes.toml`,
+//! tells what came from there from what another program reserved through the ABI, which is stored.
+//! Portkeep changes in the file what it has to change; comments, order and layout stay. Entries that
+//! overlap are refused, all of them.
+//!
 //! Users and groups are kept by name and looked up by [`Keeper::restore`], cgroups by path or by the
 //! name of a systemd unit. A file of a later version, or one that cannot be understood, is refused
 //! and never overwritten.
@@ -49,12 +54,15 @@ mod cgroups;
 mod creation;
 mod difference;
 mod document;
+mod entries;
 mod error;
 mod files;
+mod grace;
 mod keeper;
 mod kernel;
 mod names;
 pub mod namespace;
+mod notes;
 mod obstacles;
 mod port_set;
 mod record;
@@ -64,6 +72,7 @@ mod reserve;
 mod restore;
 mod scope;
 mod session;
+mod settings;
 mod store;
 pub mod sysctl;
 mod warnings;
@@ -75,6 +84,7 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::files::{Files, RealFiles};
 pub use crate::keeper::{Contents, FindSockets, FoundSockets, Keeper, Kind};
 pub use crate::names::{group_name, user_name};
+pub use crate::notes::Settings;
 pub use crate::port_set::PortSet;
 pub use crate::request::{Outcome, Ports, Request};
 pub use crate::restore::Report;

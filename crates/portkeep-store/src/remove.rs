@@ -30,9 +30,11 @@ impl Keeper {
         let mut outcome = Outcome::default();
         let mut cuts = Vec::new();
         for ports in ports {
-            cuts.extend(find_cut(&session, &live, kind, *ports)?);
+            if let Some((ports, scope)) = find_cut(&session, &live, kind, *ports)? {
+                outcome.ports.push(ports);
+                add_cut(&mut cuts, ports, scope);
+            }
         }
-        outcome.ports = cuts.iter().map(|(ports, _)| *ports).collect();
         outcome.changed = !cuts.is_empty();
         run(&mut session, kind, &cuts)?;
         Ok(outcome)
@@ -101,11 +103,31 @@ fn find_cut(
     }
 }
 
+/// Adds what the cuts do not have yet: the kernel part finds nothing at a port that is free already.
+fn add_cut(cuts: &mut Vec<(PortRange, Scope)>, ports: PortRange, scope: Scope) {
+    let mut parts = vec![ports];
+    for (other, of) in cuts.iter() {
+        if *of == scope {
+            let left = parts
+                .into_iter()
+                .flat_map(|part| match overlap(part, *other) {
+                    Some(_) => remainder(part, *other).collect(),
+                    None => vec![part],
+                });
+            parts = left.collect();
+        }
+    }
+    cuts.extend(parts.into_iter().map(|part| (part, scope.clone())));
+}
+
 fn run(session: &mut Session<'_>, kind: Kind, cuts: &[(PortRange, Scope)]) -> Result<(), Error> {
     let before = session.document.clone();
     for (ports, scope) in cuts {
-        cut_out(&mut session.document, kind, *ports, scope);
         session.announce(*ports, scope);
+    }
+    session.save()?;
+    for (ports, scope) in cuts {
+        cut_out(&mut session.document, kind, *ports, scope);
     }
     session.save()?;
     for (index, (ports, scope)) in cuts.iter().enumerate() {
@@ -113,6 +135,7 @@ fn run(session: &mut Session<'_>, kind: Kind, cuts: &[(PortRange, Scope)]) -> Re
             session.document = before;
             for (ports, scope) in &cuts[..index] {
                 cut_out(&mut session.document, kind, *ports, scope);
+                session.note_applied(*ports, scope);
             }
             session.save()?;
             return Err(error.into());
@@ -120,7 +143,10 @@ fn run(session: &mut Session<'_>, kind: Kind, cuts: &[(PortRange, Scope)]) -> Re
     }
     let protection = session.protection()?;
     session.write_protection(&protection)?;
-    session.document.pending = before.pending;
+    for (ports, scope) in cuts {
+        session.note_applied(*ports, scope);
+    }
+    session.document.notes.pending = before.notes.pending;
     session.save()
 }
 

@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use portkeep::Consumer;
+
 use crate::difference::{Difference, Repairs};
 use crate::document::{Document, Record};
 use crate::error::Error;
+use crate::grace;
 use crate::keeper::{FindSockets, Keeper, Kind};
 use crate::kernel::Kernel;
 use crate::names;
 use crate::namespace::{Namespace, within};
+use crate::port_set::PortSet;
 use crate::scope::Scope;
-use crate::session::Session;
+use crate::session::{Protection, Session};
 
 /// What [`Keeper::restore`] did.
 #[derive(Debug, Default)]
@@ -32,7 +36,8 @@ impl Keeper {
     /// Makes the kernel part, `ip_local_reserved_ports` and the store agree, in the network
     /// namespace of the calling thread, which is home from now on, and in those that have a name.
     ///
-    /// The store wins, but for reservations that only the kernel part has: these are stored. Users,
+    /// The store wins: what was deleted from it the kernel part gives back. Only what another program
+    /// has reserved there and the store never had is stored. Users,
     /// groups and cgroups are looked up anew. Sockets that are bound already are not in the way;
     /// `sockets` tells of those that are not the consumers'.
     ///
@@ -41,7 +46,8 @@ impl Keeper {
     /// If nothing could be done, such as for a store that is [damaged](crate::ErrorKind::Damaged). What
     /// fails for single reservations is in the report.
     pub fn restore(&self, sockets: Option<&(dyn FindSockets + Sync)>) -> Result<Report, Error> {
-        if !self.file().exists() && self.has_nothing_to_store()? {
+        let is_new = !self.file().exists() && !self.notes_file().exists();
+        if is_new && self.has_nothing_to_store()? {
             return Ok(Report::default());
         }
         let mut report = Report::default();
@@ -49,7 +55,7 @@ impl Keeper {
         {
             let lock = self.store.lock()?;
             let mut session = Session::open(self, lock, Some(Scope::Home))?;
-            session.document.home = Some(session.namespace.identity());
+            session.document.notes.home = Some(session.namespace.identity());
             paths.extend(session.document.paths());
             restore_in(session, sockets, &mut report)?;
         }
@@ -98,7 +104,9 @@ impl Document {
             Scope::At(path) => Some(path.clone()),
             _ => None,
         });
-        named.chain(self.protected.iter().filter_map(|entry| entry.path.clone()))
+        let protected = self.notes.protected.iter().map(|entry| &entry.path);
+        let applied = self.notes.applied.iter().map(|entry| &entry.path);
+        named.chain(protected.chain(applied).flatten().cloned())
     }
 }
 
@@ -107,7 +115,7 @@ fn restore_in(
     sockets: Option<&(dyn FindSockets + Sync)>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let interrupted = session.document.pending.iter();
+    let interrupted = session.document.notes.pending.iter();
     report
         .differences
         .extend(interrupted.map(|pending| Difference::Interrupted(pending.ports)));
@@ -118,14 +126,20 @@ fn restore_in(
     for entry in &repairs.unrecorded {
         session.document.adopt(entry, &session.namespace.scope);
     }
+    // What others made is in the file before it is noted as having been there: else the next one
+    // would take it for deleted.
+    session.save()?;
+    session.note_all_applied(&[], true);
     // Protected first: the kernel part reserves no port that connect() could take.
     let protection = session.protection()?;
     report.differences.extend(protection.differences());
-    session.write_protection(&protection)?;
+    session.protect(&protection)?;
     session.save()?;
 
-    for (ports, scope) in &repairs.in_the_way {
+    let mut left = Vec::new();
+    for (ports, scope) in &repairs.cuts {
         if let Err(error) = session.kernel.delete(*ports, scope) {
+            left.push((*ports, scope.clone()));
             report.failures.push(error.into());
         }
     }
@@ -135,12 +149,33 @@ fn restore_in(
         }
     }
     let mut failed = Vec::new();
+    let mut unseen = Vec::new();
     for (kind, record, consumers) in &repairs.missing {
-        if let Err(error) = create(&session, *kind, record, consumers, sockets, report) {
-            failed.push(*kind);
-            report.failures.push(error);
+        match create(&session, *kind, record, consumers) {
+            Err(error) => {
+                failed.push(*kind);
+                report.failures.push(error);
+            }
+            Ok(Bound::Somebody) => warn_of_strangers(record, consumers, sockets, report),
+            Ok(Bound::Nobody)
+                if *kind == Kind::Reservation && newly_protected(&protection, record) =>
+            {
+                unseen.push((record, consumers));
+            }
+            Ok(Bound::Nobody) => {}
         }
     }
+    // A connect() may have found a port free before it was protected, and have taken it since.
+    if !unseen.is_empty() {
+        grace::wait();
+    }
+    for (record, consumers) in unseen {
+        warn_of_strangers(record, consumers, sockets, report);
+    }
+    session.note_all_applied(&left, false);
+    let protection = session.protection()?;
+    session.write_protection(&protection)?;
+    session.save()?;
     for (ports, missing) in repairs.unresolved {
         report.warnings.push(format!(
             "{ports} is kept closed for it, but {missing}; enable again once there is"
@@ -159,34 +194,54 @@ fn restore_in(
     Ok(())
 }
 
+/// Whether a socket was bound in a block when it was reserved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Nobody,
+    Somebody,
+}
+
 /// Sockets that are there already stay, and the ports are closed to others from now on.
 fn create(
     session: &Session<'_>,
     kind: Kind,
     record: &Record,
-    consumers: &[portkeep::Consumer],
-    sockets: Option<&(dyn FindSockets + Sync)>,
-    report: &mut Report,
-) -> Result<(), Error> {
+    consumers: &[Consumer],
+) -> Result<Bound, Error> {
     let create = |adopt| {
         session
             .kernel
             .create(record.ports, &record.netns, consumers, adopt)
     };
     match create(kind == Kind::Exclusion) {
-        Err(error) if error.kind() == portkeep::ErrorKind::InUse => create(true)?,
-        result => {
-            return result.map_err(|error| {
-                let error = Error::from(error);
-                let message = format!("{} cannot be reserved: {error}", record.ports);
-                Error::new(error.kind(), message).with_hint(
-                    error.hint().unwrap_or(
-                        "free the ports and enable again; the store keeps the reservation",
-                    ),
-                )
-            });
+        Ok(()) => Ok(Bound::Nobody),
+        Err(error) if error.kind() == portkeep::ErrorKind::InUse => {
+            create(true)?;
+            Ok(Bound::Somebody)
+        }
+        Err(error) => {
+            let error = Error::from(error);
+            let message = format!("{} cannot be reserved: {error}", record.ports);
+            Err(Error::new(error.kind(), message).with_hint(
+                error
+                    .hint()
+                    .unwrap_or("free the ports and enable again; the store keeps the reservation"),
+            ))
         }
     }
+}
+
+fn newly_protected(protection: &Protection, record: &Record) -> bool {
+    let ports = PortSet::from(record.ports.start()..=record.ports.end());
+    !ports.intersection(&protection.missing).is_empty()
+}
+
+fn warn_of_strangers(
+    record: &Record,
+    consumers: &[Consumer],
+    sockets: Option<&(dyn FindSockets + Sync)>,
+    report: &mut Report,
+) {
     let found = sockets.map(|sockets| sockets.find(record.ports, consumers));
     if let Some(Ok(found)) = found {
         let strangers = found.of_strangers.into_iter();
@@ -197,7 +252,6 @@ fn create(
             )
         }));
     }
-    Ok(())
 }
 
 impl Document {

@@ -3,24 +3,27 @@
 //! The order of a change, so that a crash or a power cut at any instant leaves the old or the new
 //! state once [`crate::Keeper::restore`] has run:
 //!
-//! 1. The store says which ports are about to change in the kernel, and which ports are about to be
+//! 1. The notes say which ports are about to change in the kernel, and which ports are about to be
 //!    added to `ip_local_reserved_ports`.
 //! 2. These are added: a port is protected from automatic choice before it is reserved.
 //! 3. The kernel part is changed.
-//! 4. The store has the new state, and nothing pending. This rename is what decides.
+//! 4. The entries have the new state. This rename is what decides.
+//! 5. The notes say what is applied, and that nothing is pending.
 //!
-//! A removal differs in that the first write has the new state already. Whatever is pending when
-//! the next change begins was interrupted; the kernel part gives those ports back, but for what the
-//! store has.
+//! A removal differs in that the entries have the new state before the kernel part is changed.
+//! Whatever is pending when the next change begins was interrupted; the kernel part gives those
+//! ports back, but for what the entries have.
 
 use portkeep::{Consumer, PortRange};
 use portkeep_kernel::set_consumers;
 
 use crate::Keeper;
-use crate::document::{Document, Pending, Protected, Record};
+use crate::document::{Document, Record};
 use crate::error::Error;
+use crate::grace;
 use crate::kernel::{Kernel, Live, overlap};
 use crate::namespace::Namespace;
+use crate::notes::{Applied, Pending, Protected};
 use crate::port_set::PortSet;
 use crate::scope::Scope;
 use crate::store::Lock;
@@ -32,6 +35,7 @@ pub struct Session<'a> {
     _lock: Lock,
     pub document: Document,
     saved: Document,
+    text: Option<String>,
     pub namespace: Namespace,
     pub kernel: Kernel,
 }
@@ -70,12 +74,16 @@ impl<'a> Session<'a> {
         lock: Lock,
         scope: Option<Scope>,
     ) -> Result<Session<'a>, Error> {
-        let saved = keeper.store.load()?;
+        let loaded = keeper.store.read()?;
+        let saved = loaded.document;
+        if loaded.notes_are_elsewhere {
+            keeper.store.save_notes(&saved.notes)?;
+        }
         let namespace = saved.namespace(scope)?;
         let mut document = saved.clone();
         document.forget_the_past(&namespace.boot);
-        if namespace.scope.is_home() && document.home.is_none() {
-            document.home = Some(namespace.identity());
+        if namespace.scope.is_home() && document.notes.home.is_none() {
+            document.notes.home = Some(namespace.identity());
         }
         Ok(Session {
             keeper,
@@ -83,24 +91,32 @@ impl<'a> Session<'a> {
             kernel: Kernel::in_namespace(&namespace)?,
             document,
             saved,
+            text: loaded.text,
             namespace,
         })
     }
 
-    /// Writes the store if it differs from what is written.
+    /// Writes what differs from what is written: the entries, then the notes.
     pub fn save(&mut self) -> Result<(), Error> {
-        if self.document != self.saved {
-            self.keeper.store.save(&self.document)?;
-            self.saved = self.document.clone();
+        let store = &self.keeper.store;
+        let (new, old) = (&self.document, &mut self.saved);
+        if (&new.reservations, &new.exclusions) != (&old.reservations, &old.exclusions) {
+            self.text = Some(store.save_entries(self.text.as_deref(), new)?);
+            old.reservations.clone_from(&new.reservations);
+            old.exclusions.clone_from(&new.exclusions);
+        }
+        if new.notes != old.notes {
+            store.save_notes(&new.notes)?;
+            old.notes.clone_from(&new.notes);
         }
         Ok(())
     }
 
     pub fn finish_interrupted(&mut self) -> Result<(), Error> {
-        let (mine, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.document.pending)
+        let (mine, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.document.notes.pending)
             .into_iter()
             .partition(|pending| self.scope_of(pending).is_some());
-        self.document.pending = others;
+        self.document.notes.pending = others;
         if mine.is_empty() {
             return Ok(());
         }
@@ -117,6 +133,7 @@ impl<'a> Session<'a> {
             for ports in unwanted.filter_map(|entry| overlap(entry.range, pending.ports)) {
                 self.kernel.delete(ports, &scope)?;
             }
+            self.note_applied(pending.ports, &scope);
         }
         let protection = self.protection()?;
         self.write_protection(&protection)?;
@@ -137,7 +154,53 @@ impl<'a> Session<'a> {
     /// Notes that the kernel's reservation of these ports is about to change.
     pub fn announce(&mut self, ports: PortRange, scope: &Scope) {
         let netns = self.namespace.identity_of(self.kernel.cookie(scope));
-        self.document.pending.push(Pending { ports, netns });
+        self.document.notes.pending.push(Pending { ports, netns });
+    }
+
+    /// Notes, to be saved, that the kernel part has of these ports what the entries have.
+    pub fn note_applied(&mut self, ports: PortRange, scope: &Scope) {
+        let mut applied = self.applied(scope);
+        applied.remove(ports);
+        let document = &self.document;
+        for record in document.reservations.iter().chain(&document.exclusions) {
+            if record.netns == *scope
+                && let Some(ports) = overlap(record.ports, ports)
+            {
+                applied.insert(ports);
+            }
+        }
+        self.document.notes.set_applied(applied);
+    }
+
+    /// Notes, to be saved, that the kernel part may have all that the entries have here, and some
+    /// ports besides. `keep`: and what it may have had before.
+    pub fn note_all_applied(&mut self, besides: &[(PortRange, Scope)], keep: bool) {
+        let every = self.namespace.scope.is_home().then_some(Scope::Every);
+        for scope in [self.namespace.scope.clone()].into_iter().chain(every) {
+            let mut applied = if keep {
+                self.applied(&scope)
+            } else {
+                self.nothing_applied(&scope)
+            };
+            let document = &self.document;
+            let records = document.reservations.iter().chain(&document.exclusions);
+            let ours = records.filter(|record| record.netns == scope);
+            ours.for_each(|record| applied.insert(record.ports));
+            let besides = besides.iter().filter(|(_, of)| *of == scope);
+            besides.for_each(|(ports, _)| applied.insert(*ports));
+            self.document.notes.set_applied(applied);
+        }
+    }
+
+    fn applied(&self, scope: &Scope) -> Applied {
+        let nothing = self.nothing_applied(scope);
+        let applied = self.document.notes.applied(&nothing.netns).cloned();
+        applied.unwrap_or(nothing)
+    }
+
+    fn nothing_applied(&self, scope: &Scope) -> Applied {
+        let netns = self.namespace.identity_of(self.kernel.cookie(scope));
+        Applied::new(netns, self.namespace.path())
     }
 
     /// Notes which ports may be added to the protected ones, before they are: else those of an
@@ -147,8 +210,10 @@ impl<'a> Session<'a> {
         self.set_own_ports(own.union(&protection.own));
     }
 
-    /// Writes `ip_local_reserved_ports` and notes, to be saved, which ports of it are Portkeep's.
-    pub fn write_protection(&mut self, protection: &Protection) -> Result<(), Error> {
+    /// Adds to `ip_local_reserved_ports` what is missing there, and takes nothing away. A connect()
+    /// that has found one of these ports free before has it when this returns, so that who looks for
+    /// sockets now sees it (see `grace.rs`).
+    pub fn protect(&mut self, protection: &Protection) -> Result<(), Error> {
         if !protection
             .own
             .is_subset(&self.document.own_ports(&self.namespace))
@@ -156,8 +221,18 @@ impl<'a> Session<'a> {
             self.announce_protection(protection);
             self.save()?;
         }
+        sysctl::add_protected(self.keeper.store.files(), &protection.own)?;
+        if !protection.missing.is_empty() {
+            grace::wait();
+        }
+        Ok(())
+    }
+
+    /// Writes `ip_local_reserved_ports` and notes, to be saved, which ports of it are Portkeep's.
+    pub fn write_protection(&mut self, protection: &Protection) -> Result<(), Error> {
+        self.protect(protection)?;
         let files = self.keeper.store.files();
-        sysctl::change_protected(files, &protection.own, &protection.superfluous)?;
+        sysctl::remove_protected(files, &protection.superfluous)?;
         let mut own = protection.own.clone();
         // Who acquired some of them meanwhile needs them protected; from now on nobody can.
         let taken = protection
@@ -165,7 +240,7 @@ impl<'a> Session<'a> {
             .intersection(&self.kernel.live()?.runtime_ports());
         if !taken.is_empty() {
             own = own.union(&taken);
-            sysctl::change_protected(files, &own, &PortSet::new())?;
+            sysctl::add_protected(files, &own)?;
         }
         self.set_own_ports(own);
         Ok(())
@@ -185,12 +260,11 @@ impl<'a> Session<'a> {
 
     fn set_own_ports(&mut self, ports: PortSet) {
         let netns = self.namespace.identity();
-        self.document.protected.retain(|entry| entry.netns != netns);
+        let protected = &mut self.document.notes.protected;
+        protected.retain(|entry| entry.netns != netns);
         if !ports.is_empty() {
             let path = self.namespace.path();
-            self.document
-                .protected
-                .push(Protected { netns, path, ports });
+            protected.push(Protected { netns, path, ports });
         }
     }
 }
@@ -204,7 +278,7 @@ impl Document {
         let mut namespace = Namespace::current(scope)?;
         let elsewhere =
             |home: &Scope| !home.is_of_the_past(&namespace.boot) && *home != namespace.identity();
-        if !asked && namespace.scope.is_home() && self.home.as_ref().is_some_and(elsewhere) {
+        if !asked && namespace.scope.is_home() && self.notes.home.as_ref().is_some_and(elsewhere) {
             namespace.scope = namespace.identity();
         }
         Ok(namespace)
@@ -229,7 +303,11 @@ impl Document {
 
     fn own_ports(&self, namespace: &Namespace) -> PortSet {
         let netns = namespace.identity();
-        let own = self.protected.iter().find(|entry| entry.netns == netns);
+        let own = self
+            .notes
+            .protected
+            .iter()
+            .find(|entry| entry.netns == netns);
         own.map(|entry| entry.ports.clone()).unwrap_or_default()
     }
 
@@ -246,12 +324,19 @@ impl Document {
             reserved.insert(record.ports.start()..=record.ports.end());
         }
         // What was listed before we came is somebody else's, also where we need it too.
-        let needed = reserved
+        let mut needed = reserved
             .intersection(&automatic)
             .difference(&listed.difference(&own));
+        let missing = needed.difference(&listed);
+        let mut superfluous = own.difference(&needed).intersection(&listed);
+        // They stay ours, to be taken away once the list has got shorter.
+        if !sysctl::can_be_removed(&listed.union(&missing), &superfluous) {
+            needed = needed.union(&superfluous);
+            superfluous = PortSet::new();
+        }
         Ok(Protection {
-            missing: needed.difference(&listed),
-            superfluous: own.difference(&needed).intersection(&listed),
+            missing,
+            superfluous,
             recorded: own == needed,
             own: needed,
         })

@@ -8,17 +8,35 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::document::Document;
+use crate::entries::{self, Entries};
 use crate::error::{Error, ErrorKind};
 use crate::files::Files;
+use crate::notes::Notes;
 
 /// Where the store is unless told otherwise.
 pub const DEFAULT_DIRECTORY: &str = "/var/lib/portkeep";
+
+/// What administrators want.
+const ENTRIES: &str = "reservations.toml";
+
+/// What Portkeep notes.
+const NOTES: &str = "notes.toml";
 
 /// A directory with a store in it.
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
     files: Box<dyn Files>,
+}
+
+/// What the store had when it was read.
+#[derive(Debug)]
+pub struct Loaded {
+    pub document: Document,
+    /// The text of its file, if there is one.
+    pub text: Option<String>,
+    /// Whether the notes come from the file of the entries, where an earlier version kept them.
+    pub notes_are_elsewhere: bool,
 }
 
 /// Held while the store and what it describes are changed; given back on drop.
@@ -36,7 +54,7 @@ impl Store {
 
     /// The file that is the store.
     pub fn file(&self) -> PathBuf {
-        self.directory.join("reservations.toml")
+        self.directory.join(ENTRIES)
     }
 
     /// Waits until nobody else changes the store. Makes its directory where it is missing.
@@ -78,25 +96,79 @@ impl Store {
         }
     }
 
-    /// What the store has; nothing if there is none yet. It may be read without the lock.
-    pub fn load(&self) -> Result<Document, Error> {
-        let path = self.file();
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Document::default());
-            }
-            bytes => bytes.map_err(|error| Error::path("reading", &path, error))?,
-        };
-        let document = String::from_utf8(bytes)
-            .map_err(|error| Error::new(ErrorKind::Damaged, error.to_string()))
-            .and_then(|text| Document::parse(&text));
-        document.map_err(|error| refused(&path, &error))
+    /// Portkeep's own notes.
+    pub fn notes_file(&self) -> PathBuf {
+        self.directory.join(NOTES)
     }
 
-    /// Replaces the store, so that a crash at any instant leaves the old one or the new one.
-    pub fn save(&self, document: &Document) -> Result<(), Error> {
-        let (new, path) = (self.directory.join("reservations.toml.new"), self.file());
-        let text = document.format()?;
+    /// What the store has; nothing if there is none yet. It may be read without the lock.
+    pub fn load(&self) -> Result<Document, Error> {
+        self.read().map(|loaded| loaded.document)
+    }
+
+    /// The same, with what is needed to write it again.
+    pub fn read(&self) -> Result<Loaded, Error> {
+        let notes = self.notes()?;
+        let (path, text) = (self.file(), self.text(ENTRIES)?);
+        let entries = match &text {
+            Some(text) => Some(Entries::parse(text).map_err(|error| refused(&path, &error))?),
+            None => None,
+        };
+        let notes_are_elsewhere =
+            notes.is_none() && entries.as_ref().is_some_and(Entries::has_notes);
+        let document = match entries {
+            Some(entries) => entries.with_notes(notes),
+            None => Document {
+                notes: notes.unwrap_or_default(),
+                ..Document::default()
+            },
+        };
+        Ok(Loaded {
+            document,
+            text,
+            notes_are_elsewhere,
+        })
+    }
+
+    /// The notes alone; `None` if there are none yet.
+    pub fn notes(&self) -> Result<Option<Notes>, Error> {
+        let Some(text) = self.text(NOTES)? else {
+            return Ok(None);
+        };
+        Notes::parse(&text)
+            .map(Some)
+            .map_err(|error| refused(&self.notes_file(), &error))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, Error> {
+        let path = self.directory.join(name);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.map_err(|error| Error::path("reading", &path, error))?,
+        };
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|error| refused(&path, &Error::new(ErrorKind::Damaged, error.to_string())))
+    }
+
+    /// Writes the entries into the text that the file had; gives the new one.
+    pub fn save_entries(&self, text: Option<&str>, document: &Document) -> Result<String, Error> {
+        let text = entries::render(text, document)?;
+        self.replace(ENTRIES, &text)?;
+        Ok(text)
+    }
+
+    /// Writes the notes.
+    pub fn save_notes(&self, notes: &Notes) -> Result<(), Error> {
+        self.replace(NOTES, &notes.format()?)
+    }
+
+    /// Replaces a file, so that a crash at any instant leaves the old one or the new one.
+    fn replace(&self, name: &str, text: &str) -> Result<(), Error> {
+        let (new, path) = (
+            self.directory.join(format!("{name}.new")),
+            self.directory.join(name),
+        );
         let files = self.files();
         let write = || -> io::Result<()> {
             let mut file = files.create(&new)?;
@@ -120,6 +192,14 @@ fn refused(path: &Path, error: &Error) -> Error {
         )
         .with_hint(
             "use that version; the store and the reservations in the kernel stay as they are",
+        ),
+        ErrorKind::Overlap => Error::new(
+            ErrorKind::Overlap,
+            format!("entries of {path} overlap: {error}"),
+        )
+        .with_hint(
+            "change or delete one of them; until then nothing is changed, neither the file nor the \
+             reservations in the kernel",
         ),
         _ => Error::new(
             ErrorKind::Damaged,

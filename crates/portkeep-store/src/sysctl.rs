@@ -55,27 +55,45 @@ fn unknown_form(path: &str, text: &str) -> Error {
     )
 }
 
-/// Adds ports to the protected ones and takes others away; what else is listed stays.
-///
-/// What others write at the same time is kept where the kernel allows it: ports are added without
-/// replacing the list. To take ports away the list must be replaced, for the kernel has no other way.
-pub(crate) fn change_protected(
-    files: &dyn Files,
-    add: &PortSet,
-    remove: &PortSet,
-) -> Result<(), Error> {
-    let failed = |error| Error::system(format!("writing {PROTECTED}"), error);
-    for attempt in 0..ATTEMPTS {
-        let listed = protected_ports()?;
-        let missing = add.difference(&listed);
-        let only_missing = remove.intersection(&listed).is_empty();
-        if missing.is_empty() && only_missing {
-            return Ok(());
+/// Adds ports to the protected ones; what else is listed stays, also what others write meanwhile: a
+/// write that does not begin at the start of the file adds to the list instead of replacing it
+/// (proc_do_large_bitmap in kernel/sysctl.c, since Linux 2.6.34).
+pub(crate) fn add_protected(files: &dyn Files, ports: &PortSet) -> Result<(), Error> {
+    settle(|listed| {
+        let missing = ports.difference(listed);
+        if missing.is_empty() {
+            return Ok(false);
         }
-        if only_missing && attempt < ATTEMPTS / 2 {
-            add_to_list(files, &missing).map_err(failed)?;
-        } else {
-            replace_list(files, &listed.difference(remove).union(add)).map_err(failed)?;
+        write_pieces(files, &missing.to_string(), 1).map(|()| true)
+    })
+}
+
+/// Takes ports away from the protected ones; what else is listed stays protected all the time.
+///
+/// To take ports away the list must be replaced, for the kernel has no other way, and it does so with
+/// one write alone: the ports that a second write would bring were unprotected in between. So the
+/// ports stay where [`can_be_removed`] says no.
+pub(crate) fn remove_protected(files: &dyn Files, ports: &PortSet) -> Result<(), Error> {
+    settle(|listed| {
+        if ports.intersection(listed).is_empty() || !can_be_removed(listed, ports) {
+            return Ok(false);
+        }
+        write_pieces(files, &listed.difference(ports).to_string(), 0).map(|()| true)
+    })
+}
+
+/// Whether what is left of a list without some ports goes into one write.
+pub(crate) fn can_be_removed(listed: &PortSet, ports: &PortSet) -> bool {
+    pieces(&listed.difference(ports).to_string()).len() == 1
+}
+
+/// Reads and writes the list until there is nothing to write.
+fn settle(write: impl Fn(&PortSet) -> io::Result<bool>) -> Result<(), Error> {
+    for _ in 0..ATTEMPTS {
+        let wrote = write(&protected_ports()?)
+            .map_err(|error| Error::system(format!("writing {PROTECTED}"), error))?;
+        if !wrote {
+            return Ok(());
         }
     }
     Err(Error::new(
@@ -83,16 +101,6 @@ pub(crate) fn change_protected(
         format!("{PROTECTED} is not what was written to it"),
     )
     .with_hint("another program seems to write it all the time; stop that, and try again"))
-}
-
-/// A write that does not begin at the start of the file adds to the list instead of replacing it
-/// (proc_do_large_bitmap in kernel/sysctl.c, since Linux 2.6.34).
-fn add_to_list(files: &dyn Files, ports: &PortSet) -> io::Result<()> {
-    write_pieces(files, &ports.to_string(), 1)
-}
-
-fn replace_list(files: &dyn Files, ports: &PortSet) -> io::Result<()> {
-    write_pieces(files, &ports.to_string(), 0)
 }
 
 /// Through one open file: the first piece at offset 0 replaces the list, the others add to it.
@@ -140,6 +148,20 @@ mod tests {
         let pieces = pieces(&list);
         assert!(pieces.iter().all(|piece| piece.len() < WRITE_MAX));
         assert_eq!(pieces.join(","), list);
+    }
+
+    /// What is left decides, not what goes: also a long list gets short at once.
+    #[test]
+    fn a_list_is_replaced_by_one_write_or_not_at_all() {
+        let mut every_other = PortSet::new();
+        (10001..=20001)
+            .step_by(2)
+            .for_each(|port| every_other.insert(port..=port));
+        let (one, all) = (PortSet::from(10001..=10001), PortSet::from(10001..=20001));
+        assert!(!can_be_removed(&every_other, &one));
+        assert!(can_be_removed(&every_other, &all));
+        let short = PortSet::from(1..=65535);
+        assert!(can_be_removed(&short, &one));
     }
 
     #[test]

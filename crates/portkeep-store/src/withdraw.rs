@@ -9,42 +9,56 @@ use crate::sysctl;
 
 impl Keeper {
     /// Takes what Portkeep has added to `ip_local_reserved_ports` out again, in all network
-    /// namespaces that can be found. The store keeps its reservations.
+    /// namespaces that can be found. The store keeps its reservations, whether or not they can be
+    /// understood. Gives the ports that had to stay: the kernel cannot take a list of others without
+    /// them in one write. They are taken out once it can.
     ///
     /// # Errors
     ///
     /// Those of the store and of the setting.
-    pub fn withdraw(&self) -> Result<(), Error> {
-        if !self.file().exists() {
-            return Ok(());
+    pub fn withdraw(&self) -> Result<PortSet, Error> {
+        if !self.file().exists() && !self.notes_file().exists() {
+            return Ok(PortSet::new());
         }
         let lock = self.store.lock()?;
-        let mut document = self.store.load()?;
+        // Before the notes had a file of their own they were in the store.
+        let mut notes = match self.store.notes()? {
+            Some(notes) => notes,
+            None => self.store.load()?.notes,
+        };
         let own = Namespace::current(Scope::Home)?;
-        let before = document.clone();
-        document.forget_the_past(&own.boot);
-        for entry in &document.protected {
-            let files = self.store.files();
-            let nothing = PortSet::new();
-            let take_out = || sysctl::change_protected(files, &nothing, &entry.ports);
-            if entry.netns == own.identity() {
-                take_out()?;
-            } else if let Some(path) = &entry.path {
-                within(path, || {
-                    let there = Namespace::current(Scope::Home)?;
-                    if there.identity() == entry.netns {
-                        take_out()?;
-                    }
-                    Ok(())
-                })?;
+        let before = notes.clone();
+        notes.forget_the_past(&own.boot);
+        let mut all_left = PortSet::new();
+        for mut entry in std::mem::take(&mut notes.protected) {
+            let take_out = || -> Result<PortSet, Error> {
+                sysctl::remove_protected(self.store.files(), &entry.ports)?;
+                Ok(entry.ports.intersection(&sysctl::protected_ports()?))
+            };
+            let left = if entry.netns == own.identity() {
+                take_out()?
+            } else {
+                let there = |path| {
+                    within(path, || match Namespace::current(Scope::Home)? {
+                        there if there.identity() == entry.netns => take_out(),
+                        _ => Ok(PortSet::new()),
+                    })
+                };
+                let left = entry.path.as_deref().map(there).transpose()?.flatten();
+                left.unwrap_or_default()
+            };
+            if !left.is_empty() {
+                all_left = all_left.union(&left);
+                entry.ports = left;
+                notes.protected.push(entry);
             }
         }
-        document.protected.clear();
-        document.pending.clear();
-        if document != before {
-            self.store.save(&document)?;
+        notes.applied.clear();
+        notes.pending.clear();
+        if notes != before {
+            self.store.save_notes(&notes)?;
         }
         drop(lock);
-        Ok(())
+        Ok(all_left)
     }
 }

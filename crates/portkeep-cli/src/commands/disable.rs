@@ -7,6 +7,7 @@ use clap::Args;
 use portkeep_kernel::remove;
 
 use crate::cli::Locations;
+use crate::persistent_words::warn;
 
 /// Remove the kernel part, and with it every reservation
 ///
@@ -26,7 +27,13 @@ impl Disable {
         };
         writeln!(io::stdout().lock(), "{words}")?;
         // After the removal: a store that cannot be understood must not be in its way.
-        locations.keeper().withdraw()?;
+        let left = locations.keeper().withdraw()?;
+        if !left.is_empty() {
+            warn(&[format!(
+                "{left} stays in net.ipv4.ip_local_reserved_ports: the kernel takes 4095 bytes at \
+                 once, and what others have there is longer"
+            )]);
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

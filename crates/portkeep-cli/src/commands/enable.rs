@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::Args;
-use portkeep_kernel::{InstallOptions, install};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _};
+use portkeep_kernel::{InstallOptions, install_with};
 
-use crate::cli::Locations;
+use crate::cli::{Cli, Locations};
 use crate::control_cgroup::InControlCgroup;
 use crate::failure::{Failure, REFUSED};
+use crate::kept_options::{Given, to_be_noted};
 use crate::persistent_words::{counted, warn};
 use crate::port_state::Settings;
 use crate::sockets::InUse;
@@ -21,19 +23,28 @@ use crate::sockets::InUse;
 /// prove on this kernel that they see every kind of bound socket, and nothing is changed if they
 /// do not. If Portkeep is enabled already, its programs are replaced and every reservation stays.
 /// Then the persistent reservations and exclusions of the store are restored: the kernel part and
-/// net.ipv4.ip_local_reserved_ports are made to agree with it, and what differed is told.
+/// net.ipv4.ip_local_reserved_ports are made to agree with it, and what differed is told. Options
+/// that are not given stay as they are; they are kept over upgrades, `disable` and reboots.
 #[derive(Debug, Args)]
 pub struct Enable {
-    /// The ports to serve requests from that name no port
-    #[arg(long, value_name = "A-B", default_value = "61000-65535")]
-    pool: Pool,
-    /// A cgroup whose processes can reserve ports; may be given several times [default: all]
+    /// The ports to serve requests from that name no port [default: as it is, at first 61000-65535]
+    #[arg(long, value_name = "A-B")]
+    pool: Option<Pool>,
+    /// How many ports an unprivileged user may hold; 0: none [default: as it is, at first 4096]
+    #[arg(long, value_name = "PORTS")]
+    quota: Option<u32>,
+    /// A cgroup whose processes can reserve ports; may be given several times; `all` for every
+    /// process [default: as it is, at first all]
     ///
     /// Reservations are enforced on everybody all the same. In a control cgroup each getsockopt and
-    /// setsockopt call takes some tenths of a microsecond longer, elsewhere nothing.
+    /// setsockopt call takes some tenths of a microsecond longer, elsewhere nothing. A cgroup that
+    /// was named before and is missing now, as after a reboot, is made.
     #[arg(long, value_name = "CGROUP")]
     control: Vec<PathBuf>,
 }
+
+/// Stands for every process instead of a cgroup; one of that name is `./all`.
+const ALL: &str = "all";
 
 /// Inclusive, as Docker writes ranges.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +66,26 @@ impl FromStr for Pool {
 
 impl Enable {
     pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let installed = install(&InstallOptions {
-            location: locations.kernel_part(),
-            pool: (self.pool.0, self.pool.1),
-            control: self.control.clone(),
+        let (all, control): (Vec<_>, Vec<_>) = self
+            .control
+            .iter()
+            .cloned()
+            .partition(|path| path.as_os_str() == ALL);
+        if !all.is_empty() && !control.is_empty() {
+            misused("--control all has every cgroup: name no other");
+        }
+        let given = Given {
+            pool: self.pool.map(|Pool(start, end)| (start, end)),
+            quota: self.quota,
+            control: (!self.control.is_empty()).then_some(control),
+        };
+        let noted = locations.keeper().settings()?;
+        let mut chosen = InstallOptions::default();
+        let installed = install_with(&locations.kernel_part(), |running| {
+            chosen = given.choose(locations.kernel_part(), running, &noted)?;
+            anyhow::Ok(chosen.clone())
         })?;
+        locations.keeper().set_settings(&to_be_noted(&chosen))?;
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -73,28 +99,26 @@ impl Enable {
             installed.layout.root().display(),
         )?;
         drop(out);
-        self.warn_about_the_pool();
+        warn_about_the_pool(chosen.pool);
         restore(locations, installed.upgraded)
     }
+}
 
-    /// A pool inside the automatic range serves nothing: it could not be protected.
-    fn warn_about_the_pool(&self) {
-        let Ok(settings) = Settings::read() else {
-            return;
-        };
-        if (self.pool.0..=self.pool.1)
-            .any(|port| settings.is_automatic(port) && !settings.is_protected(port))
-        {
-            let _ = writeln!(
-                io::stderr(),
-                "portkeep: the pool overlaps the automatic range {}-{}, from which any connect() \
+/// A pool inside the automatic range serves nothing: it could not be protected.
+fn warn_about_the_pool(pool: (u16, u16)) {
+    let Ok(settings) = Settings::read() else {
+        return;
+    };
+    if (pool.0..=pool.1).any(|port| settings.is_automatic(port) && !settings.is_protected(port)) {
+        let _ = writeln!(
+            io::stderr(),
+            "portkeep: the pool overlaps the automatic range {}-{}, from which any connect() \
                  may take a port; those ports are not given out\n\
                  Hint: choose another pool, or keep the ports out of the range with \
                  net.ipv4.ip_local_reserved_ports",
-                settings.automatic.start(),
-                settings.automatic.end(),
-            );
-        }
+            settings.automatic.start(),
+            settings.automatic.end(),
+        );
     }
 }
 
@@ -126,4 +150,10 @@ fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn misused(message: &str) -> ! {
+    Cli::command()
+        .error(ErrorKind::ArgumentConflict, message)
+        .exit()
 }

@@ -317,13 +317,44 @@ pub fn disable_takes_back_what_was_protected(sandbox: &Sandbox) {
         "Portkeep was not enabled\n"
     );
     assert_eq!(protected(), "40001,50000");
-    // In the way of nothing: a store that nobody understands.
+    // In the way of nothing: a store that nobody understands. The notes say what is to go.
     enable();
     fs::write(store_file(sandbox), "?").expect("write the store");
+    let said = done(&mut portkeep(["disable"]));
+    assert_eq!(said, "Portkeep is disabled\n");
+    assert_eq!(protected(), "40001,50000");
+    assert_eq!(bind(Protocol::Tcp, 40000), 0);
+    // Nor is it if they are not understood either.
+    fs::remove_file(store_file(sandbox)).expect("remove the store");
+    enable();
+    fs::write(sandbox.state_dir().join("notes.toml"), "?").expect("write the notes");
     let outcome = outcome(&mut portkeep(["disable"]));
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert_eq!(outcome.stdout, "Portkeep is disabled\n");
     assert_eq!(bind(Protocol::Tcp, 40000), 0);
+}
+
+/// What others have is so long that the kernel does not take it in one write.
+pub fn disable_beside_a_long_list(_sandbox: &Sandbox) {
+    enable();
+    let every_other: Vec<_> = (10001..=20001)
+        .step_by(2)
+        .map(|port| port.to_string())
+        .collect();
+    let others = every_other.join(",");
+    protect(&others);
+    done(&mut portkeep(["reserve", "40000-40003/tcp"]));
+    let both = format!("{others},40000-40003");
+    assert_eq!(protected(), both);
+    let said = outcome(&mut portkeep(["disable"]));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let warning = "portkeep: warning: 40000-40003 stays in net.ipv4.ip_local_reserved_ports";
+    assert!(said.stderr.starts_with(warning), "{said:?}");
+    assert_eq!(protected(), both);
+    // Once it is short enough they go.
+    protect("10001,40000-40003");
+    done(&mut portkeep(["disable"]));
+    assert_eq!(protected(), "10001");
 }
 
 pub fn nothing_is_stored_where_nothing_is_persistent(sandbox: &Sandbox) {

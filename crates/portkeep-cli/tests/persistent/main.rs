@@ -5,6 +5,7 @@ mod common;
 
 mod automatic;
 mod boot;
+mod edited;
 mod killed;
 mod namespaces;
 
@@ -23,7 +24,21 @@ trials! {
         boot::what_differs_is_repaired_and_told,
         boot::what_only_the_kernel_part_has_is_stored,
         boot::a_store_that_was_edited_is_obeyed,
+        edited::what_was_deleted_is_deleted,
+        edited::what_another_program_made_is_told_from_it,
+        edited::all_of_it_was_deleted,
+        edited::deleted_while_disabled_or_before_a_boot,
+        edited::a_tool_replaces_the_whole_file,
+        edited::a_range_that_shrinks_is_free_at_no_instant,
+        edited::ranges_grow_split_and_merge,
+        edited::in_named_namespaces,
+        edited::in_every_namespace,
+        edited::a_store_of_an_earlier_version,
+        edited::two_state_directories,
+        edited::entries_that_overlap_are_refused,
+        edited::comments_survive_every_command,
         boot::disable_takes_back_what_was_protected,
+        boot::disable_beside_a_long_list,
         boot::nothing_is_stored_where_nothing_is_persistent,
         automatic::no_connection_starts_there => Duration::from_secs(300),
         automatic::no_bind_gets_there => Duration::from_secs(300),

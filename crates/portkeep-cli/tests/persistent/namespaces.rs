@@ -17,7 +17,7 @@ use crate::common::persistent::{
 use crate::common::{Running, done, misused, outcome, portkeep, refused};
 
 /// A process in a network namespace of its own, which lives as long.
-fn namespace() -> Child {
+pub fn namespace() -> Child {
     let (own, others) = Channel::pair();
     let child = fork_child(|| {
         new_netns();
@@ -30,12 +30,12 @@ fn namespace() -> Child {
     child
 }
 
-fn namespace_of(process: &Child) -> PathBuf {
+pub fn namespace_of(process: &Child) -> PathBuf {
     format!("/proc/{}/ns/net", process.pid()).into()
 }
 
 /// Runs a closure in another network namespace.
-fn within(namespace: &Path, body: impl FnOnce() -> i32) -> i32 {
+pub fn within(namespace: &Path, body: impl FnOnce() -> i32) -> i32 {
     let file = File::open(namespace).expect("open the namespace");
     fork_child(|| {
         setns(&file, CloneFlags::CLONE_NEWNET).expect("setns");
@@ -45,7 +45,7 @@ fn within(namespace: &Path, body: impl FnOnce() -> i32) -> i32 {
 }
 
 /// `ip netns add`, in a /run of this sandbox alone.
-fn name(name: &str) -> PathBuf {
+pub fn name(name: &str) -> PathBuf {
     let names = Path::new("/run/netns");
     if !names.join(".ours").exists() {
         mount(

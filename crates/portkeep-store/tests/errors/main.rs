@@ -26,6 +26,10 @@ trials! {
         keeper::invalid_requests,
         keeper::without_the_privilege,
         keeper::nothing_to_remove,
+        keeper::removing_ranges_that_overlap,
+        keeper::stores_that_overlap_themselves,
+        keeper::a_connection_that_slipped_in,
+        keeper::a_connection_that_slipped_in_at_boot,
         keeper::unknown_names,
         keeper::stores_that_are_not_understood,
         keeper::not_enabled;

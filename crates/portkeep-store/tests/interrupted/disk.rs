@@ -35,15 +35,21 @@ impl Disk {
     pub fn watch(directory: &Path, cut_at: usize) -> Disk {
         let remains = Remains(directory.with_extension("remains"));
         fs::create_dir_all(&remains.0).expect("make a directory");
-        let store = fs::read(directory.join("reservations.toml")).ok();
-        remains.put("surely", store.as_deref());
-        Disk {
+        let mut synced = HashMap::new();
+        for path in FILES.map(|name| directory.join(name)) {
+            if let Ok(bytes) = fs::read(&path) {
+                synced.insert(inode(&path).expect("a file"), bytes);
+            }
+        }
+        let disk = Disk {
             cut_at,
             steps: AtomicUsize::new(0),
             fsync: true,
             remains,
-            synced: Mutex::default(),
-        }
+            synced: Mutex::new(synced),
+        };
+        disk.remains.put("surely", &disk.surely(directory));
+        disk
     }
 
     /// A disk that loses what is not synced, and nobody syncs.
@@ -69,12 +75,32 @@ impl Disk {
         }
     }
 
-    /// What is on the disk of a file for sure; of one that was never synced that is nothing.
-    fn surely(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let inode = fs::metadata(path)?.ino();
-        let synced = self.synced.lock().expect("not poisoned");
-        Ok(synced.get(&inode).cloned().unwrap_or_default())
+    /// What is on the disk of a directory's files for sure; of one that was never synced that is
+    /// nothing.
+    fn surely(&self, directory: &Path) -> Store {
+        let files = FILES
+            .into_iter()
+            .filter(|name| directory.join(name).exists());
+        files
+            .map(|name| (name, self.synced(&directory.join(name))))
+            .collect()
     }
+
+    fn synced(&self, path: &Path) -> Vec<u8> {
+        let inode = inode(path).expect("a file");
+        let synced = self.synced.lock().expect("not poisoned");
+        synced.get(&inode).cloned().unwrap_or_default()
+    }
+}
+
+/// The files of a store that last.
+const FILES: [&str; 2] = ["reservations.toml", "notes.toml"];
+
+/// What they have, by name.
+type Store = HashMap<&'static str, Vec<u8>>;
+
+fn inode(path: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(path)?.ino())
 }
 
 fn end() -> ! {
@@ -85,7 +111,11 @@ fn end() -> ! {
 impl Files for Disk {
     fn create(&self, path: &Path) -> io::Result<File> {
         self.step();
-        RealFiles.create(path)
+        let file = RealFiles.create(path)?;
+        // The number may have been another file's.
+        let mut synced = self.synced.lock().expect("not poisoned");
+        synced.remove(&file.metadata()?.ino());
+        Ok(file)
     }
 
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -115,15 +145,18 @@ impl Files for Disk {
     /// From now on the disk may have the one or the other, until the directory is synced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step();
-        self.remains.put("maybe", Some(&self.surely(from)?));
+        let (directory, name) = to.parent().zip(to.file_name()).expect("a file");
+        let mut store = self.surely(directory);
+        let name = FILES.into_iter().find(|file| name == *file);
+        store.insert(name.expect("a file of the store"), self.synced(from));
+        self.remains.put("maybe", &store);
         RealFiles.rename(from, to)
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.step();
-        let store = directory.join("reservations.toml");
-        if self.fsync && store.exists() {
-            self.remains.put("surely", Some(&self.surely(&store)?));
+        if self.fsync {
+            self.remains.put("surely", &self.surely(directory));
             self.remains.forget("maybe");
         }
         RealFiles.sync_directory(directory)
@@ -136,15 +169,15 @@ impl Files for Disk {
 }
 
 impl Remains {
-    /// A store directory that the disk may have, with half of a next store beside it.
-    fn put(&self, name: &str, store: Option<&[u8]>) {
+    /// A store directory that the disk may have, with halves of next files beside it.
+    fn put(&self, name: &str, store: &Store) {
         let directory = self.0.join(name);
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).expect("make a directory");
-        if let Some(store) = store {
-            fs::write(directory.join("reservations.toml"), store).expect("write");
-            let half = &store[..store.len() / 2];
-            fs::write(directory.join("reservations.toml.new"), half).expect("write");
+        for (file, bytes) in store {
+            fs::write(directory.join(file), bytes).expect("write");
+            let half = &bytes[..bytes.len() / 2];
+            fs::write(directory.join(format!("{file}.new")), half).expect("write");
         }
     }
 

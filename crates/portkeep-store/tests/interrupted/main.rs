@@ -4,12 +4,14 @@
 mod disk;
 mod state;
 
+use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portkeep::Protocol;
-use portkeep::sockopt::{self, DeleteFlags};
-use portkeep_store::{Error, Keeper, Kind, Outcome, Ports, Request};
+use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
+use portkeep_store::{Error, Keeper, Kind, Outcome, Ports, Request, sysctl};
 use portkeep_tests::{Sandbox, enable, proc, sock, trials};
 
 use disk::{CUT, Disk};
@@ -28,13 +30,29 @@ trials! {
         commenting_and_a_power_cut => LIMIT,
         the_first_of_all_and_a_power_cut => LIMIT,
         repairing_and_a_crash => LIMIT,
+        deleting_by_hand_and_a_crash => LIMIT,
+        deleting_by_hand_and_a_power_cut => LIMIT,
+        editing_by_hand_and_a_crash => LIMIT,
+        storing_anothers_and_a_crash => LIMIT,
+        unreserving_beside_a_long_list_and_a_crash => LIMIT,
         a_store_written_without_fsync_would_be_noticed;
 }
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What others protect all the time.
-const OTHERS: &str = "40002,50000";
+/// What others protect all the time; in a trial of its own a list that takes several writes.
+fn others() -> String {
+    if !LONG.load(Ordering::Relaxed) {
+        return "40002,50000".to_owned();
+    }
+    let every_other: Vec<_> = (10001..=20001)
+        .step_by(2)
+        .map(|port| port.to_string())
+        .collect();
+    every_other.join(",")
+}
+
+static LONG: AtomicBool = AtomicBool::new(false);
 
 type Change = fn(&Keeper) -> Result<Outcome, Error>;
 
@@ -120,7 +138,7 @@ fn repair(keeper: &Keeper) -> Result<Outcome, Error> {
 /// The kernel as it is after a boot: nothing reserved, nothing protected but by others. To install
 /// anew each time would take long and show nothing more.
 fn boot(sandbox: &Sandbox) {
-    state::protect(OTHERS);
+    state::protect(&others());
     if portkeep::version().is_err() {
         enable::enable(sandbox);
     }
@@ -143,12 +161,14 @@ fn undisturbed(
     sandbox: &Sandbox,
     name: &str,
     before: fn(&Keeper) -> Result<(), Error>,
+    meddle: fn(&Path),
     change: Option<Change>,
 ) -> State {
     let directory = sandbox.state_dir().join(name);
     boot(sandbox);
     let keeper = keeper(sandbox, &directory);
     before(&keeper).expect("prepare");
+    meddle(&directory);
     if let Some(change) = change {
         change(&keeper).expect("change");
     }
@@ -168,16 +188,33 @@ fn interrupt(
     disaster: Disaster,
     before: fn(&Keeper) -> Result<(), Error>,
     change: Change,
-    meddle: fn(),
+    meddle: fn(&Path),
 ) {
-    let old = undisturbed(sandbox, "old", before, None);
-    let new = undisturbed(sandbox, "new", before, Some(change));
+    let old = undisturbed(sandbox, "old", before, untouched, None);
+    let new = undisturbed(sandbox, "new", before, untouched, Some(change));
+    interrupt_between([&old, &new], sandbox, disaster, before, change, meddle);
+}
+
+/// Interrupts the repair after somebody has meddled, and expects what an undisturbed one makes of it.
+fn interrupt_repair(sandbox: &Sandbox, disaster: Disaster, meddle: fn(&Path)) {
+    let new = undisturbed(sandbox, "new", prepare, meddle, Some(repair));
+    interrupt_between([&new, &new], sandbox, disaster, prepare, repair, meddle);
+}
+
+fn interrupt_between(
+    [old, new]: [&State; 2],
+    sandbox: &Sandbox,
+    disaster: Disaster,
+    before: fn(&Keeper) -> Result<(), Error>,
+    change: Change,
+    meddle: fn(&Path),
+) {
     let (mut olds, mut news) = (0, 0);
     for step in 0.. {
         let directory = sandbox.state_dir().join(format!("step-{step}"));
         boot(sandbox);
         before(&keeper(sandbox, &directory)).expect("prepare");
-        meddle();
+        meddle(&directory);
         let disk = Disk::watch(&directory, step);
         let remains = disk.remains();
         let child = proc::fork_child(|| {
@@ -187,6 +224,8 @@ fn interrupt(
         });
         let code = child.code();
         assert!(code == CUT || code == 0, "step {step}: {code}");
+        // What others protect is protected at each instant.
+        assert_eq!(state::unprotected(&others()), "", "step {step}");
 
         let survivors = match disaster {
             Disaster::Crash => vec![directory.clone()],
@@ -202,11 +241,11 @@ fn interrupt(
             assert!(report.failures.is_empty(), "step {step}: {report:?}");
             let state = State::of(&keeper);
             assert_eq!(keeper.differences().expect("compare"), [], "step {step}");
-            if state == new {
+            if state == *new {
                 news += 1;
             } else {
                 olds += 1;
-                assert_eq!(state, old, "step {step}, {}", survivor.display());
+                assert_eq!(state, *old, "step {step}, {}", survivor.display());
             }
         }
         if code == 0 {
@@ -220,11 +259,11 @@ fn interrupt(
     );
 }
 
-fn untouched() {}
+fn untouched(_directory: &Path) {}
 
 /// Somebody writes the setting without a thought for what is there, and somebody else deletes.
-fn meddle() {
-    state::protect(OTHERS);
+fn meddle(_directory: &Path) {
+    state::protect(&others());
     sockopt::delete(sock::udp4(), 40000, 10, DeleteFlags::default()).expect("delete");
 }
 
@@ -270,6 +309,80 @@ fn the_first_of_all_and_a_power_cut(sandbox: &Sandbox) {
 
 fn repairing_and_a_crash(sandbox: &Sandbox) {
     interrupt(sandbox, Disaster::Crash, prepare, repair, meddle);
+}
+
+/// The tables of the file, of which some are changed or left out.
+fn edit(directory: &Path, change: impl Fn(&str) -> Option<String>) {
+    let path = directory.join("reservations.toml");
+    let text = fs::read_to_string(&path).expect("read the store");
+    let tables = text.split_inclusive("\n\n");
+    let edited: String = tables.filter_map(change).collect();
+    assert_ne!(edited, text);
+    fs::write(path, edited).expect("write the store");
+}
+
+fn delete_by_hand(directory: &Path) {
+    edit(directory, |table| {
+        (!table.contains("40000-40009/tcp") && !table.contains("41000")).then(|| table.to_owned())
+    });
+}
+
+/// One gets shorter, and another user; one goes on; one is now three, of which two touch.
+fn edit_by_hand(directory: &Path) {
+    edit(directory, |table| {
+        let table = table.replace("41000-41009/udp", "40995-41015/udp");
+        if table.contains("40000-40009/udp") {
+            let shorter = table.replace("40000-40009", "40005-40007");
+            return Some(shorter.replace("\"root\"", "\"nobody\""));
+        }
+        if !table.contains("40000-40009/tcp") {
+            return Some(table);
+        }
+        let parts = ["40001-40003", "40004-40005", "40008"];
+        let parts = parts.map(|part| table.replace("40000-40009", part));
+        Some(parts.concat())
+    });
+}
+
+/// As a program does that knows nothing but the ABI.
+fn create_as_another(_directory: &Path) {
+    let flags = CreateFlags::default();
+    sockopt::create(sock::udp4(), 20000, 4, 1, flags, &[]).expect("create");
+}
+
+fn deleting_by_hand_and_a_crash(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::Crash, delete_by_hand);
+}
+
+fn deleting_by_hand_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::PowerCut, delete_by_hand);
+}
+
+fn editing_by_hand_and_a_crash(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::Crash, edit_by_hand);
+}
+
+fn storing_anothers_and_a_crash(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::Crash, create_as_another);
+}
+
+/// The ports that are not reserved any more stay protected: to take them out of the list would take
+/// several writes, between which the ports of others were not.
+fn unreserving_beside_a_long_list_and_a_crash(sandbox: &Sandbox) {
+    LONG.store(true, Ordering::Relaxed);
+    interrupt(sandbox, Disaster::Crash, prepare, unreserve, untouched);
+    let left = sysctl::protected_ports().expect("read");
+    assert!(left.contains(40003) && left.contains(40004));
+    // Once it is shorter the next command takes them out.
+    LONG.store(false, Ordering::Relaxed);
+    state::protect("40000-40009,41000-41009,50000");
+    let keeper = keeper(sandbox, &sandbox.state_dir().join("new"));
+    keeper.restore(None).expect("restore");
+    keeper
+        .reserve(&request(Kind::Exclusion, &["45000/tcp"], None), None)
+        .expect("exclude");
+    let left = sysctl::protected_ports().expect("read").to_string();
+    assert_eq!(left, "40000-40002,40005-40009,41000-41009,45000,50000");
 }
 
 /// That the model of the disk can tell: without the fsync a power cut leaves what is neither the

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use portkeep::EntryKind;
-use portkeep_store::{Keeper, Kind, sysctl};
+use portkeep_store::{Keeper, Kind, PortSet, sysctl};
 
 const PROTECTED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
@@ -44,4 +44,11 @@ impl State {
 
 pub fn protect(list: &str) {
     fs::write(PROTECTED, format!("{list}\n")).expect("write the setting");
+}
+
+/// Ports of a list that are not protected now.
+pub fn unprotected(list: &str) -> String {
+    let list: PortSet = list.parse().expect("ports");
+    let protected = sysctl::protected_ports().expect("read the setting");
+    list.difference(&protected).to_string()
 }

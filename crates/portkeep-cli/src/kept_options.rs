@@ -1,0 +1,103 @@
+//! The options of `enable`, which stay as they are until they are given anew: over upgrades in the
+//! kernel, over reboots and `disable` in the store's notes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use portkeep_kernel::{DEFAULT_POOL, DEFAULT_QUOTA, InstallOptions, Location, Running};
+use portkeep_store::Settings;
+
+use crate::failure::Refusal;
+use crate::persistent_words::warn;
+
+/// What was given.
+#[derive(Debug)]
+pub struct Given {
+    pub pool: Option<(u16, u16)>,
+    pub quota: Option<u32>,
+    /// None of them for every process.
+    pub control: Option<Vec<PathBuf>>,
+}
+
+impl Given {
+    /// What is given; else what runs; else what was noted, as after a reboot; else the default.
+    pub fn choose(
+        &self,
+        location: Location,
+        running: Option<&Running>,
+        noted: &Settings,
+    ) -> anyhow::Result<InstallOptions> {
+        let pool = self.pool.or(running.map(|running| running.pool));
+        let quota = self.quota.or(running.map(|running| running.quota));
+        Ok(InstallOptions {
+            location,
+            pool: pool.or(noted.pool).unwrap_or(DEFAULT_POOL),
+            control: self.control(running, noted)?,
+            quota: quota.or(noted.quota).unwrap_or(DEFAULT_QUOTA),
+        })
+    }
+
+    fn control(&self, running: Option<&Running>, noted: &Settings) -> anyhow::Result<Vec<PathBuf>> {
+        if let Some(named) = &self.control {
+            // Those that are missing are refused by the installer.
+            let canonical = |path: &PathBuf| fs::canonicalize(path).unwrap_or(path.clone());
+            return Ok(named.iter().map(canonical).collect());
+        }
+        let noted = noted.control.as_deref().unwrap_or_default();
+        let Some(running) = running else {
+            noted.iter().try_for_each(|path| make_missing(path))?;
+            return Ok(noted.to_vec());
+        };
+        let Some(there) = &running.control else {
+            return Ok(Vec::new());
+        };
+        let there: Vec<_> = there.iter().flat_map(fs::canonicalize).collect();
+        if !noted.is_empty() && there.iter().all(|path| noted.contains(path)) {
+            noted.iter().try_for_each(|path| make_missing(path))?;
+            return Ok(noted.to_vec());
+        }
+        if there.is_empty() {
+            return Err(Refusal {
+                message: "every control cgroup has been removed".to_owned(),
+                hint: "name others with --control, or every process with `--control all`"
+                    .to_owned(),
+                source: None,
+            }
+            .into());
+        }
+        Ok(there)
+    }
+}
+
+/// At boot a control cgroup may not be there yet. systemd, which makes it later, takes it as it is.
+fn make_missing(cgroup: &Path) -> anyhow::Result<()> {
+    if cgroup.exists() {
+        return Ok(());
+    }
+    let below = cgroup.ancestors().find(|path| path.exists());
+    if below.is_none_or(|path| !path.join("cgroup.procs").exists()) {
+        return Err(Refusal {
+            message: format!("the control cgroup {} is not there", cgroup.display()),
+            hint: "mount the cgroup v2 hierarchy there, or choose another with --control"
+                .to_owned(),
+            source: None,
+        }
+        .into());
+    }
+    fs::create_dir_all(cgroup).with_context(|| format!("making {}", cgroup.display()))?;
+    warn(&[format!(
+        "the control cgroup {} was missing and has been made",
+        cgroup.display()
+    )]);
+    Ok(())
+}
+
+/// What is as it is by default need not be noted.
+pub fn to_be_noted(chosen: &InstallOptions) -> Settings {
+    Settings {
+        pool: Some(chosen.pool).filter(|pool| *pool != DEFAULT_POOL),
+        quota: Some(chosen.quota).filter(|quota| *quota != DEFAULT_QUOTA),
+        control: Some(chosen.control.clone()).filter(|control| !control.is_empty()),
+    }
+}
