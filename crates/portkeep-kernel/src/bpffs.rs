@@ -2,14 +2,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use portkeep::mounts;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::layout::{Layout, Location, first_mount};
 use crate::sys;
 
@@ -46,6 +46,7 @@ impl Bpffs {
         if !bpffs.mounted {
             let _turn = wait_for_turn(&bpffs.path);
             if !is_mounted(&bpffs.path)? {
+                require_lasting_mounts(&bpffs.path, location)?;
                 sys::mount_bpffs(&bpffs.path).map_err(|error| {
                     Error::path("mounting a BPF file system at", &bpffs.path, error)
                 })?;
@@ -103,6 +104,31 @@ impl Bpffs {
         fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::path("setting the mode of", &self.path, error))
     }
+}
+
+/// A mount goes with its mount namespace, and everything pinned with it. That of a systemd unit goes
+/// when `enable` ends; so only the namespace of process 1 is good for one, unless the caller named the
+/// place. A container's process 1 has the container's.
+fn require_lasting_mounts(path: &Path, location: &Location) -> Result<(), Error> {
+    let namespace = |process| fs::metadata(format!("/proc/{process}/ns/mnt"));
+    let lasting = match (namespace("self"), namespace("1")) {
+        (Ok(own), Ok(first)) => (own.dev(), own.ino()) == (first.dev(), first.ino()),
+        _ => false,
+    };
+    if lasting || location.bpffs.is_some() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!(
+            "no BPF file system is mounted at {path}, and one that is mounted now would end with \
+             this mount namespace, which is not that of process 1; nothing is changed"
+        ),
+    )
+    .with_hint(format!(
+        "mount it first, outside of the unit or container: mount -t bpf bpf {path}"
+    )))
 }
 
 fn is_mounted(path: &Path) -> Result<bool, Error> {
