@@ -2,6 +2,7 @@
 
 mod bpf;
 mod command;
+mod dist;
 mod kernels;
 mod verified;
 
@@ -19,6 +20,7 @@ enum Task {
     /// Fails if what is generated and committed differs from a fresh build
     Check,
     Kernels(kernels::Arguments),
+    Dist(dist::Arguments),
     /// Measures what Portkeep costs, as root, and writes docs/benchmarks.md and its plots
     Benchmarks,
     /// Prints how many instructions the verifier walked for each of Portkeep's BPF programs
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Task::Bpf => bpf::rebuild(),
         Task::Check => bpf::check(),
         Task::Kernels(arguments) => kernels::run(&arguments),
+        Task::Dist(arguments) => dist::run(&arguments),
         Task::Benchmarks => benchmarks(),
         Task::Verified { directory } => verified::print(&directory),
     };

@@ -49,6 +49,7 @@ fn page(directory: &Path, name: String, command: &Command, exit_status: &str) ->
     )
     .section(SECTION)
     .manual("Portkeep")
+    .source(concat!("Portkeep ", env!("CARGO_PKG_VERSION")))
     // Without the date of the build, so that the bytes are the same each time.
     .date("");
     man.render_title(&mut file)?;

@@ -106,16 +106,16 @@ impl Bpffs {
     }
 }
 
-/// A mount goes with its mount namespace, and everything pinned with it. That of a systemd unit goes
-/// when `enable` ends; so only the namespace of process 1 is good for one, unless the caller named the
-/// place. A container's process 1 has the container's.
+/// A mount ends with its mount namespace, and everything pinned in it. That of a systemd unit ends
+/// with `enable`, so this refuses outside the namespace of process 1, which in a container is the
+/// container's. It does not if the caller named the place, or may not look at process 1.
 fn require_lasting_mounts(path: &Path, location: &Location) -> Result<(), Error> {
     let namespace = |process| fs::metadata(format!("/proc/{process}/ns/mnt"));
-    let lasting = match (namespace("self"), namespace("1")) {
-        (Ok(own), Ok(first)) => (own.dev(), own.ino()) == (first.dev(), first.ino()),
-        _ => false,
+    let (Ok(own), Ok(first)) = (namespace("self"), namespace("1")) else {
+        return Ok(());
     };
-    if lasting || location.bpffs.is_some() {
+    let same = (own.dev(), own.ino()) == (first.dev(), first.ino());
+    if same || location.bpffs.is_some() {
         return Ok(());
     }
     let path = path.display();
@@ -127,7 +127,7 @@ fn require_lasting_mounts(path: &Path, location: &Location) -> Result<(), Error>
         ),
     )
     .with_hint(format!(
-        "mount it first, outside of the unit or container: mount -t bpf bpf {path}"
+        "mount it first, outside of this unit or container: mount -t bpf bpf {path}"
     )))
 }
 
