@@ -10,7 +10,8 @@ use super::package::Package;
 use super::{Settings, packaging, source};
 use crate::command;
 
-const MAINTAINER: &str = "The Portkeep developers <portkeep@lists.portkeep.org>";
+/// A placeholder until there is a list.
+const MAINTAINER: &str = "The Portkeep developers <portkeep@example.org>";
 
 const SCRIPTS: [(&str, u32); 4] = [
     ("postinst", 0o755),
