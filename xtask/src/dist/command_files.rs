@@ -9,6 +9,12 @@ use super::manual::Manual;
 use super::package::{Format, Package};
 use super::{Settings, packaging};
 
+/// A comment and a tag.
+const OVERRIDES: [&str; 2] = [
+    "# An upgrade reloads an active unit and never restarts it; deb-systemd-invoke has no such action.",
+    "portkeep: maintainer-script-calls-systemctl *",
+];
+
 pub fn package(
     settings: &Settings,
     format: Format,
@@ -60,5 +66,6 @@ pub fn package(
         Format::Deb => "libc6 (>= 2.17)".to_owned(),
         Format::Rpm => "glibc >= 2.17".to_owned(),
     });
+    package.overrides = OVERRIDES.map(str::to_owned).to_vec();
     package.finish(settings)
 }
