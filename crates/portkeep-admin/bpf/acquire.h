@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What is common to all ways to reserve: quota, block, record. */
+/* The steps common to all ways to reserve: quota, block, record. */
 #ifndef PORTKEEP_ACQUIRE_H
 #define PORTKEEP_ACQUIRE_H
 
@@ -14,8 +14,8 @@ static __always_inline void copy_command(char *to)
 }
 
 /*
- * Stores the record of the block, which is marked. Not inlined: its frame would
- * count, in the 512 bytes that a program has, for the deepest calls below take().
+ * Stores the record of a marked block. Not inlined: its frame would count toward
+ * the 512 bytes of stack that the deepest calls below take() share.
  * A persistent reservation has no acquiring socket and no owning process.
  */
 static __noinline int store_reservation(struct acquisition *acquisition, const void *sk)
@@ -93,7 +93,7 @@ __verified_alone int acquire_block(struct acquisition *acquisition)
 	return error;
 }
 
-/* Whether another try may do: what namespaces that have gone held has been given back. */
+/* Whether to retry: the sweep has freed what dead namespaces held. */
 static __always_inline bool is_worth_another_try(int error, struct acquisition *acquisition)
 {
 	if ((error != -EDQUOT && error != -ENOBUFS) ||
@@ -131,7 +131,7 @@ static __always_inline int check_acquire(const struct portkeep_acquire *request,
 	return 0;
 }
 
-/* Keeps what a call gave for the call that reads it. */
+/* Keeps a call's result for the call that reads it. */
 static __always_inline void note_outcome(struct outcome *outcome,
 					 const struct acquisition *acquisition)
 {

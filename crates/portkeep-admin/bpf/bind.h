@@ -7,7 +7,7 @@
 #include "consumers.h"
 #include "in_use.h"
 
-/* Notes on sk why it was refused. A note that finds no memory is left out. */
+/* Notes on sk why it was refused. Without memory for the note, skips it. */
 static __always_inline void note_conflict(void *sk, const struct portkeep_conflict *conflict)
 {
 	struct socket_state *state =
@@ -29,9 +29,9 @@ static __always_inline bool may_bind(const struct reservation *reservation, __u6
 }
 
 /*
- * An unassociated bind to a port that netns, which may be EVERY_NETNS, reserves. 0 or
- * -EADDRINUSE. The record may end at any time and its memory serve another reservation,
- * in which the caller may bind: what was read counts if the token is the same afterwards.
+ * An unassociated bind to a port that netns (or EVERY_NETNS) reserves; 0 or -EADDRINUSE.
+ * The record may end at any time, and another reservation in which the caller may bind may
+ * reuse its memory. So the values read count only if the token is unchanged afterwards.
  */
 static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32 port)
 {
@@ -58,10 +58,10 @@ static __noinline int bind_stranger(void *sk, __u64 netns, __u16 protocol, __u32
 struct choice {
 	const struct port_space *space;
 	struct reservation *reservation;
-	__u16 port; /* surely free, 0: none is */
+	__u16 port; /* certainly free, 0: none */
 	__u16 time_wait; /* has TIME_WAITs only */
 	__u16 untold; /* has a crowded bucket */
-	/* A reservation for every namespace leaves to a namespace what that one reserved before. */
+	/* A reservation for every namespace yields to a namespace's own earlier reservation. */
 	bool in_every_netns;
 };
 
@@ -94,8 +94,8 @@ static long choose_next(__u32 index, struct choice *choice)
 }
 
 /*
- * A port that is free, as far as can be told; 0 if none is. The kernel has the last
- * word, so where none is surely free it is asked about one in a crowded bucket.
+ * A port that is free, as far as we can tell; 0 if none is. The kernel has the last
+ * word. If no port is certainly free, we let it try one in a crowded bucket.
  */
 static __always_inline __u32 choose_port(const struct port_space *space, const void *sk,
 					 struct reservation *reservation, bool in_every_netns)
@@ -119,7 +119,7 @@ static __always_inline __u32 choose_port(const struct port_space *space, const v
 	return is_budget_used_up(space) ? 0 : choice.untold;
 }
 
-/* The notes have frames of their own: one in bind_associated() would count for the walks below it. */
+/* The notes have frames of their own: in bind_associated() they would add to the walks below it. */
 static __noinline int note_no_port(void *sk, __u16 protocol, enum portkeep_conflict_kind kind)
 {
 	struct portkeep_conflict conflict = make_conflict(kind, protocol, 0);
@@ -128,7 +128,7 @@ static __noinline int note_no_port(void *sk, __u16 protocol, enum portkeep_confl
 	return kind == PORTKEEP_CONFLICT_CANNOT_TELL ? -ENOBUFS : -EADDRINUSE;
 }
 
-/* The reservation has ended: who has its ports by now? */
+/* The reservation has ended: find the current owner of its ports. */
 static __noinline int note_ended(void *sk, __u64 netns, __u64 token)
 {
 	__u16 protocol = token_protocol(token);
@@ -156,7 +156,7 @@ static __noinline int choose_associated(void *sk, __u64 netns, __u64 token,
 	port_space_of(&space, sk, netns, token_protocol(token));
 	space.any_port = true;
 	port = choose_port(&space, sk, reservation, in_every_netns);
-	/* Ended meanwhile, the record may be another reservation's by now. */
+	/* The record may have been reused for another reservation. */
 	if (reservation->token != token)
 		return note_ended(sk, netns, token);
 	if (port)
@@ -174,7 +174,7 @@ static __noinline int note_outside(void *sk)
 	return -EADDRNOTAVAIL;
 }
 
-/* The port of an associated bind: *port if it is in the block, one of it for 0. */
+/* The port of an associated bind: *port if it is in the block; for 0, a free one of the block. */
 static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 *port)
 {
 	__u64 holder;
@@ -198,7 +198,7 @@ static __noinline int bind_associated(void *sk, __u64 netns, __u64 token, __u32 
 	return 0;
 }
 
-/* Whether any BPF program keeps something with the socket; without a helper call. */
+/* Whether any BPF program has storage on the socket; without a helper call. */
 static __always_inline bool has_storage(const void *sk)
 {
 	struct sock *sock = kernel_object(sock, sk);
@@ -233,9 +233,9 @@ static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 }
 
 /*
- * A full barrier, as a compare and exchange is. One side puts its socket into the
- * table and looks for a mark, the other marks and looks for a socket (take.h): a
- * load that overtook the store before it could let both pass.
+ * A full barrier (a compare-and-exchange). One side puts its socket into the table
+ * and looks for a mark; the other marks and looks for a socket (take.h). A load that
+ * overtook the preceding store could let both pass.
  */
 static __always_inline void order_stores_before_loads(void)
 {
@@ -245,8 +245,8 @@ static __always_inline void order_stores_before_loads(void)
 }
 
 /*
- * The second look, when the kernel has put the socket into its tables: refuses a
- * bind that passed the first one before the port was marked.
+ * The second check, after the kernel has put the socket into its tables: refuses a
+ * bind that passed the first check before the port was marked.
  */
 static __always_inline int after_bind(struct bpf_sock *sk)
 {

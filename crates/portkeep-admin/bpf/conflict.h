@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Telling the refused caller which port, and who is in the way. */
+/* Reports to a refused caller which port was refused and who owns it. */
 #ifndef PORTKEEP_CONFLICT_H
 #define PORTKEEP_CONFLICT_H
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What connect() does with a port: moves a bound socket, or binds one that is not. */
+/* The port side of connect(): it moves a bound socket, or binds an unbound one. */
 #ifndef PORTKEEP_CONNECT_H
 #define PORTKEEP_CONNECT_H
 
 #include "bind.h"
 
-/* As <linux/in.h> and <linux/in6.h> have them. */
+/* As in <linux/in.h> and <linux/in6.h>. */
 struct sockaddr_in {
 	__u16 sin_family;
 	__be16 sin_port;
@@ -21,10 +21,10 @@ struct sockaddr_in6 {
 	__u32 sin6_scope_id;
 };
 
-/* How often the kernel may say that a port is in use that seemed free. */
+/* How often the kernel may report a port in use that seemed free. */
 #define CONNECT_BIND_TRIES 4
 
-/* Binds the socket, which is locked, to the port and to the address that it has already. */
+/* Binds the locked socket to the port and to the address that it already has. */
 static __noinline int bind_here(struct bpf_sock_addr *ctx, __u32 port)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -48,7 +48,7 @@ static __noinline int bind_here(struct bpf_sock_addr *ctx, __u32 port)
 	}
 }
 
-/* bind_associated() notes why it found no port; what bpf_bind() refuses is noted here. */
+/* bind_associated() notes why it found no port; this notes refusals of bpf_bind(). */
 static __always_inline int bind_in_block(struct bpf_sock_addr *ctx, void *sk, __u64 netns,
 					 __u64 token)
 {
@@ -84,7 +84,7 @@ static __always_inline int bind_implicitly(struct bpf_sock_addr *ctx, void *sk, 
 	return error;
 }
 
-/* A bound socket is about to move to the list of an address: counted for whoever is acquiring its port. */
+/* Tells acquirers of its port that a bound socket is about to move to the list of an address. */
 static __noinline int announce_move(void *sk, __u64 netns, __u32 port)
 {
 	__u64 reserving = reserving_netns(netns, IPPROTO_TCP, port);

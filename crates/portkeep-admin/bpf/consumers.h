@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The consumers of persistent reservations: read from the caller, kept, and
- * compared with whoever binds.
+ * The consumers of persistent reservations: reads them from the caller, stores
+ * them, and compares them with the caller of a bind.
  */
 #ifndef PORTKEEP_CONSUMERS_H
 #define PORTKEEP_CONSUMERS_H
@@ -11,7 +11,7 @@
 
 /* ---- is the caller one? ---- */
 
-/* 65536 supplementary groups (NGROUPS_MAX) are halved so often. */
+/* Halvings needed for 65536 supplementary groups (NGROUPS_MAX). */
 #define GROUP_STEPS 17
 
 /* groups_search() of kernel/groups.c: the ids are sorted. */
@@ -38,7 +38,7 @@ __verified_alone bool is_in_group(__u32 gid)
 	return false;
 }
 
-/* A path of PATH_MAX bytes has half as many names. */
+/* A path of PATH_MAX bytes has at most half as many names. */
 #define CGROUP_DEPTH 2048
 
 struct cgroup_walk {
@@ -125,7 +125,7 @@ struct id_search {
 	__u64 found;
 };
 
-#define NO_ID 0xffffffff /* of no user or group */
+#define NO_ID 0xffffffff /* no user or group has it */
 
 static long visit_extent(__u32 index, struct id_search *search)
 {
@@ -141,7 +141,7 @@ static long visit_extent(__u32 index, struct id_search *search)
 	return 1;
 }
 
-/* make_kuid() and make_kgid() of kernel/user_namespace.c; NO_ID for an id that is not mapped. */
+/* Like make_kuid() and make_kgid() in kernel/user_namespace.c; NO_ID for an unmapped id. */
 static __noinline __u32 kernel_id(__u32 kind, __u64 id)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
@@ -194,7 +194,7 @@ static __always_inline __u32 number_of_consumers(struct bpf_sockopt *ctx)
 	       sizeof(struct portkeep_consumer);
 }
 
-/* The user whose reservation it is: the first consumer that is one, else the caller. */
+/* The owner of the reservation: the first consumer that is a user, else the caller. */
 __verified_alone int check_consumers(struct bpf_sockopt *ctx, __u32 *owner_uid)
 {
 	__u32 number = number_of_consumers(ctx);
@@ -216,7 +216,7 @@ __verified_alone int check_consumers(struct bpf_sockopt *ctx, __u32 *owner_uid)
 	return 0;
 }
 
-/* Before the record is stored: who binds finds it first. */
+/* Runs before the record is stored, because a bind finds the record first. */
 __verified_alone int store_consumers(struct bpf_sockopt *ctx, const struct consumers_key *key)
 {
 	__u32 number = number_of_consumers(ctx);
@@ -228,7 +228,7 @@ __verified_alone int store_consumers(struct bpf_sockopt *ctx, const struct consu
 		return 0;
 	if (!key)
 		return -EINVAL;
-	/* Linux 6.1 takes no map key from the memory a function verified alone is given. */
+	/* Linux 6.1 accepts no map key in memory passed to a function verified alone. */
 	own = *key;
 	if (!empty || bpf_map_update_elem(&consumers, &own, empty, BPF_ANY))
 		return -ENOBUFS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What getsockopt at SOL_PORTKEEP answers. The socket is locked here, too. */
+/* The answers of getsockopt at SOL_PORTKEEP. The socket is locked here, too. */
 #ifndef PORTKEEP_GET_OPTION_H
 #define PORTKEEP_GET_OPTION_H
 
@@ -7,8 +7,8 @@
 #include "reservation.h"
 
 /*
- * What this thread acquired last. The socket keeps the last one of any thread;
- * where threads share it, the others find theirs among the reservations.
+ * This thread's last acquire. The socket keeps the last one of any thread; if
+ * threads share the socket, the others find theirs among the reservations.
  */
 static __noinline int last_acquired(struct bpf_sock *sk, struct socket_state *state, __u64 netns,
 				    struct portkeep_instance *instance)
@@ -40,7 +40,7 @@ static __noinline int last_acquired(struct bpf_sock *sk, struct socket_state *st
 	return 0;
 }
 
-/* What this thread created or looked up last. */
+/* This thread's last create or lookup. */
 static __always_inline void read_outcome(const struct outcome *outcome,
 					 struct portkeep_instance *instance)
 {
@@ -80,7 +80,7 @@ static __always_inline int get_option(struct bpf_sockopt *ctx, struct bpf_sock *
 			conflict = state->conflict;
 		return answer(ctx, conflict);
 	default:
-		/* Left alone, the kernel would say EOPNOTSUPP on an IPv4 socket. */
+		/* Without this, the kernel would return EOPNOTSUPP on an IPv4 socket. */
 		return -ENOPROTOOPT;
 	}
 }

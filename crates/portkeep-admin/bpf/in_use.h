@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Is a socket bound to a port? Answered from the kernel's own tables of bound
- * sockets, so it sees those that were bound before Portkeep was there, those
+ * Is a socket bound to a port? The answer comes from the kernel's own tables of
+ * bound sockets. So it covers sockets bound before Portkeep was enabled, sockets
  * that the kernel bound, IPv6-only ones, and children of a listener.
  *
- * The walk takes no lock. An entry that is removed and used again in another
- * bucket while the walk stands on it would lead the walk astray; so each entry
- * passed must belong to this bucket, or the walk starts again.
+ * The walk takes no lock. An entry that is removed and reused in another bucket
+ * while the walk stands on it would lead the walk astray. So each entry must
+ * belong to this bucket; otherwise the walk starts again.
  */
 #ifndef PORTKEEP_IN_USE_H
 #define PORTKEEP_IN_USE_H
@@ -14,20 +14,20 @@
 #include "port_space.h"
 
 /*
- * What all walks of one call visit together. The tables are sized so that a bucket
- * holds a few entries, but a user can have a namespace with a small table of its own
- * and many sockets, and sockets in TIME_WAIT on one port can be many: one call must
- * not keep the CPU for long all the same. A visit takes 20 to 200 ns, as the caches have it, more where
- * each read goes through a helper (before Linux 6.2), and a port with TIME_WAITs only
- * is walked four times: up to 20000 of them on one port can be told.
+ * The entries that all walks of one call may visit together. The tables are sized for
+ * a few entries per bucket. But a user can have a namespace with a small table of its
+ * own and many sockets, or many sockets in TIME_WAIT on one port, and one call must not
+ * keep the CPU for long. A visit takes 20 to 200 ns, depending on caches, and more if each read
+ * goes through a helper (before Linux 6.2). A port with only TIME_WAITs is walked four
+ * times, so the limit is 20000 of them on one port.
  */
 #ifndef CALL_ENTRIES
 #define CALL_ENTRIES 80000
 #endif
 
 /*
- * What one port may take of it where another port will do: so a crowd in one bucket
- * does not keep the search from the ports behind it.
+ * The share of one port if another port will do: a crowd in one bucket does not keep
+ * the search from the ports after it.
  */
 #ifndef PORT_ENTRIES
 #define PORT_ENTRIES 4096
@@ -38,7 +38,7 @@
 enum usage {
 	UNUSED,
 	TIME_WAIT_ONLY,
-	UNTOLD, /* there is more to visit than may be */
+	UNTOLD, /* more entries than the budget allows */
 	IN_USE,
 	ASTRAY, /* the walk has to start again */
 };
@@ -49,7 +49,7 @@ struct walk {
 	__u32 port;
 	__u32 bucket;
 	__u32 uid; /* of a socket that uses the port */
-	__u32 until; /* what space->visited may come to */
+	__u32 until; /* limit of space->visited */
 	enum usage usage;
 	bool ended; /* the list, before the walk's bound */
 	bool met_port; /* the port has an entry of its own, so a socket is bound to it */
@@ -67,15 +67,15 @@ static __always_inline __u32 visits_left(const struct walk *walk)
 	return visited < walk->until ? walk->until - visited : 0;
 }
 
-/* bpf_loop() returns how many turns it took: counting costs nothing an entry. */
+/* bpf_loop() returns the number of turns, so counting costs nothing per entry. */
 #define visit_all(walk, visit, context)                                                            \
 	(((struct port_space *)(walk)->space)->visited +=                                          \
 	 (__u32)bpf_loop(visits_left(walk), visit, context, 0))
 
 /*
- * The address of what is read after next was read, which says whether next can be
- * trusted: a CPU that reorders loads (arm64) keeps to their order where the address
- * of the second depends on the value of the first.
+ * The address of the value that tells whether next can be trusted; it must be read
+ * after next. A CPU that reorders loads (arm64) keeps their order if the address of
+ * the second depends on the value of the first.
  */
 static __always_inline __u64 read_after(__u64 address, __u64 next)
 {
@@ -93,7 +93,7 @@ static __always_inline bool in_bucket(const struct port_space *space, struct net
 	return ((port + kernel_read(net, hash_mix)) & space->sockets_mask) == bucket;
 }
 
-/* The sockets of one port in a TCP bucket: a list an address, each of sockets. */
+/* The sockets of one port in a TCP bucket: one list of sockets per address. */
 struct port_walk {
 	struct walk *walk;
 	__u64 address_node;
@@ -107,14 +107,14 @@ static __always_inline bool is_of_port(const struct walk *walk, __u32 port, cons
 	return port == walk->port && address_of(net) == walk->space->net;
 }
 
-/* The next list, of the sockets bound to one address; up to Linux 6.7 there is but one. */
+/* The next list: the sockets bound to one address. Up to Linux 6.7 there is only one list. */
 static __always_inline long visit_tcp_address(struct port_walk *walk)
 {
 	struct inet_bind2_bucket *list;
 	__u64 address;
 
 	if (!walk->address_node) {
-		/* Without a socket it is being made or removed, or its socket is on the move. */
+		/* An empty list is being created or removed, or its socket is moving. */
 		walk->usage = walk->any ? TIME_WAIT_ONLY : ASTRAY;
 		return 1;
 	}
@@ -195,7 +195,7 @@ static long visit_tcp(__u32 index, struct walk *walk)
 	if (is_of_port(walk, port, net)) {
 		enum usage usage = tcp_bucket_use(walk, address);
 
-		/* There is one entry a port and VRF: the worst of them counts. */
+		/* There is one entry per port and VRF: the worst of them counts. */
 		walk->met_port = true;
 		if (usage > walk->usage)
 			walk->usage = usage;
@@ -260,7 +260,7 @@ static __always_inline enum usage walk_bucket(struct walk *walk)
 		if (walk->usage != ASTRAY)
 			return walk->ended ? walk->usage : UNTOLD;
 	}
-	/* A port that has an entry for so long, and no socket in it, has one on the move. */
+	/* If a port has an entry for so long without a socket in it, its socket is moving. */
 	return walk->met_port ? IN_USE : UNTOLD;
 }
 
@@ -269,7 +269,7 @@ static __always_inline __u32 bucket_of(const struct port_space *space, __u32 por
 	return (port + space->hash_mix) & space->sockets_mask;
 }
 
-/* Quick, and right for most ports: no socket of any namespace hashes there. */
+/* Fast, and sufficient for most ports: no socket of any namespace hashes there. */
 static __always_inline bool is_surely_unused(const struct port_space *space, __u32 port)
 {
 	return !bucket_head(space, bucket_of(space, port));
@@ -299,15 +299,15 @@ __verified_alone __u64 port_use(const struct port_space *space, __u32 port)
 /* ---- only TIME_WAIT? ---- */
 
 /*
- * Since Linux 6.8 the sockets of a port hang from a list for each address, and one
- * that connects, or disconnects (also if it is not connected), moves from list to
- * list, under the lock of the port's bucket. A walk can miss it then. With a mark on
- * the port:
+ * Since Linux 6.8 the sockets of a port are on one list per address. A socket that
+ * connects or disconnects (even if it is not connected) moves from list to list,
+ * under the lock of the port's bucket, and a walk can miss it. While the port is
+ * marked:
  *
  * - connect() is announced: the hook counts it in moves, before the socket moves. A
  *   socket may have passed the hook just before the mark: once, as it is locked.
- * - so, apart from that once, a socket moves to the lists of no address only, which
- *   have no TIME_WAITs and can be looked up at once: use_without_address().
+ * - so, apart from that once, a socket moves only to the lists of no address, which
+ *   have no TIME_WAITs and can be looked up directly: use_without_address().
  * - a listener may leave a connection behind and be closed: once, for that connection
  *   neither listens nor binds.
  *
@@ -317,7 +317,7 @@ __verified_alone __u64 port_use(const struct port_space *space, __u32 port)
 
 #define LOOK_TRIES 8
 
-/* jhash_1word(0, mix) of <linux/jhash.h>: what ipv4_ and ipv6_portaddr_hash() make of no address. */
+/* jhash_1word(0, mix) of <linux/jhash.h>: ipv4_ and ipv6_portaddr_hash() of no address. */
 static __always_inline __u32 hash_of_no_address(__u32 mix)
 {
 	__u32 a = mix + 0xdeadbeef + 4, b = a, c = a;
@@ -338,7 +338,7 @@ static __always_inline __u32 hash_of_no_address(__u32 mix)
 	return c;
 }
 
-/* The sockets bound to no address, in the bucket of that hash: the two lists of a port, others' besides. */
+/* Sockets bound to no address: the bucket of that hash has a port's two lists, and other lists. */
 struct look {
 	const struct port_space *space;
 	__u64 node;
@@ -375,7 +375,7 @@ static long visit_list(__u32 index, struct look *look)
 	next = address_of(kernel_read(list, node.next));
 	first = address_of(kernel_read(list, owners.first));
 	list = kernel_object(inet_bind2_bucket, read_after(address, next | first));
-	/* Entries are added at the head: one used again for another bucket came from elsewhere. */
+	/* Entries are added at the head, so one reused in another bucket has another back link. */
 	if (address_of(kernel_read(list, node.pprev)) != look->came_from) {
 		look->usage = ASTRAY;
 		return 1;
@@ -391,7 +391,7 @@ static long visit_list(__u32 index, struct look *look)
 	return 0;
 }
 
-/* Not 0 while the port's bucket is locked, and where the kernel's locks are of no known kind: doubt refuses. */
+/* Not 0 while the port's bucket is locked, or if the kind of lock is unknown (doubt refuses). */
 static __always_inline __u32 lock_word(const struct port_space *space, __u32 port)
 {
 	__u64 address = space->sockets + (__u64)bucket_of(space, port) * space->sockets_stride -
@@ -426,11 +426,11 @@ static __noinline enum usage look_at_lists(struct look *look)
 }
 
 /*
- * How sockets that are bound to no address use the port. A socket on the move is on no
- * list while its mover holds the lock of the port's bucket, and is put at a list's head.
- * So where the lock is free just before and just after the head is read, the socket can be
- * reached from there. It can move on while the look walks towards it; it is nearer the head
- * for the second look.
+ * How sockets that are bound to no address use the port. A moving socket is on no list
+ * only while its mover holds the lock of the port's bucket; then it goes to a list's head.
+ * So if the lock is free just before and just after we read the head, the socket can be
+ * reached from there. It can move again while we walk toward it; for the second walk it is
+ * nearer the head.
  */
 __verified_alone __u64 use_without_address(const struct port_space *space, __u32 port)
 {
@@ -451,7 +451,7 @@ __verified_alone __u64 use_without_address(const struct port_space *space, __u32
 	return (__u64)look.uid << 32 | (look.usage == IN_USE ? IN_USE : UNTOLD);
 }
 
-/* A decisive look at a marked port that seems to have TIME_WAITs only; returns as port_use() does. */
+/* Decisive check of a marked port that seems to have only TIME_WAITs; returns like port_use(). */
 static __always_inline __u64 confirm_time_wait(const struct port_space *space, __u32 port)
 {
 	struct inet_bind_bucket *bucket = NULL;

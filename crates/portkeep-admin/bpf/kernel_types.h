@@ -57,7 +57,7 @@ struct uid_gid_extent {
 struct uid_gid_map {
 	__u32 nr_extents;
 	struct uid_gid_extent extent[5];
-	struct uid_gid_extent *forward; /* in the place of extent if there are more */
+	struct uid_gid_extent *forward; /* instead of extent if there are more */
 };
 
 struct user_namespace {
@@ -151,7 +151,7 @@ struct udp_table {
 
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
-	struct udp_table *udp_table; /* since Linux 6.2; before, the protocol has it */
+	struct udp_table *udp_table; /* since Linux 6.2; earlier, in the protocol */
 	struct local_ports ip_local_ports;
 	unsigned long *sysctl_local_reserved_ports;
 	int sysctl_ip_prot_sock;
@@ -228,7 +228,7 @@ struct inet_bind_bucket {
 	struct hlist_head bhash2; /* since Linux 6.8 */
 };
 
-/* Up to Linux 6.7 the sockets hang from the bucket itself. */
+/* Up to Linux 6.7 the bucket itself has the list of sockets. */
 struct inet_bind_bucket___owners {
 	struct hlist_head owners;
 };
@@ -265,17 +265,17 @@ struct bpf_iter__bpf_map_elem {
 #pragma clang attribute pop
 
 /*
- * A function that is not static is verified once and by itself, with unknown
- * arguments, instead of on every path that leads to it: what keeps programs of
- * this size within the verifier's limit. In return it must check its pointers.
+ * The verifier checks a function that is not static once and by itself, with
+ * unknown arguments, instead of on every path that leads to it. That keeps
+ * programs of this size within its limit. Such a function must check its pointers.
  */
 #define __verified_alone __attribute__((noinline))
 
 /*
- * A zero that is opaque to the verifier: a global that is not constant. Before Linux 6.7 it goes
- * through the callback of a loop only once, takes what it knows of a variable then for true in every
- * turn, and cuts out what only a later turn gets to (ab5cfac139ab, "bpf: verify callbacks as if they
- * are called unknown number of times"). So what one turn leaves for the next begins with this.
+ * A zero that is opaque to the verifier: a global that is not constant. Before Linux 6.7 the
+ * verifier walks a loop's callback only once, assumes what it then knows of a variable in every
+ * turn, and removes code that only a later turn reaches (ab5cfac139ab, "bpf: verify callbacks as if
+ * they are called unknown number of times"). Values that one turn leaves for the next start as this.
  */
 static volatile __u64 zero_for_loops;
 
@@ -284,8 +284,8 @@ static volatile __u64 zero_for_loops;
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 /*
- * A pointer as a plain number, which may be stored and passed on. Negated twice
- * it is the same address, and no longer a pointer in the verifier's books.
+ * A pointer as a plain number, which may be stored and passed on. Negated twice,
+ * it is the same address, but the verifier no longer treats it as a pointer.
  */
 static __always_inline __u64 address_of(const void *pointer)
 {
@@ -299,10 +299,10 @@ static __always_inline __u64 address_of(const void *pointer)
 }
 
 /*
- * Reading kernel memory. Through bpf_rdonly_cast (since Linux 6.2) a read is one
- * instruction; without it, each goes through a helper. Both yield zero, not a
- * fault, for an address that went bad, so a walk over lists that others change
- * is safe, though it has to check what it found.
+ * Reading kernel memory. With bpf_rdonly_cast (since Linux 6.2) a read is one
+ * instruction; without it, each read calls a helper. Both return zero instead of
+ * faulting on a bad address. So walking lists that others change is safe, but the
+ * walk has to check what it finds.
  */
 #define kernel_object(type, address)                                                               \
 	((struct type *)(bpf_ksym_exists(bpf_rdonly_cast) ?                                        \

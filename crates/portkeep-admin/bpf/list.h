@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The list of reservations, which everybody may read as a file. */
+/* The list of reservations, a file that everyone can read. */
 #ifndef PORTKEEP_LIST_H
 #define PORTKEEP_LIST_H
 
 #include "reservation.h"
 
-/* The listing is columns of text, so a command is what is visible of it: 0x21 to 0x7e. */
+/* The list has columns of text, so a command shows only its visible bytes: 0x21 to 0x7e. */
 __verified_alone char visible(char byte)
 {
 	return byte && (byte <= ' ' || byte > '~') ? '_' : byte;
@@ -27,7 +27,7 @@ static __always_inline void list_consumers(struct seq_file *seq, __u64 netns, __
 	struct consumers_key key = { .netns = netns, .token = token };
 	struct consumers *those = bpf_map_lookup_elem(&consumers, &key);
 
-	/* A list without anybody is of consumers that do not exist any more. */
+	/* An empty list of consumers: none of them exist any more. */
 	if (!those || !those->number) {
 		bpf_seq_write(seq, none, sizeof(none) - 1);
 		return;
@@ -43,7 +43,7 @@ static __always_inline void list_consumers(struct seq_file *seq, __u64 netns, __
 	}
 }
 
-/* One line a reservation, for everybody: columns as in the header line. */
+/* One line per reservation, with the columns of the header line. */
 SEC("iter/bpf_map_elem")
 int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -58,7 +58,7 @@ int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
 	struct reservation *reservation = ctx->value;
 	char command[16] = {};
 
-	/* The call after the last element has no key, and the number 0 again after one element. */
+	/* The call after the last element has no key; after one element its number is 0 again. */
 	if (!ctx->meta->seq_num && (key || !BPF_CORE_READ(seq, index)))
 		bpf_seq_write(seq, header, sizeof(header) - 1);
 	if (!key || !reservation || !reservation->token)

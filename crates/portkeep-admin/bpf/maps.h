@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The live truth: what is reserved, by whom, for how long. The maps are pinned
- * and survive an upgrade of the programs, so a change of any layout here needs
- * a new PORTKEEP_LAYOUT_VERSION; the installer refuses to mix two of them.
+ * The live state: reserved ports, owners, lifetimes. The maps are pinned and
+ * survive an upgrade of the programs, so any change of a layout here needs a
+ * new PORTKEEP_LAYOUT_VERSION; the installer refuses to mix two versions.
  *
- * Nothing is allocated ahead (BPF_F_NO_PREALLOC): an idle system pays for the
- * hash heads only, 16 bytes for each of max_entries.
+ * Nothing is preallocated (BPF_F_NO_PREALLOC): an idle system pays only for the
+ * hash heads, 16 bytes for each of max_entries.
  */
 #ifndef PORTKEEP_MAPS_H
 #define PORTKEEP_MAPS_H
@@ -15,7 +15,7 @@
 
 enum portkeep_layout {
 	PORTKEEP_LAYOUT_VERSION = 3,
-	SUBORDINATES_MAX = 4096, /* ranges: one a user, as useradd(8) makes them */
+	SUBORDINATES_MAX = 4096, /* ranges: one per user, as useradd(8) makes them */
 };
 
 #define IPPROTO_TCP 6
@@ -39,7 +39,7 @@ enum portkeep_errno {
 	EDQUOT = 122,
 };
 
-/* ---- settings: what the operator chose, written by the installer ---- */
+/* ---- settings: the operator's choices, written by the installer ---- */
 
 struct settings {
 	__u32 abi_version;
@@ -60,7 +60,7 @@ struct {
 
 /* ---- counters: shared by all calls, changed atomically ---- */
 
-/* What is counted: against one user, or against all whom a quota counts against. */
+/* Counts for one user, or for all users that have a quota. */
 struct holdings {
 	__u32 ports;
 	__u32 reservations;
@@ -71,10 +71,10 @@ struct holdings {
 struct counters {
 	__u64 sequence; /* of the last token */
 	__u32 next_port; /* where the next wildcard search starts */
-	__u32 persistent; /* reservations there are */
-	__u32 in_every_netns; /* of them, which hold in every network namespace */
+	__u32 persistent; /* persistent reservations */
+	__u32 in_every_netns; /* … that hold in every network namespace */
 	__u32 reserved;
-	struct holdings charged; /* to all users together */
+	struct holdings charged; /* sum over all users */
 };
 
 struct {
@@ -84,16 +84,16 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
-/* ---- port_chunks: two bitmaps a protocol and network namespace, in pieces ---- */
+/* ---- port_chunks: two bitmaps per protocol and network namespace, in pieces ---- */
 
 /*
- * 122 words are the most for which a chunk, with the 72 bytes that the kernel
- * keeps beside a hash value of this key size, fits a 2 KiB slab object. Nine chunks, 18 KiB, cover the port space; most namespaces need one.
+ * With at most 122 words, a chunk fits a 2 KiB slab object together with the 72 bytes that the
+ * kernel adds for this key size. Nine chunks, 18 KiB, cover the ports; most namespaces need one.
  */
 #define CHUNK_WORDS 122
 #define CHUNK_PORTS (CHUNK_WORDS * 64)
 
-/* The cookie, which no namespace has, of what holds in every one. */
+/* The cookie for reservations in every namespace; no namespace has it. */
 #define EVERY_NETNS 0
 
 struct port_chunk_key {
@@ -104,10 +104,10 @@ struct port_chunk_key {
 };
 
 struct port_chunk {
-	__u64 net; /* the namespace's struct net, to see when it has gone; 0: being made, or EVERY_NETNS */
-	__u32 charged_uid; /* who made it */
+	__u64 net; /* the struct net, to recognize its end; 0: being created, or EVERY_NETNS */
+	__u32 charged_uid; /* the user who created the chunk */
 	__u32 unused;
-	__u64 reserved[CHUNK_WORDS]; /* a bit a port */
+	__u64 reserved[CHUNK_WORDS]; /* one bit per port */
 	__u64 first[CHUNK_WORDS]; /* set at the first port of each reservation */
 };
 
@@ -119,7 +119,7 @@ _Static_assert(48 + sizeof(struct port_chunk_key) + sizeof(struct port_chunk) + 
 
 /*
  * 8192 chunks: two protocols, one or two chunks each, in some 2000 to 4000
- * network namespaces at once. When there are more, acquire says ENOBUFS.
+ * network namespaces at once. Beyond that, acquire fails with ENOBUFS.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -129,7 +129,7 @@ struct {
 	__type(value, struct port_chunk);
 } port_chunks SEC(".maps");
 
-/* What new chunks and lists of consumers are copied from: 2 KiB do not fit the stack. Always zero. */
+/* The template of new chunks and consumer lists: 2 KiB do not fit the stack. Always zero. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -137,12 +137,12 @@ struct {
 	__type(value, struct port_chunk);
 } empty_chunk SEC(".maps");
 
-/* ---- occupied: does anybody reserve near a port? ---- */
+/* ---- occupied: does anyone reserve near a port? ---- */
 
 /*
- * For each word of the port space, how many reservations of any namespace and
- * protocol have ports in it. Mostly none have, and then a stranger's bind needs
- * no look-up by namespace: this is what keeps the tax on binds low.
+ * For each word of the port space, the number of reservations (any namespace, any
+ * protocol) with ports in it. It is usually zero, and then a stranger's bind needs
+ * no lookup by namespace. That keeps the cost of binds low.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -152,8 +152,8 @@ struct {
 } occupied SEC(".maps");
 
 /*
- * How many sockets that were bound to a port being acquired began to connect, by
- * hash: who acquires compares before and after (in_use.h).
+ * By hash, the number of bound sockets that began to connect while their port was
+ * being acquired: an acquire compares it before and after (in_use.h).
  */
 #define MOVE_SLOTS 4096
 
@@ -180,7 +180,7 @@ struct reservation_key {
 	__u32 reserved;
 };
 
-/* A process is its id and its start: ids are used again, starts are not. */
+/* Id and start time identify a process: ids are reused, start times are not. */
 struct process {
 	__u64 started; /* CLOCK_BOOTTIME ns; 0: nobody */
 	__u32 pid; /* in the initial process namespace */
@@ -189,15 +189,15 @@ struct process {
 
 #define NOT_CHARGED 0xffffffff /* the invalid user id */
 
-/* What a record has among its flags besides those of the ABI. */
+/* Flags of a record besides those of the ABI. */
 #define PERSISTENT (1U << 31)
 #define CHANGING (1U << 30) /* a DELETE that splits it is under way; changed with the lock held */
 
 struct reservation {
 	/*
 	 * Held to end the reservation (token becomes 0, once) and to change its
-	 * owner, so that a claim can never write to a record that has ended and
-	 * whose memory serves another reservation by now.
+	 * owner. So a claim can never write to a record that has ended and whose
+	 * memory another reservation reuses.
 	 */
 	struct bpf_spin_lock lock;
 	__u16 start; /* host order */
@@ -207,7 +207,7 @@ struct reservation {
 	__u64 since; /* CLOCK_BOOTTIME ns */
 	__u64 acquirer; /* address of the acquiring socket, which outlives it; 0: PERSISTENT */
 	__u64 socket_cookie; /* SO_COOKIE of that socket, 0 if it had none yet */
-	__u32 thread; /* that acquired */
+	__u32 thread; /* the acquiring thread */
 	__u32 charged_uid; /* whose quota it counts against */
 	__u32 flags; /* enum portkeep_flag, PERSISTENT, CHANGING */
 	__u32 next_port; /* where the next automatic choice in the block starts */
@@ -246,8 +246,8 @@ _Static_assert(sizeof(struct consumers) == 136, "consumers has padding");
 #define CONSUMERS_RECORDS_MAX 16384
 
 /*
- * Found by the token, so that whoever changes them never changes those of the next reservation there:
- * a token is never used again.
+ * Keyed by token. Tokens are never reused, so a writer never changes the consumers of the next
+ * reservation of the same ports.
  */
 struct consumers_key {
 	__u64 netns; /* cookie */
@@ -257,8 +257,8 @@ struct consumers_key {
 _Static_assert(sizeof(struct consumers_key) == 16, "consumers_key has padding");
 
 /*
- * A reservation without consumers has no record here. 16384 are more than an operator names, and their empty heads take a
- * quarter of a megabyte.
+ * A reservation without consumers has no record here. 16384 are more than an operator needs, and
+ * their empty heads take a quarter of a megabyte.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -268,12 +268,12 @@ struct {
 	__type(value, struct consumers);
 } consumers SEC(".maps");
 
-/* ---- charges: what each user holds that the quota counts ---- */
+/* ---- charges: each user's holdings that count against the quota ---- */
 
 /*
- * A chunk stays until its namespace has gone, reservations or not. Anybody can
- * make namespaces, and is their administrator, so each user may have this many
- * chunks at a time, in 512 namespaces say, and this many records of consumers.
+ * A chunk stays until its namespace ends, with or without reservations. Anyone
+ * can create namespaces and is their administrator. So each user may have this
+ * many chunks at a time (in 512 namespaces, say) and this many consumer records.
  */
 #define CHUNK_QUOTA 512
 #define CONSUMERS_QUOTA 512
@@ -292,12 +292,12 @@ struct {
  */
 #define SHARE_OF_USERS(entries) ((entries) - (entries) / 8)
 
-/* ---- subordinates: whose are the user ids of subuid(5)? ---- */
+/* ---- subordinates: the owners of the user ids of subuid(5) ---- */
 
 /*
- * A user can run set-user-ID programs as each of his subordinate ids, outside his
- * namespaces, too: they count as himself. The installer writes the ranges in
- * ascending order; they do not overlap.
+ * Users can run set-user-ID programs as each of their subordinate ids, even outside
+ * their namespaces, so these ids count as their owner. The installer writes the
+ * ranges in ascending order; they do not overlap.
  */
 struct subordinates {
 	__u32 first;
@@ -312,12 +312,12 @@ struct {
 	__type(value, struct subordinates);
 } subordinates SEC(".maps");
 
-/* ---- sockets: what one socket did, gone with it ---- */
+/* ---- sockets: the state of one socket, freed with it ---- */
 
-/* What a call gave, kept for the call that reads it. */
+/* A call's result, kept for the call that reads it. */
 struct outcome {
 	struct portkeep_instance instance;
-	__u32 thread; /* that called */
+	__u32 thread; /* the calling thread */
 	__u32 reserved;
 };
 
@@ -327,7 +327,7 @@ struct socket_state {
 	struct outcome created;
 	struct outcome looked_up;
 	__u32 reserved;
-	__u16 lowest; /* everything acquired lies in lowest..highest; highest 0: nothing was */
+	__u16 lowest; /* everything acquired lies in lowest..highest; highest 0: nothing */
 	__u16 highest;
 	struct portkeep_conflict conflict;
 };

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The values of the control calls: read from the caller, answered to him. */
+/* The values of the control calls: reads the caller's values, writes the answers. */
 #ifndef PORTKEEP_OPTION_VALUE_H
 #define PORTKEEP_OPTION_VALUE_H
 
 #include "maps.h"
 
-/* An option that cannot be set: left to the kernel, which says ENOPROTOOPT. */
+/* An option that cannot be set: the kernel gets it and returns ENOPROTOOPT. */
 #define NOT_OURS 2
 
 /*
- * The length that the caller gave. The buffer that the kernel copied the value
- * into may be longer (16 bytes at least), so its end tells nothing.
+ * The caller's length. The kernel's buffer for the value may be longer (it has
+ * at least 16 bytes), so its end does not tell the length.
  */
 static __always_inline __u32 value_length(struct bpf_sockopt *ctx)
 {
 	return ctx->optlen;
 }
 
-/* Whether a value is not too long and its bytes from offset on are all zero. */
+/* Whether a value is not too long and all its bytes from offset on are zero. */
 __verified_alone bool rest_is_zero(struct bpf_sockopt *ctx, __u32 offset)
 {
 	void *value = ctx->optval, *end = ctx->optval_end;
@@ -26,7 +26,7 @@ __verified_alone bool rest_is_zero(struct bpf_sockopt *ctx, __u32 offset)
 
 	if (length > PORTKEEP_VALUE_MAX || offset > PORTKEEP_VALUE_MAX)
 		return false;
-	/* One way through a turn: the verifier would walk every combination of more. */
+	/* One path per turn: with more, the verifier would walk every combination. */
 	for (__u32 i = 0; i < PORTKEEP_VALUE_MAX && offset + i < length; i++) {
 		__u8 *byte = value + offset + i;
 
@@ -46,7 +46,7 @@ static __always_inline bool has_zero_reserved(const struct portkeep_acquire *req
 	return !any;
 }
 
-/* A range by itself, or with flags behind it. */
+/* A range alone, or followed by flags. */
 static __always_inline int read_range(struct bpf_sockopt *ctx, struct portkeep_delete *request)
 {
 	struct portkeep_delete *whole = ctx->optval;

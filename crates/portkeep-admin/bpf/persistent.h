@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Persistent reservations: created, looked up and deleted by an administrator of
- * the network namespace, and tied to no socket and no process.
+ * Persistent reservations: an administrator of the network namespace creates,
+ * looks up and deletes them. They belong to no socket and no process.
  */
 #ifndef PORTKEEP_PERSISTENT_H
 #define PORTKEEP_PERSISTENT_H
@@ -9,7 +9,7 @@
 #include "acquire.h"
 #include "consumers.h"
 
-/* What holds in every namespace is the business of who administers the machine. */
+/* Only the machine's administrators change reservations in every namespace. */
 static __always_inline bool is_administrator(const void *sk, __u32 flags)
 {
 	if (flags & PORTKEEP_EVERY_NETNS)
@@ -38,7 +38,7 @@ static __always_inline int read_create(struct bpf_sockopt *ctx, struct portkeep_
 	return has_zero_reserved(request) ? 0 : -EINVAL;
 }
 
-/* The consumers, then the record: who finds the record finds them. */
+/* Stores the consumers before the record: a reader that finds the record finds them. */
 static __noinline int store_persistent(struct bpf_sockopt *ctx, void *sk,
 				       struct acquisition *acquisition)
 {
@@ -122,8 +122,8 @@ static __always_inline int create(struct bpf_sockopt *ctx, struct bpf_sock *sk, 
 /* ---- look up ---- */
 
 /*
- * The token of a persistent reservation of count ports, 0 for another one. The token is read first:
- * the memory may serve another record at any time, and then no longer goes with the token.
+ * The token of a persistent reservation of count ports, else 0. Reads the token first: another
+ * record may reuse the memory at any time, and then has another token.
  */
 static __always_inline __u64 token_of(struct reservation *reservation, __u32 count)
 {
@@ -165,7 +165,7 @@ static __noinline int look_up(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u6
 
 /* ---- delete ---- */
 
-/* A cut through a reservation: what is between first and last goes. */
+/* A cut through a reservation: it removes first..last. */
 struct cut {
 	__u64 netns;
 	__u64 token;
@@ -177,7 +177,7 @@ struct cut {
 	__u32 charged_uid;
 };
 
-/* For a block that begins or ends in a word with another one: each counts. */
+/* For a block that shares its first or last word with another block: both count. */
 static __always_inline void occupy_once_more(__u32 port, __u32 neighbour)
 {
 	__u32 *reservations = occupied_word(port / 64);
@@ -225,8 +225,8 @@ static __always_inline void drop_consumers(const struct cut *cut, __u64 token)
 }
 
 /*
- * Gives what is behind the cut a record and a token of its own. Its consumers may bind at
- * once; until finish_tail() nobody ends or cuts it, as its counts are still to come.
+ * Gives the ports after the cut a record and a token of their own. Its consumers may bind at
+ * once. Nobody can end or cut it before finish_tail(), which sets its counts.
  */
 static __noinline int store_tail(const struct cut *cut, struct reservation *whole)
 {
@@ -261,7 +261,7 @@ static __noinline int store_tail(const struct cut *cut, struct reservation *whol
 		return error;
 	}
 	count_persistent(tail.flags, 1);
-	/* Until now its ports lead to the whole, from now on to the tail. */
+	/* Until now its ports lead to the whole block, from now on to the tail. */
 	__sync_fetch_and_or(chunk_word(chunk, first, key.start / 64), 1ULL << (key.start % 64));
 	return 0;
 }
@@ -279,7 +279,7 @@ static __noinline int finish_tail(const struct cut *cut)
 	return 0;
 }
 
-/* Ends the change: with a new count, or for 0 with the end of the record. */
+/* Ends the change: sets a new count or, for 0, ends the record. */
 static __noinline void store_head(const struct cut *cut, struct reservation *whole, __u32 count)
 {
 	struct reservation_key key = {
@@ -332,8 +332,8 @@ static long start_cut(__u32 index, struct cut_start *start)
 }
 
 /*
- * At no instant is a port free that stays reserved. CHANGING keeps others from
- * ending or cutting the reservation meanwhile; they find nothing that matches.
+ * A port that stays reserved is never free in between. CHANGING keeps others from
+ * ending or cutting the reservation: they find nothing that matches.
  */
 __verified_alone int cut_out(struct cut *cut)
 {

@@ -2,14 +2,14 @@
 /*
  * The bitmaps: which ports are reserved, and where each reservation starts.
  *
- * A block is marked word by word with atomic operations and taken back when a
- * bit was set already, so no lock is held and no interrupt waits, however big
- * the block. Two overlapping acquires can both be refused that way; never both
+ * Marking goes word by word with atomic operations, and is undone if a bit was
+ * already set. So no lock is held and no interrupt waits, however large the
+ * block. Two overlapping acquires can both be refused that way, but never both
  * granted.
  *
- * A chunk is never deleted while its namespace lives: somebody may be about to
- * set a bit in it, and the memory of a deleted one is used again at once. Chunks
- * of namespaces that have gone are dropped when the next chunk is made.
+ * A chunk is never deleted while its namespace lives: another CPU may be about
+ * to set a bit in it, and the memory of a deleted chunk is reused at once.
+ * Chunks of dead namespaces are dropped when the next chunk is created.
  */
 #ifndef PORTKEEP_PORT_MAP_H
 #define PORTKEEP_PORT_MAP_H
@@ -19,7 +19,7 @@
 
 /*
  * The word of a chunk's bitmap, by its number in the port space. The verifier
- * does not know the range of a remainder, hence the bound that always holds.
+ * does not know the range of a remainder, hence a check that always passes.
  */
 #define chunk_word(chunk, bitmap, word)                                                            \
 	({                                                                                         \
@@ -41,7 +41,7 @@ static __always_inline struct port_chunk *find_chunk(__u64 netns, __u16 protocol
 	return bpf_map_lookup_elem(&port_chunks, &key);
 }
 
-/* Never for a chunk that somebody is just making, nor for EVERY_NETNS. */
+/* False for a chunk that is just being created, and for EVERY_NETNS. */
 static __always_inline bool is_namespace_gone(__u64 netns, __u64 address)
 {
 	struct net *net = kernel_object(net, address);
@@ -57,7 +57,7 @@ static __always_inline bool is_namespace_gone(__u64 netns, __u64 address)
 		if (bpf_core_field_exists(ns->count))
 			bpf_core_read(&references, sizeof(references), &ns->count.refs.counter);
 	}
-	/* Memory of a namespace that has gone may hold another one by now. */
+	/* Another namespace may have reused the memory of a dead one. */
 	return references <= 0 || kernel_read(net, net_cookie) != netns;
 }
 
@@ -84,7 +84,7 @@ static long drop_if_namespace_gone(void *map, struct port_chunk_key *key, struct
 	return 0;
 }
 
-/* 0 if there is a chunk for the word afterwards. */
+/* 0 if the word has a chunk afterwards. */
 __verified_alone int make_chunk(const struct port_space *space, __u32 word)
 {
 	struct port_chunk_key key = {};
@@ -102,7 +102,7 @@ __verified_alone int make_chunk(const struct port_space *space, __u32 word)
 	error = charge_chunk(uid);
 	if (error)
 		return error;
-	/* Another CPU may make it first; then its chunk is the chunk. */
+	/* Another CPU may create it first; then that chunk counts. */
 	if (bpf_map_update_elem(&port_chunks, &key, empty, BPF_NOEXIST)) {
 		uncharge_chunk(uid);
 		return bpf_map_lookup_elem(&port_chunks, &key) ? 0 : -ENOBUFS;
@@ -122,7 +122,7 @@ static __always_inline __u32 *occupied_word(__u32 word)
 	return bpf_map_lookup_elem(&occupied, &word);
 }
 
-/* False only if the port is reserved in no namespace and for no protocol. */
+/* False only if no namespace reserves the port, for any protocol. */
 static __always_inline bool may_be_reserved(__u32 port)
 {
 	__u32 *reservations = occupied_word(port / 64);
@@ -141,7 +141,7 @@ static __always_inline bool is_reserved(__u64 netns, __u16 protocol, __u32 port)
 /* The cookie of no namespace. */
 #define NO_NETNS (~0ULL)
 
-/* Whose reservation counts there: the namespace's own before one for every namespace. */
+/* The netns whose reservation counts: the namespace's own takes precedence over EVERY_NETNS. */
 static __always_inline __u64 reserving_netns(__u64 netns, __u16 protocol, __u32 port)
 {
 	if (is_reserved(netns, protocol, port))
@@ -151,7 +151,7 @@ static __always_inline __u64 reserving_netns(__u64 netns, __u16 protocol, __u32 
 	return NO_NETNS;
 }
 
-/* The ports of a word that are reserved beside the bitmap that is marked. */
+/* The ports of a word that are reserved outside the bitmap being marked. */
 static __noinline __u64 reserved_beside(const struct port_space *space, __u32 word)
 {
 	struct port_chunk *chunk;
@@ -166,7 +166,7 @@ struct marking {
 	const struct port_space *space;
 	__u32 first;
 	__u32 last;
-	__u32 taken; /* a port of the block that was marked already, 0 if none was */
+	__u32 taken; /* a port of the block that was already marked, 0 if none */
 	int error; /* why there is no chunk to mark in */
 };
 
@@ -190,7 +190,7 @@ static long mark_word(__u32 index, struct marking *marking)
 	}
 	__sync_fetch_and_add(reservations, 1);
 	before = __sync_fetch_and_or(chunk_word(chunk, reserved, word), mask);
-	/* Marked before the other bitmap is looked at: of two who do so one sees the other. */
+	/* Mark before reading the other bitmap: of two CPUs that do so, one sees the other. */
 	taken = (before | reserved_beside(marking->space, word)) & mask;
 	if (taken) {
 		__sync_fetch_and_and(chunk_word(chunk, reserved, word), ~(mask & ~before));
@@ -261,7 +261,7 @@ __verified_alone int mark_block(const struct port_space *space, __u32 first, __u
 	words = bpf_loop(last / 64 - first / 64 + 1, mark_word, &marking, 0);
 	if (!marking.taken && !marking.error)
 		return 0;
-	/* The word that stopped the loop took its own bits back. */
+	/* The word that stopped the loop has cleared its own bits. */
 	if (words > 1) {
 		__u32 end = (first / 64 + (__u32)words - 1) * 64 - 1;
 

@@ -7,15 +7,15 @@
 
 /* Addresses are kept as numbers: kernel_object() makes them pointers again. */
 struct port_space {
-	__u64 netns; /* cookie: whose bitmap is marked */
-	__u64 other_netns; /* whose bitmap must be free, too: EVERY_NETNS, or the other way round */
+	__u64 netns; /* cookie: this bitmap is marked */
+	__u64 other_netns; /* this bitmap must be free, too: EVERY_NETNS, or the reverse */
 	__u64 net;
 	__u64 sockets; /* the hash table of bound sockets: the list head of its first bucket */
 	__u32 sockets_stride; /* bytes from one list head to the next */
 	__u32 sockets_mask;
 	__u64 by_address; /* TCP: the first bucket of bhash2 */
 	__u32 visited; /* entries of these tables, by all walks of this call */
-	bool any_port; /* will do: no port is worth many visits */
+	bool any_port; /* any port will do, so no port is worth many visits */
 	__u32 hash_mix;
 	__u16 protocol;
 	__u16 automatic_start; /* ip_local_port_range, inclusive */
@@ -31,7 +31,7 @@ static __always_inline bool is_tcp_or_udp(__u32 family, __u32 type, __u32 protoc
 	       (protocol == IPPROTO_UDP && type == SOCK_DGRAM);
 }
 
-/* Made by the kernel, though a program may hold it, as the TCP socket behind an SMC one. */
+/* Created by the kernel, though a program may hold it, as the TCP socket behind an SMC one. */
 static __always_inline bool is_kernel_socket(const void *sk)
 {
 	struct sock *sock = kernel_object(sock, sk);
@@ -130,9 +130,9 @@ static __always_inline __u64 word_mask(__u32 word, __u32 first, __u32 last)
 }
 
 /*
- * Automatic ports that connect() may take at any instant: in the range and not
- * kept out of it by ip_local_reserved_ports. No bind hook sees that happen, so
- * they cannot be reserved.
+ * Automatic ports that connect() may take at any instant: those in the range that
+ * ip_local_reserved_ports does not exclude. No bind hook sees that happen, so they
+ * cannot be reserved.
  */
 static __always_inline __u64 unprotected_ports(const struct port_space *space, __u32 word)
 {

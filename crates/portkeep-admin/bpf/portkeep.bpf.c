@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The kernel part of Portkeep: the hooks and what each is for.
+ * The kernel part of Portkeep: the hooks and their purposes.
  *
  *   cgroup/setsockopt              acquire, release, …        set_option.h
  *   cgroup/getsockopt              token, conflict, …         get_option.h
@@ -10,12 +10,12 @@
  *   iter/bpf_map_elem              list the reservations      list.h
  *
  * Below them: persistent.h and acquire.h reserve, wildcard.h and take.h take
- * blocks, in_use.h asks the kernel's socket tables, reservation.h, port_map.h and
- * maps.h hold the truth, consumers.h, task.h and quota.h say who may, sweep.h
- * clears up.
+ * blocks, in_use.h reads the kernel's socket tables, reservation.h, port_map.h and
+ * maps.h hold the state, consumers.h, task.h and quota.h check permissions, and
+ * sweep.h cleans up.
  *
- * Where nothing is reserved nothing is refused, whatever goes wrong here; where
- * a port is reserved, doubt refuses.
+ * If a port is not reserved, nothing is refused, whatever goes wrong here. If it
+ * is reserved, doubt refuses.
  */
 #include "bind.h"
 #include "connect.h"
@@ -34,12 +34,12 @@ static __always_inline int verdict(int error)
 	return REFUSE;
 }
 
-/* optlen -1 tells the kernel that the option has been dealt with. */
+/* optlen -1 tells the kernel that the option has been handled. */
 #define DEALT_WITH (-1)
 
 /*
- * The kernel copies a page of a value at most. Before Linux 6.5 a longer one that
- * is not ours would fail with EFAULT, unless its length is 0: nothing was changed.
+ * The kernel copies at most one page of a value. Before Linux 6.5 a longer value of
+ * another option would fail with EFAULT unless optlen is 0: nothing was changed.
  */
 #define SMALLEST_PAGE 4096
 
@@ -51,7 +51,7 @@ static __always_inline void leave_alone(struct bpf_sockopt *ctx)
 
 /*
  * Portkeep may be installed at a cgroup and at one above it. The hooks then run
- * innermost first, and the innermost has dealt with the call already.
+ * innermost first, and the innermost has already handled the call.
  */
 SEC("cgroup/setsockopt")
 int portkeep_setsockopt(struct bpf_sockopt *ctx)
@@ -84,7 +84,7 @@ int portkeep_getsockopt(struct bpf_sockopt *ctx)
 
 	if (ctx->level != SOL_PORTKEEP) {
 		leave_alone(ctx);
-		/* The kernel may report more than there was room for. */
+		/* The kernel may report a length beyond the buffer. */
 		if (ctx->optlen > ctx->optval_end - ctx->optval)
 			ctx->optlen = 0;
 		return PROCEED;
@@ -155,8 +155,8 @@ int portkeep_sock_release(struct bpf_sock *sk)
 }
 
 /*
- * The types of the ABI, for the skeleton to carry them: the Rust side compares
- * its own declarations with these when it is compiled.
+ * The types of the ABI, so that the skeleton contains them: the Rust side compares
+ * its own declarations with them at compile time.
  */
 struct abi {
 	enum portkeep_option option;

@@ -39,21 +39,21 @@ enum portkeep_option {
 
 enum portkeep_abi {
 	PORTKEEP_ABI_VERSION = 1,
-	PORTKEEP_VALUE_MAX = 64, /* bytes of the longest value of a set call but CREATE's */
-	PORTKEEP_CONSUMERS_MAX = 8, /* of a persistent reservation */
+	PORTKEEP_VALUE_MAX = 64, /* bytes of the longest value of a set call, except CREATE */
+	PORTKEEP_CONSUMERS_MAX = 8, /* per persistent reservation */
 };
 
 enum portkeep_flag {
 	/* ACQUIRE: who may bind in the block without associating; 0: nobody, as on Windows. */
 	PORTKEEP_PROCESS = 1, /* the owning process */
 	PORTKEEP_TREE = 2, /* the owning process and its descendants */
-	/* CREATE: sockets that are bound in the block are not in the way; they stay bound. */
+	/* CREATE: sockets that are bound in the block stay bound and do not prevent it. */
 	PORTKEEP_ADOPT = 4,
-	/* DELETE: the range may be a part of a block; the rest of it stays reserved. */
+	/* DELETE: the range may be part of a block; the rest stays reserved. */
 	PORTKEEP_PART = 8,
 	/*
-	 * CREATE, DELETE: in every network namespace, those to come included, but where an
-	 * older reservation holds a port. Takes CAP_NET_ADMIN over the initial namespace.
+	 * CREATE, DELETE: in every network namespace, present and future, except where an
+	 * older reservation holds a port. Needs CAP_NET_ADMIN over the initial namespace.
 	 */
 	PORTKEEP_EVERY_NETNS = 0x10000,
 };
@@ -64,7 +64,7 @@ struct portkeep_range {
 	__u16 count;
 };
 
-/* PORTKEEP_ACQUIRE, set: the range alone (4 bytes) or all of it (16 bytes). */
+/* PORTKEEP_ACQUIRE, set: the range alone (4 bytes) or the whole structure (16 bytes). */
 struct portkeep_acquire {
 	struct portkeep_range range;
 	__u32 flags; /* enum portkeep_flag */
@@ -78,30 +78,30 @@ enum portkeep_consumer_kind {
 	PORTKEEP_CONSUMER_CGROUP = 3, /* cgroup v2 id, descendants included */
 };
 
-/* Every process is in the root cgroup: with it as a consumer everybody may bind explicitly. */
+/* Every process is in the root cgroup: with it as a consumer, anyone may bind explicitly. */
 #define PORTKEEP_ROOT_CGROUP 1
 
 /*
- * Who may bind in a persistent reservation without associating. PORTKEEP_CREATE
- * sets a portkeep_acquire and right behind it none to PORTKEEP_CONSUMERS_MAX of
- * these. The reservation lasts until DELETE. Both take CAP_NET_ADMIN over the
- * socket's network namespace.
+ * A user, group or cgroup that may bind in a persistent reservation without
+ * associating. PORTKEEP_CREATE sets a portkeep_acquire followed directly by 0 to
+ * PORTKEEP_CONSUMERS_MAX of these. The reservation lasts until DELETE. Both need
+ * CAP_NET_ADMIN over the socket's network namespace.
  */
 struct portkeep_consumer {
 	__u32 kind; /* enum portkeep_consumer_kind */
 	__u32 reserved;
-	__u64 id; /* of users and groups: in the caller's user namespace */
+	__u64 id; /* for users and groups: in the caller's user namespace */
 };
 
-/* PORTKEEP_DELETE, set: the range alone (4 bytes), which then is a whole block, or all of it. */
+/* PORTKEEP_DELETE, set: the range alone (4 bytes), which must be a whole block, or all of this. */
 struct portkeep_delete {
 	struct portkeep_range range;
 	__u32 flags; /* enum portkeep_flag */
 };
 
 /*
- * PORTKEEP_ACQUIRE, CREATE and LOOKUP, get: what the calling thread last acquired,
- * created or looked up on this socket; all zero if nothing.
+ * PORTKEEP_ACQUIRE, CREATE and LOOKUP, get: the block that the calling thread last
+ * acquired, created or looked up on this socket; all zero if none.
  */
 struct portkeep_instance {
 	struct portkeep_range range;
@@ -116,16 +116,16 @@ enum portkeep_conflict_kind {
 	PORTKEEP_CONFLICT_AUTOMATIC = 3, /* an automatic port that connect() may take at any time */
 	PORTKEEP_CONFLICT_QUOTA = 4, /* the user's quota is used up */
 	PORTKEEP_CONFLICT_NOT_PERMITTED = 5, /* a privileged port */
-	/* The look through the kernel's sockets was too long to tell whether the port is in use. */
+	/* Too many sockets in the kernel's tables to tell whether the port is in use. */
 	PORTKEEP_CONFLICT_CANNOT_TELL = 6,
 	PORTKEEP_CONFLICT_ENDED = 7, /* the reservation that the socket is associated with */
 };
 
 /*
- * PORTKEEP_CONFLICT, get: about the last refused acquire or bind on this
- * socket; all zero if none was. For kinds 1 and 2 the owner fields tell who is
- * in the way, as far as the kernel knows: the process id as in the initial
- * process namespace (0: unknown), the user id as in the initial user namespace.
+ * PORTKEEP_CONFLICT, get: describes the last refused acquire or bind on this
+ * socket; all zero if none was refused. For kinds 1 and 2 the owner fields name
+ * the owner, as far as the kernel knows: the process id in the initial process
+ * namespace (0: unknown), the user id in the initial user namespace.
  */
 struct portkeep_conflict {
 	__be16 port; /* 0: no single port, as for a wildcard or the quota */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How much each unprivileged user holds. */
+/* The holdings of each unprivileged user. */
 #ifndef PORTKEEP_QUOTA_H
 #define PORTKEEP_QUOTA_H
 
@@ -20,11 +20,11 @@ static __always_inline struct holdings *holdings_of(__u32 uid)
 
 	if (holdings)
 		return holdings;
-	/* An int: before Linux 6.4 the upper half of the result is no sign (d7ba4cc900bf). */
+	/* An int: before Linux 6.4 the result is not sign-extended (d7ba4cc900bf). */
 	error = bpf_map_update_elem(&charges, &uid, &none, BPF_NOEXIST);
 	/*
-	 * Records of users who hold nothing are only swept when the table is full. A
-	 * charge at the very same instant can be lost, or count against another user.
+	 * Records of users who hold nothing are swept only when the table is full. A
+	 * charge at that instant can be lost, or count against another user.
 	 */
 	if (error == -E2BIG) {
 		bpf_for_each_map_elem(&charges, drop_if_nothing_held, NULL, 0);
@@ -43,12 +43,12 @@ static __always_inline int add_within(__u32 *held, __u32 amount, __u32 limit, in
 
 static __always_inline void take_back(__u32 *held, __u32 amount)
 {
-	/* Only after a lost charge is less there than was charged. */
+	/* The count is too low only after a lost charge. */
 	if (__sync_fetch_and_sub(held, amount) < amount)
 		*held = 0;
 }
 
-/* One entry of a table: within the user's quota, then within the share of all users. */
+/* One table entry: checks the user's quota, then the share of all users. */
 #define charge_entry(uid, field, quota, entries)                                                   \
 	({                                                                                         \
 		struct holdings *own_ = holdings_of(uid);                                          \
@@ -76,7 +76,7 @@ static __always_inline void take_back(__u32 *held, __u32 amount)
 			take_back(&all_->charged.field, 1);                                        \
 	})
 
-/* A record more. Its ports bound how many a user has. */
+/* One more record. The quota of ports limits the records per user. */
 __verified_alone int charge_reservation(__u32 uid)
 {
 	return uid == NOT_CHARGED ? 0 : charge_entry(uid, reservations, ~0U, RESERVATIONS_MAX);
@@ -101,7 +101,7 @@ __verified_alone int uncharge_ports(__u32 uid, __u32 ports)
 	return 0;
 }
 
-/* A reservation of so many ports. */
+/* One more reservation, of this many ports. */
 __verified_alone int charge(__u32 uid, __u32 ports)
 {
 	struct settings *settings = the_settings();
@@ -154,8 +154,8 @@ __verified_alone int uncharge_consumers(__u32 uid)
 }
 
 /*
- * CAP_NET_ADMIN exempts over the initial user namespace only: anybody can have
- * it over a namespace of his own, and the tables are shared by all.
+ * Only CAP_NET_ADMIN over the initial user namespace exempts: anyone can have it
+ * over a namespace of their own, and all users share the tables.
  */
 static __always_inline __u32 user_to_charge(void)
 {

@@ -2,11 +2,11 @@
 /*
  * The records: finding a reservation by token or by port, and ending it.
  *
- * The order that leaves no window. Making: look for sockets, mark the ports and
- * the first of them, look for sockets again, store the record. Ending: take the
- * record's token, delete the record, unmark its first port, unmark the ports. So
- * whoever sees a record sees its marks, and a marked port without a record, of a
- * reservation that is just being made or ended, is refused to everybody.
+ * The order leaves no window. Creating: look for sockets, mark the ports and the
+ * first port, look for sockets again, store the record. Ending: take the record's
+ * token, delete the record, unmark its first port, unmark the ports. So a reader
+ * that sees a record sees its marks. A marked port without a record belongs to a
+ * reservation that is just being created or ended; nobody can bind to it.
  */
 #ifndef PORTKEEP_RESERVATION_H
 #define PORTKEEP_RESERVATION_H
@@ -15,8 +15,8 @@
 
 /*
  * A token is a sequence number with the first port and the protocol below it:
- * unique, never 0, and it leads to its record. It is no secret; what counts is
- * who presents it.
+ * unique, never 0, and it leads to its record. It is not a secret: the process
+ * that presents it is checked.
  */
 #define TOKEN_UDP (1ULL << 16)
 #define TOKEN_SEQUENCE_SHIFT 17
@@ -77,7 +77,7 @@ static __always_inline bool covers(const struct reservation *reservation, __u32 
 	return port >= reservation->start && port < (__u32)reservation->start + reservation->count;
 }
 
-/* NULL also for a port of a reservation that is just being made or ended. */
+/* Also NULL for a port of a reservation that is just being created or ended. */
 static __always_inline struct reservation *reservation_with(__u64 netns, __u16 protocol, __u32 port)
 {
 	__u32 start = first_at_or_below(netns, protocol, port);
@@ -98,7 +98,7 @@ static __always_inline void count_persistent(__u32 flags, __s32 change)
 		__sync_fetch_and_add(&counters->in_every_netns, change);
 }
 
-/* What is left of ending a reservation, once its token is gone and nobody is binding. */
+/* Completes the end of a reservation, once its token is gone and nobody is binding. */
 static __noinline int finish_end(const struct reservation_key *key, __u32 count, __u32 charged_uid,
 				 __u32 flags, __u64 token)
 {
@@ -116,9 +116,9 @@ static __noinline int finish_end(const struct reservation_key *key, __u32 count,
 }
 
 /*
- * Whoever takes the token away ends the reservation; the others get EINVAL. With
- * an acquirer it must be that socket's: its record may have been replaced since
- * the caller looked at it.
+ * The call that takes the token away ends the reservation; others get EINVAL. If
+ * acquirer is given, the record must be that socket's: it may have been replaced
+ * since the caller read it.
  */
 __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 {
@@ -145,11 +145,11 @@ __verified_alone int end_reservation(__u64 netns, __u64 token, __u64 acquirer)
 	bpf_spin_unlock(&reservation->lock);
 	if (!ours)
 		return -EINVAL;
-	/* Its ports stay marked until the last one that binds there is done: stop_binding(). */
+	/* The ports stay marked until the last connect that binds there ends: stop_binding(). */
 	return binding ? 0 : finish_end(&key, count, charged_uid, flags, token);
 }
 
-/* How often a cut and a connect in one block look whether the other is done: some 10 microseconds. */
+/* How often a cut and a connect in one block check whether the other is done: some 10 us. */
 #define BINDING_TRIES 512
 
 struct binding_start {
@@ -174,8 +174,8 @@ static long try_start_binding(__u32 index, struct binding_start *start)
 }
 
 /*
- * From here to stop_binding() the ports stay marked, whoever ends the reservation: no
- * other one can be granted before the socket that is being bound is in the tables.
+ * From here to stop_binding() the ports stay marked, even if the reservation ends: nobody
+ * else is granted them before the socket being bound is in the tables.
  */
 static __always_inline bool start_binding(struct reservation *reservation, __u64 token)
 {
@@ -206,14 +206,14 @@ static __noinline int stop_binding(struct reservation *reservation, __u64 netns,
 }
 
 /*
- * Visiting what one socket acquired: every reservation that starts between the
- * lowest and the highest port it ever had is looked at. Usually that is one; it
- * needs no list that a release through another socket would have to mend.
+ * Visits the reservations of one socket: checks every reservation that starts
+ * between the lowest and the highest port it ever had. Usually there is one. This
+ * needs no list that a release through another socket would have to update.
  */
 struct acquired_visit {
 	__u64 netns;
 	__u64 acquirer;
-	__u64 firsts; /* of the word under way */
+	__u64 firsts; /* of the current word */
 	__u64 newest; /* token of the newest one acquired by thread */
 	__u32 word;
 	__u32 lowest;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What setsockopt at SOL_PORTKEEP does. The kernel runs the hook with the socket
- * locked, so calls on one socket come one after the other and its state needs no
- * lock of its own.
+ * The setsockopt calls at SOL_PORTKEEP. The kernel runs the hook with the socket
+ * locked, so calls on one socket are serialized and its state needs no lock of
+ * its own.
  */
 #ifndef PORTKEEP_SET_OPTION_H
 #define PORTKEEP_SET_OPTION_H
@@ -10,7 +10,7 @@
 #include "option_value.h"
 #include "persistent.h"
 
-/* Keeps with the socket what it needs at its end, and for the call that reads the token. */
+/* Stores with the socket the state for its end and for the call that reads the token. */
 static __always_inline void note_acquired(struct socket_state *state,
 					  const struct acquisition *acquisition)
 {
@@ -42,7 +42,7 @@ static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 	struct socket_state *state;
 	int error;
 
-	/* No hook would tell of its end. */
+	/* No hook would report its end. */
 	if (is_kernel_socket(sk))
 		return -EOPNOTSUPP;
 	state = state_of(sk);
@@ -63,7 +63,7 @@ static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 	return error;
 }
 
-/* Whether the caller may use the token: of a process its own, of the machine an administrator's. */
+/* Whether the caller may use the token: its own, or as administrator a persistent one. */
 static __always_inline bool may_use(const struct reservation *reservation, const void *sk)
 {
 	struct process owner = reservation->owner;
@@ -86,7 +86,7 @@ static __always_inline int release(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 		return -EINVAL;
 	if (!may_use(reservation, sk))
 		return -EACCES;
-	/* What is persistent lasts until it is deleted. */
+	/* A persistent reservation lasts until DELETE. */
 	return reservation->flags & PERSISTENT ? -EINVAL : end_reservation(netns, token, 0);
 }
 
@@ -144,7 +144,7 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 		return -EINVAL;
 	if (reservation->acquirer != address_of(sk))
 		return -EACCES;
-	/* Claims come through this one locked socket: nobody else changes the user. */
+	/* Only claims change the user, and all claims go through this locked socket. */
 	count = reservation->count;
 	before = reservation->charged_uid;
 	if (before == after)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Ending the persistent reservations of network namespaces that have gone. No
- * hook tells of that. What they hold is in nobody's way but the quota's and the
- * tables', so they are swept when one of these is full.
+ * Ends the persistent reservations of dead network namespaces. No hook reports
+ * the end of a namespace. Its reservations only take up quota and table space,
+ * so they are swept when a quota or a table is full.
  */
 #ifndef PORTKEEP_SWEEP_H
 #define PORTKEEP_SWEEP_H
@@ -23,7 +23,7 @@ static long end_if_namespace_gone(void *map, struct reservation_key *key,
 	return 0;
 }
 
-/* How many reservations it ended. */
+/* Returns the number of ended reservations. */
 __verified_alone __u32 sweep(void)
 {
 	struct counters *counters = the_counters();

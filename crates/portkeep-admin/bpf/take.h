@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Taking a block: one that was named, or one that was found. */
+/* Takes a block: one named by the caller, or one found in the pool. */
 #ifndef PORTKEEP_TAKE_H
 #define PORTKEEP_TAKE_H
 
@@ -7,14 +7,14 @@
 #include "in_use.h"
 
 /*
- * One acquire under way. It is with the socket, which is locked, and not in the
- * program's frame: that counts, in the 512 bytes that a program has, for the
- * deepest calls below it, and Linux before 6.8 rounds every frame up to 32 bytes.
+ * One acquire in progress. It is stored with the locked socket instead of in the
+ * program's frame: the frame counts toward the 512 bytes of stack that the deepest
+ * calls below share, and Linux before 6.8 rounds every frame up to 32 bytes.
  */
 struct acquisition {
 	struct port_space space;
 	struct portkeep_acquire request;
-	struct portkeep_conflict conflict; /* kind 0: none to tell of */
+	struct portkeep_conflict conflict; /* kind 0: none to report */
 	__u64 token;
 	__u32 start; /* of the block, once it is taken */
 	__u32 charged_uid;
@@ -33,12 +33,12 @@ struct obstacle_search {
 	__u32 uid;
 	__u16 first;
 	__u16 last;
-	__u16 port; /* that is in the way, 0 if none is */
+	__u16 port; /* in the way, 0 if none */
 	bool untold; /* whether it is in use */
 	bool decisive; /* the ports are marked */
 };
 
-/* Ports looked at in one turn of the loop: a turn costs more than a port. */
+/* Ports checked per turn of the loop: a turn costs more than a port. */
 #define PORTS_AT_ONCE 16
 
 static long search_obstacle(__u32 turn, struct obstacle_search *search)
@@ -74,7 +74,7 @@ static __always_inline bool find_obstacle(struct obstacle_search *search)
 	return search->port;
 }
 
-/* Not inlined: its frame would count for the deepest calls below take_block(). */
+/* Not inlined: its frame would add to the deepest calls below take_block(). */
 static __noinline int describe_obstacle(struct portkeep_conflict *conflict,
 					const struct obstacle_search *search)
 {
@@ -92,11 +92,11 @@ static __noinline int describe_obstacle(struct portkeep_conflict *conflict,
 /*
  * Marks first..last unless a port of it is reserved or in use.
  *
- * The sockets are looked for after the marking: a bind that passed the first bind
- * hook before it is either seen here, or sees the mark in the second hook. They
- * are looked for before, too: otherwise a user who asks again and again for a port in
- * use would keep it marked, and its owner from binding more sockets to it. ADOPT skips
- * both checks.
+ * Looks for sockets after marking: if a bind passed the first bind hook before the
+ * mark, either it is seen here or it sees the mark in the second hook. Also looks for
+ * sockets before marking: otherwise a user who keeps asking for a port in use would keep
+ * it marked, and its owner could not bind more sockets to it. ADOPT skips both
+ * checks.
  */
 __verified_alone int take_block(const struct port_space *space, __u32 first, __u32 last,
 				struct portkeep_conflict *conflict, bool adopt)

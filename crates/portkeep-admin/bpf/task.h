@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Who is calling: process, ancestry, capabilities, and whose quota counts. */
+/* The caller: process, ancestry, capabilities, and the user whose quota counts. */
 #ifndef PORTKEEP_TASK_H
 #define PORTKEEP_TASK_H
 
@@ -13,8 +13,8 @@
 #define USER_NAMESPACE_DEPTH 33
 
 /*
- * How many generations a descendant may be away from the owner. The walk needs
- * a bound; real process trees are far below it.
+ * The maximum number of generations between the owner and a descendant. The walk
+ * needs a bound; real process trees are far below it.
  */
 #define ANCESTRY_DEPTH 4096
 
@@ -62,7 +62,7 @@ static long visit_ancestor(__u32 generation, struct ancestry *ancestry)
 	return pid <= 1;
 }
 
-/* Whether the caller is the process or has it among its ancestors. */
+/* Whether the caller is the process or one of its descendants. */
 static __noinline bool current_descends_from(const struct process *process)
 {
 	struct ancestry ancestry = {
@@ -85,7 +85,7 @@ static __always_inline bool has_effective(const struct cred *cred, int capabilit
 	return capabilities >> capability & 1;
 }
 
-/* What capable() means in the kernel: over the initial user namespace. */
+/* Like capable() in the kernel: over the initial user namespace. */
 static __always_inline bool capable(int capability)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
@@ -94,7 +94,7 @@ static __always_inline bool capable(int capability)
 	return cred->user_ns->level == 0 && has_effective(cred, capability);
 }
 
-/* ns_capable() of security/commoncap.c, over the network namespace at address. */
+/* Like ns_capable() in security/commoncap.c, over the network namespace at address. */
 __verified_alone bool capable_over(__u64 address, int capability)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
@@ -118,10 +118,10 @@ __verified_alone bool capable_over(__u64 address, int capability)
 	return false;
 }
 
-/* 4096 ranges are halved so often. */
+/* Halvings needed for 4096 ranges. */
 #define SUBORDINATES_STEPS 13
 
-/* The user whose subordinate id it is; the id itself if it is nobody's. */
+/* The user who owns the subordinate id; the id itself if nobody does. */
 static __always_inline __u32 owner_of_subordinate(__u32 uid)
 {
 	struct settings *settings = the_settings();
@@ -143,7 +143,7 @@ static __always_inline __u32 owner_of_subordinate(__u32 uid)
 	return uid;
 }
 
-/* The outermost user namespace that the caller is in, below the initial one; NULL if in none. */
+/* The caller's outermost user namespace below the initial one; NULL if it is in none. */
 static __always_inline struct user_namespace *outermost_namespace(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
@@ -160,12 +160,12 @@ static __always_inline struct user_namespace *outermost_namespace(void)
 }
 
 /*
- * The user whose quota an acquire counts against. In a user namespace that is
- * the user who made the outermost one: it may hold 65536 subordinate ids, and a
- * quota for each would be no quota. Outside, a subordinate id counts as its owner,
- * too. Where root made the namespace, for a container say, the ids inside were dealt
- * out by root and count by themselves. A process that can become any user counts as
- * root, with all others that can.
+ * The user whose quota an acquire counts against. In a user namespace, that is the
+ * user who created the outermost one: the namespace may hold 65536 subordinate ids,
+ * and a quota for each would not limit anyone. Outside, a subordinate id also counts
+ * as its owner. If root created the namespace, for example for a container, root chose
+ * the ids inside, and they count by themselves. A process that can become any user
+ * counts as root, together with all others that can.
  */
 __verified_alone __u32 accountable_user(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Finding a free block in the pool. */
+/* Finds a free block in the pool. */
 #ifndef PORTKEEP_WILDCARD_H
 #define PORTKEEP_WILDCARD_H
 
@@ -12,7 +12,7 @@ struct run_search {
 	__u32 to;
 	__u32 count;
 	__u32 align;
-	__u32 run; /* where the run of usable ports that reaches the last word's end began */
+	__u32 run; /* start of the run of usable ports that reaches the last word's end */
 	__u32 found; /* 0: nothing yet */
 };
 
@@ -40,13 +40,13 @@ static long search_run(__u32 index, struct run_search *search)
 		usable &= ~*chunk_word(chunk, reserved, word);
 	usable &= ~reserved_beside(search->space, word);
 
-	/* A run that began in an earlier word and goes on into this one. */
+	/* A run that began in an earlier word and continues into this one. */
 	start = align_up(search->run, search->align);
 	if (port + (~usable ? lowest_bit(~usable) : 64) >= start + search->count) {
 		search->found = start;
 		return 1;
 	}
-	/* A run inside this word: a bit stays set where count usable ports begin. */
+	/* A run inside this word: a bit stays set where a run of count usable ports begins. */
 	if (search->count <= 64) {
 		__u64 begins = usable;
 		__u32 length = search->count;
@@ -115,7 +115,7 @@ static long try_run(__u32 index, struct wildcard *wildcard)
 		acquisition->start = start;
 		return 1;
 	}
-	/* Another block will do, also where one port of this one has a crowded bucket. */
+	/* Try another block, even if this one only has a port with a crowded bucket. */
 	if (wildcard->error != -EADDRINUSE &&
 	    (acquisition->conflict.kind != PORTKEEP_CONFLICT_CANNOT_TELL ||
 	     is_budget_used_up(&acquisition->space)))
@@ -125,7 +125,7 @@ static long try_run(__u32 index, struct wildcard *wildcard)
 	return 0;
 }
 
-/* Many a machine has an automatic range that takes in the pool. */
+/* On many machines the automatic range includes the pool. */
 static __always_inline enum portkeep_conflict_kind why_no_run(const struct port_space *space,
 							      __u32 pool_start)
 {
@@ -136,9 +136,9 @@ static __always_inline enum portkeep_conflict_kind why_no_run(const struct port_
 }
 
 /*
- * Any block of the pool. The search starts behind the last one that was found,
- * so that a block just released, with late packets still under way to it, is the
- * last to be given out again, and two CPUs seldom try the same block.
+ * Any block of the pool. The search starts after the last block found. So a block
+ * just released, which may still receive late packets, is the last to be given out
+ * again, and two CPUs seldom try the same block.
  */
 static __always_inline int take_wildcard(struct acquisition *acquisition)
 {
@@ -162,7 +162,7 @@ static __always_inline int take_wildcard(struct acquisition *acquisition)
 	wildcard.from = counters->next_port;
 	if (wildcard.from < wildcard.pool_start || wildcard.from > wildcard.pool_end)
 		wildcard.from = wildcard.pool_start;
-	/* Every try but two moves from forward, so the port space bounds them. */
+	/* Every try except two advances from, so the port space limits the tries. */
 	bpf_loop(2 * 65536 + 2, try_run, &wildcard, 0);
 	if (acquisition->start)
 		counters->next_port = acquisition->start + acquisition->request.range.count;

@@ -1,14 +1,14 @@
 //! Installs Portkeep's kernel part, and keeps persistent reservations and exclusions over reboots.
 //!
-//! Everything is about one [`Installation`]: a cgroup whose sockets are enforced on, a BPF file system that
-//! the kernel part is pinned in, and a directory with the store.
+//! An [`Installation`] consists of a cgroup on whose sockets reservations are enforced, a BPF file system
+//! in which the kernel part is pinned, and a directory with the store.
 //!
 //! # The kernel part
 //!
-//! It is a handful of BPF programs and maps, whose source is in `bpf/` of this package. It comes
-//! as a compiled object, so nothing has to be compiled where it is installed. It needs
-//! no daemon: what it needs to live is pinned in a BPF file system (see bpf(2), "BPF filesystem
-//! and pinning"), and it ends with [`remove`] or a reboot.
+//! The kernel part is a handful of BPF programs and maps. Their source is in `bpf/` of this package. The
+//! package contains the compiled object, so installing compiles nothing. The kernel part needs no daemon:
+//! its programs and maps are pinned in a BPF file system (see bpf(2), "BPF filesystem and pinning"). It
+//! lasts until [`remove`] or a reboot.
 //!
 //! ```no_run
 //! use portkeep_admin::{InstallOptions, install};
@@ -18,25 +18,24 @@
 //! # Ok::<(), portkeep_admin::Error>(())
 //! ```
 //!
-//! Below the BPF file system, usually `/sys/fs/bpf`:
+//! It creates these files below the BPF file system, usually `/sys/fs/bpf`:
 //!
-//! | path | what | mode |
+//! | path | content | mode |
 //! |---|---|---|
 //! | `portkeep/reservations` | the list, as text | 0444 |
-//! | `portkeep/maps/` | the live truth | 0700 |
+//! | `portkeep/maps/` | the live state | 0700 |
 //! | `portkeep/links/` | the programs' attachments to cgroups | 0700 |
 //!
-//! [`install`] and [`remove`] need `CAP_SYS_ADMIN` (to mount, and to attach to a cgroup, the
-//! capabilities `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` come on top), in practice root.
-//! Afterwards nobody needs a privilege to reserve ports.
+//! [`install`] and [`remove`] need root in practice: `CAP_SYS_ADMIN` to mount and to attach to a cgroup,
+//! and in addition `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN`. Afterwards nobody needs a privilege to
+//! reserve ports.
 //!
 //! # The store
 //!
-//! A reservation is in up to three places: in the *store*, a file of text in `/var/lib/portkeep`; in
-//! the kernel part, which enforces it; and, where its ports are automatic ones, in the setting
-//! `net.ipv4.ip_local_reserved_ports`, which keeps `connect(2)` off. [`Keeper`] changes all of them
-//! together, such that a crash or a power cut at any instant leaves the old or the new state once
-//! [`Keeper::restore`] has run.
+//! A reservation is in up to three places: the *store*, a text file in `/var/lib/portkeep`; the kernel
+//! part, which enforces it; and, for automatic ports, the setting `net.ipv4.ip_local_reserved_ports`,
+//! which keeps `connect(2)` away from them. [`Keeper`] changes all of them together: after a crash or a
+//! power cut at any instant, [`Keeper::restore`] restores the old or the new state.
 //!
 //! ```no_run
 //! use portkeep_admin::{Installation, Kind, Ports, Request};
@@ -55,8 +54,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `reservations.toml` is TOML, readable for everybody, written by Portkeep and, while no command
-//! runs, by administrators with an editor; `portkeep enable` then makes the kernel agree:
+//! `reservations.toml` is TOML that everyone can read. Portkeep writes it, and so may administrators with
+//! an editor while no command runs; `portkeep enable` then makes the kernel agree:
 //!
 //! ```toml
 //! version = 1
@@ -71,14 +70,14 @@
 //! netns = "every"
 //! ```
 //!
-//! What is deleted from it the kernel part gives back, too: a file of notes beside it, `notes.toml`,
-//! tells what came from there from what another program reserved through the ABI, which is stored.
-//! Portkeep changes in the file what it has to change; comments, order and layout stay. Entries that
-//! overlap are refused, all of them.
+//! If an entry is deleted from the file, [`Keeper::restore`] also deletes the reservation from the kernel
+//! part. The notes in `notes.toml` beside it distinguish such reservations from those that another program
+//! made through the ABI; the latter are added to the file. Portkeep keeps the comments, order and layout of
+//! the file. If entries overlap, it refuses the whole file.
 //!
-//! Users and groups are kept by name and looked up by [`Keeper::restore`], cgroups by path or by the
-//! name of a systemd unit. A file of a later version, or one that cannot be understood, is refused
-//! and never overwritten.
+//! The store keeps users and groups by name, and [`Keeper::restore`] looks them up. It keeps cgroups by path
+//! or by the name of a systemd unit. Portkeep refuses a file of a later version, or one that it cannot parse,
+//! and never overwrites it.
 
 mod error;
 mod install;
