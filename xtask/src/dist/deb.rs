@@ -13,11 +13,12 @@ use crate::command;
 /// A placeholder until there is a list.
 const MAINTAINER: &str = "The Portkeep developers <portkeep@example.org>";
 
-const SCRIPTS: [(&str, u32); 4] = [
+const SCRIPTS: [(&str, u32); 5] = [
     ("postinst", 0o755),
     ("prerm", 0o755),
     ("postrm", 0o755),
     ("triggers", 0o644),
+    ("shlibs", 0o644),
 ];
 
 pub fn build(settings: &Settings, package: &Package) -> Result<PathBuf> {
