@@ -3,6 +3,7 @@
 mod benchmarks;
 mod bpf;
 mod command;
+mod dist;
 mod kernels;
 mod verified;
 
@@ -20,6 +21,7 @@ enum Task {
     /// Fails if what is generated and committed differs from a fresh build
     Check,
     Kernels(kernels::Arguments),
+    Dist(dist::Arguments),
     Benchmarks(benchmarks::Arguments),
     /// Prints how many instructions the verifier walked for each of Portkeep's BPF programs
     Verified {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Task::Bpf => bpf::rebuild(),
         Task::Check => bpf::check(),
         Task::Kernels(arguments) => kernels::run(&arguments),
+        Task::Dist(arguments) => dist::run(&arguments),
         Task::Benchmarks(arguments) => benchmarks::run(&arguments),
         Task::Verified { directory } => verified::print(&directory),
     };

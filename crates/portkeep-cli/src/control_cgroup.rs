@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portkeep::{ErrorKind, mounts};
-use portkeep_kernel::inspect;
+use portkeep_admin::inspect;
 
 use crate::cli::Locations;
 
@@ -34,7 +34,7 @@ impl InControlCgroup {
         if !portkeep::version().is_err_and(not_enabled) {
             return Self(None);
         }
-        let Ok(Some(installed)) = inspect(&locations.kernel_part()) else {
+        let Ok(Some(installed)) = inspect(&locations.installation()) else {
             return Self(None);
         };
         let visit = installed

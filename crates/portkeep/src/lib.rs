@@ -8,7 +8,7 @@
 //! in `docs/backends.md`, and [`Reservation::backend`] tells which it is.
 //!
 //! This crate does not install the kernel part, keeps no ports over a reboot (the crate
-//! `portkeep-store` and the command do), and is no firewall: who may talk to a port is not its business.
+//! `portkeep-admin` and the command do), and is no firewall: who may talk to a port is not its business.
 //!
 //! # A short tour
 //!

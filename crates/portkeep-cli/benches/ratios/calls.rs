@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::proc::{self, Child, fork_child};
 use portkeep_tests::socket2::{SockAddr, Socket};
 use portkeep_tests::{Channel, Sandbox, enable, expect_ok, libc, raw, sock};
@@ -211,7 +211,7 @@ fn listener() -> Socket {
 
 pub fn measure(sandbox: &Sandbox) {
     // The lanes are below its cgroup.
-    remove(&enable::location(sandbox)).expect("remove");
+    remove(&enable::installation(sandbox)).expect("remove");
     let pinned = pin();
     let listener = listener();
     let alone = CALLS_ALONE.map(|call| {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
-use portkeep_kernel::{InstallOptions, Location, install, remove};
+use portkeep_admin::{InstallOptions, Installation, install, remove};
 use portkeep_tests::{Sandbox, enable};
 
 /// The `portkeep` of another revision, to compare with (`cargo xtask benchmarks --baseline`).
@@ -21,7 +21,7 @@ const BASELINE: &str = "PORTKEEP_BASELINE";
 enum Programs {
     None,
     Idle(#[allow(dead_code, reason = "they are attached while it lives")] Vec<OwnedFd>),
-    Portkeep(Location),
+    Portkeep(Installation),
     Baseline(Command),
 }
 
@@ -74,15 +74,16 @@ impl Lane {
                 fs::create_dir_all(cgroup).expect("make a cgroup");
             }
             let options = InstallOptions {
-                location: Location {
+                installation: Installation {
                     cgroup: Some(cgroup.to_path_buf()),
                     bpffs: Some(file_system(sandbox, name)),
+                    ..enable::installation(sandbox)
                 },
                 control,
                 ..enable::options(sandbox)
             };
             install(&options).expect("install");
-            Programs::Portkeep(options.location)
+            Programs::Portkeep(options.installation)
         })
     }
 
@@ -115,8 +116,8 @@ impl Drop for Lane {
     fn drop(&mut self) {
         match &mut self.programs {
             Programs::None | Programs::Idle(_) => {}
-            Programs::Portkeep(location) => {
-                let _ = remove(location);
+            Programs::Portkeep(installation) => {
+                let _ = remove(installation);
             }
             Programs::Baseline(disable) => {
                 let _ = disable.status();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::proc::{self, fork_child};
 use portkeep_tests::{Channel, Sandbox, enable, libc};
 
@@ -124,7 +124,7 @@ pub fn measure(sandbox: &Sandbox) {
         return;
     }
     // The lanes are below its cgroup.
-    remove(&enable::location(sandbox)).expect("remove");
+    remove(&enable::installation(sandbox)).expect("remove");
     let _pinned = pin();
     let lanes = [
         Lane::bare(sandbox),
