@@ -18,10 +18,10 @@ pub(crate) struct Group {
 
 /// Around what the kernel takes and gives: nothing, a byte, a number, structures, and a page, of
 /// which a hook sees no more.
-const LENGTHS: [usize; 13] = [0, 1, 2, 3, 4, 8, 16, 64, 128, 4095, 4096, 4097, LONGEST];
+const LENGTHS: [usize; 9] = [0, 1, 3, 4, 8, 64, 4096, 4097, LONGEST];
 
-/// For the later states of a socket.
-const FEW: [usize; 2] = [4, 64];
+/// For the later states of a socket, and for what shares its code with others.
+const FEW: [usize; 1] = [4];
 
 /// Levels of other protocols: IP, TCP, UDP, IPv6, ICMPv6, SCTP, UDP-Lite, raw, and those of
 /// `linux/socket.h` from SOL_ATM on.
@@ -80,19 +80,17 @@ fn swept(level: i32, option: i32, lengths: &[usize]) -> Vec<Call> {
             .iter()
             .map(|length| set(level, option, &one, *length)),
     );
-    for length in [4, 64] {
-        calls.push(get(level, option, length).asking(&Rc::from(vec![0; length])));
-        calls.push(set(level, option, &zero, length));
-        calls.push(get(level, option, length));
-    }
+    let length = 64;
+    calls.push(get(level, option, length).asking(&Rc::from(vec![0; length])));
+    calls.push(set(level, option, &zero, length));
+    calls.push(get(level, option, length));
     calls
 }
 
 fn on(kind: Kind) -> Vec<Group> {
     let own = own_levels(kind);
     let fresh = kind.state == State::Fresh;
-    let at_all_lengths =
-        fresh && (kind.kind != libc::SOCK_RAW || kind.protocol < libc::IPPROTO_IGMP);
+    let at_all_lengths = fresh && has_options_of_its_own(kind);
     let mut groups = Vec::new();
     for level in &own {
         let lengths: &[usize] = if at_all_lengths { &LENGTHS } else { &FEW };
@@ -106,7 +104,7 @@ fn on(kind: Kind) -> Vec<Group> {
         let foreign = all_levels().filter(|level| !own.contains(level));
         groups.extend(foreign.map(|level| {
             let call = |option| [get(level, option, 4), set(level, option, &values()[0], 4)];
-            let calls = (0..24).flat_map(call).collect();
+            let calls = (0..10).flat_map(call).collect();
             Group { kind, calls }
         }));
     }
@@ -119,7 +117,23 @@ fn on(kind: Kind) -> Vec<Group> {
     groups
 }
 
-/// Likewise a change of its rings, of which structured.rs makes one.
+/// Other kinds share the code of one of these.
+fn has_options_of_its_own(kind: Kind) -> bool {
+    match kind.family {
+        libc::AF_INET | libc::AF_INET6 => [
+            libc::IPPROTO_TCP,
+            libc::IPPROTO_UDP,
+            libc::IPPROTO_ICMP,
+            libc::IPPROTO_ICMPV6,
+        ]
+        .contains(&kind.protocol),
+        libc::AF_NETLINK => kind.protocol == libc::NETLINK_ROUTE,
+        libc::AF_UNIX => kind.kind == libc::SOCK_STREAM,
+        _ => true,
+    }
+}
+
+/// A change of its rings takes a grace period; structured.rs makes some.
 fn waits(level: i32, option: i32) -> bool {
     level == libc::SOL_PACKET && [libc::PACKET_RX_RING, libc::PACKET_TX_RING].contains(&option)
 }

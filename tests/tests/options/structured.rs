@@ -16,9 +16,7 @@ use crate::plan::Group;
 use crate::socket::Kind;
 
 /// Lengths at which lists and structures are read: too short, just so, too long, over a page.
-const READ: [usize; 18] = [
-    0, 1, 2, 3, 4, 5, 8, 12, 16, 20, 32, 64, 136, 256, 1024, 4096, 4097, LONGEST,
-];
+const READ: [usize; 13] = [0, 1, 2, 3, 4, 8, 12, 16, 20, 136, 1024, 4097, LONGEST];
 
 /// No number of a family, type or option.
 const ANY: i32 = -1;
