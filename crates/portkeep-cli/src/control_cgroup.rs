@@ -8,7 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use portkeep::{ErrorKind, mounts};
+use portkeep::ErrorKind;
+use portkeep_host::mounts;
 use portkeep_kernel::inspect;
 
 use crate::cli::Locations;

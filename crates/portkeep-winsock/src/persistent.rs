@@ -90,8 +90,8 @@ mod kept {
 mod kept {
     use std::path::PathBuf;
 
-    use portkeep::bpffs;
-    use portkeep::environment::variable;
+    use portkeep_host::bpffs;
+    use portkeep_host::environment::variable;
     use portkeep_kernel::Location;
     use portkeep_store::{Error, ErrorKind, Keeper, Kind, Ports, Request};
 

@@ -111,82 +111,44 @@
 //!
 //! Acquiring and opening take microseconds and wait for nobody, so they need no `spawn_blocking`.
 
-#[cfg(not(any(target_os = "linux", windows)))]
-compile_error!("portkeep is for Linux, and for Windows, which has such calls itself");
-
-pub mod abi;
 mod acquire;
-#[cfg(target_os = "linux")]
-mod backend;
-#[cfg(target_os = "linux")]
-pub mod bpffs;
-#[cfg(target_os = "linux")]
+mod age;
 mod claim;
-mod conflict;
-mod consumer;
-mod consumers;
-#[cfg(target_os = "linux")]
-pub mod environment;
-mod error;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 #[cfg(target_os = "linux")]
 mod held;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
-mod list;
-#[cfg(target_os = "linux")]
-pub mod mounts;
+mod linux;
 #[cfg(target_os = "linux")]
 mod netns;
-#[cfg(target_os = "linux")]
-mod persistent;
-mod port_range;
-mod protocol;
-#[cfg(target_os = "linux")]
-mod refusal;
-#[cfg(target_os = "linux")]
 mod reservation;
-#[cfg(target_os = "linux")]
-pub mod sockopt;
+mod socket;
 #[cfg(target_os = "linux")]
 mod sys;
-mod token;
+mod types;
 #[cfg(windows)]
 mod windows;
 
-pub use crate::acquire::Acquire;
+#[cfg(not(any(target_os = "linux", windows)))]
+use crate::elsewhere as system;
 #[cfg(target_os = "linux")]
-pub use crate::backend::Backend;
-#[cfg(target_os = "linux")]
-pub use crate::claim::ClaimError;
-pub use crate::conflict::{Conflict, ConflictKind};
-pub use crate::consumer::Consumer;
-pub use crate::consumers::Consumers;
-pub use crate::error::{Error, ErrorKind};
-#[cfg(target_os = "linux")]
-pub use crate::held::{HeldEntry, list as list_held};
-#[cfg(target_os = "linux")]
-pub use crate::list::{Entry, EntryKind, Owner, list};
-#[cfg(target_os = "linux")]
-pub use crate::netns::netns_cookie;
-pub use crate::port_range::{ParseError, PortRange};
-pub use crate::protocol::Protocol;
-#[cfg(target_os = "linux")]
-pub use crate::reservation::Reservation;
-pub use crate::token::Token;
+use crate::linux as system;
 #[cfg(windows)]
-pub use crate::windows::{Reservation, persistent, sockopt};
+use crate::windows as system;
 
-/// The version of the kernel ABI that answers this process.
-///
-/// # Errors
-///
-/// [`ErrorKind::NotEnabled`] if the kernel part is not there, or does not serve this process's
-/// cgroup; [`ErrorKind::Io`] if no socket can be made.
-#[cfg(target_os = "linux")]
-pub fn version() -> Result<u32, Error> {
-    sockopt::version(acquire::acquiring_socket(Protocol::Udp)?)
-}
+pub use crate::acquire::Acquire;
+pub use crate::claim::ClaimError;
+pub use crate::reservation::Reservation;
+pub use crate::system::{list, list_at, list_held, netns_cookie, sockopt, version};
+pub use crate::types::{
+    Backend, Conflict, ConflictKind, Consumer, Consumers, Entry, EntryKind, Error, ErrorKind,
+    HeldEntry, Owner, ParseError, PortRange, Protocol, Token, abi,
+};
+#[cfg(windows)]
+pub use crate::windows::persistent;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
-use portkeep::mounts;
+use portkeep_host::mounts;
 use portkeep_kernel::{Location, check_features, other_programs, prove};
 
 use crate::doctor::{Check, State};

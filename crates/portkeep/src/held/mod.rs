@@ -34,5 +34,5 @@ mod udp;
 mod users;
 
 pub(crate) use block::Block;
-pub use record::{HeldEntry, list};
+pub use record::list;
 pub(crate) use search::{Request, acquire};

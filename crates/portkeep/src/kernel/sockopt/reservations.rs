@@ -1,38 +1,14 @@
-//! The socket options of the kernel part, one function each.
-//!
-//! [`Reservation`](crate::Reservation) is made of them. They serve programs that keep their sockets
-//! themselves: nothing is held open or released behind the caller's back.
-//!
-//! | function | option | |
-//! |---|---|---|
-//! | [`acquire`] | `PORTKEEP_ACQUIRE` | set, then get |
-//! | [`release`] | `PORTKEEP_RELEASE` | set |
-//! | [`associate`] | `PORTKEEP_ASSOCIATE` | set |
-//! | [`associated`] | `PORTKEEP_ASSOCIATE` | get |
-//! | [`claim`] | `PORTKEEP_CLAIM` | set |
-//! | [`create`] | `PORTKEEP_CREATE` | set, then get |
-//! | [`delete`] | `PORTKEEP_DELETE` | set |
-//! | [`lookup`] | `PORTKEEP_LOOKUP` | set, then get |
-//! | [`conflict`](fn@conflict) | `PORTKEEP_CONFLICT` | get |
-//! | [`version`] | `PORTKEEP_VERSION` | get |
-//!
-//! Every function may fail with [`ErrorKind::NotEnabled`], [`ErrorKind::NotSupportedSocket`] and
-//! [`ErrorKind::NotASocket`].
+//! Reservations of a process: the socket options ACQUIRE, RELEASE, ASSOCIATE and CLAIM, and what
+//! they tell.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::abi::{self, SOL_PORTKEEP};
-use crate::conflict::Conflict;
-use crate::consumers::Consumers;
-use crate::error::{Error, ErrorKind};
+use crate::kernel::in_the_way;
+use crate::kernel::option::{self, decode, get, protocol_of, recorded_conflict, set_token};
 use crate::netns;
-use crate::port_range::PortRange;
-use crate::protocol::Protocol;
 use crate::sys;
-use crate::token::Token;
-
-pub use crate::persistent::{CreateFlags, DeleteFlags, create, delete, lookup};
+use crate::types::abi::{self, SOL_PORTKEEP};
+use crate::types::{Conflict, Consumers, Error, ErrorKind, PortRange, Protocol, Token};
 
 /// Reserves `count` ports of the socket's protocol, until the last close of the socket.
 ///
@@ -54,13 +30,13 @@ pub fn acquire(
     align: u16,
 ) -> Result<(PortRange, Token), Error> {
     let socket = socket.as_fd();
-    let protocol = Protocol::of(socket)?;
+    let protocol = protocol_of(socket)?;
     try_acquire(socket, protocol, start, count, consumers, align)
-        .map_err(|error| error.name_owner(|| netns::cookie_of(socket)))
+        .map_err(|error| in_the_way::name_owner(error, || netns::cookie_of(socket)))
 }
 
 /// As [`acquire`], but does not look up the command in the way.
-pub(crate) fn try_acquire(
+pub(in crate::kernel) fn try_acquire(
     socket: BorrowedFd<'_>,
     protocol: Protocol,
     start: u16,
@@ -93,21 +69,7 @@ pub(crate) fn try_acquire(
     // The kernel part remembers the last result by socket and thread, so it is read right here.
     let doing = "reading which ports were acquired";
     let instance: abi::Instance = get(socket, abi::PORTKEEP_ACQUIRE, doing)?;
-    instance.decode(protocol, doing)
-}
-
-impl abi::Instance {
-    /// What a successful call has given.
-    pub(crate) fn decode(
-        self,
-        protocol: Protocol,
-        doing: &str,
-    ) -> Result<(PortRange, Token), Error> {
-        PortRange::with_count(protocol, self.range.start.get(), self.range.count)
-            .ok()
-            .zip(Token::from_raw(self.token))
-            .ok_or_else(|| Error::new(ErrorKind::Io, None, format!("{doing} failed: {self:?}")))
-    }
+    decode(instance, protocol, doing)
 }
 
 /// Ends a reservation. Sockets that are bound to its ports stay so.
@@ -183,14 +145,9 @@ pub fn conflict(socket: impl AsFd) -> Option<Conflict> {
     let socket = socket.as_fd();
     let mut conflict = recorded_conflict(socket)?;
     if let Ok(cookie) = netns::cookie_of(socket) {
-        conflict.name_owner(cookie);
+        in_the_way::complete(&mut conflict, cookie);
     }
     Some(conflict)
-}
-
-pub(crate) fn recorded_conflict(socket: BorrowedFd<'_>) -> Option<Conflict> {
-    let record = sys::get_option(socket, SOL_PORTKEEP, abi::PORTKEEP_CONFLICT).ok()?;
-    Conflict::from_record(&record)
 }
 
 /// The version of the kernel ABI that answers, [`abi::PORTKEEP_ABI_VERSION`] or a later one.
@@ -199,33 +156,7 @@ pub(crate) fn recorded_conflict(socket: BorrowedFd<'_>) -> Option<Conflict> {
 ///
 /// Only those that all functions here have.
 pub fn version(socket: impl AsFd) -> Result<u32, Error> {
-    get(
-        socket.as_fd(),
-        abi::PORTKEEP_VERSION,
-        "asking for Portkeep's version",
-    )
-}
-
-pub(crate) fn get<T: sys::Plain>(
-    socket: BorrowedFd<'_>,
-    option: i32,
-    doing: &str,
-) -> Result<T, Error> {
-    sys::get_option(socket, SOL_PORTKEEP, option).map_err(|error| {
-        // Without the kernel part Linux answers getsockopt on an IPv4 socket, and on no other, with
-        // EOPNOTSUPP instead of ENOPROTOOPT (do_ip_getsockopt in net/ipv4/ip_sockglue.c).
-        match error.raw_os_error() {
-            Some(libc::EOPNOTSUPP) if Protocol::of(socket).is_ok() => {
-                Error::from_call(doing, io::Error::from_raw_os_error(libc::ENOPROTOOPT))
-            }
-            _ => Error::from_call(doing, error),
-        }
-    })
-}
-
-fn set_token(socket: BorrowedFd<'_>, option: i32, doing: &str, token: Token) -> Result<(), Error> {
-    sys::set_option(socket, SOL_PORTKEEP, option, &token.as_raw())
-        .map_err(|error| Error::from_token_call(doing, error, token))
+    option::version_by(socket.as_fd())
 }
 
 #[cfg(test)]

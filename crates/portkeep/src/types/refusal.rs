@@ -2,10 +2,10 @@
 
 use std::io;
 
-use crate::conflict::{Conflict, ConflictKind};
-use crate::error::{Error, ErrorKind};
-use crate::port_range::PortRange;
-use crate::token::Token;
+use super::conflict::{Conflict, ConflictKind};
+use super::error::{Error, ErrorKind};
+use super::port_range::PortRange;
+use super::token::Token;
 
 impl Error {
     /// For what every call has in common.
@@ -32,7 +32,7 @@ impl Error {
                 ErrorKind::TablesFull,
                 "Portkeep's tables are full".to_owned(),
             ),
-            _ => (ErrorKind::Io, format!("{doing} failed: {error}")),
+            _ => return Error::failed(doing, error),
         };
         Error::new(kind, errno, message)
     }
@@ -193,8 +193,8 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::{Be16, ConflictRecord};
-    use crate::protocol::Protocol;
+    use crate::types::Protocol;
+    use crate::types::abi::{Be16, ConflictRecord};
 
     fn conflict(port: u16, kind: u8) -> Option<Conflict> {
         Conflict::from_record(&ConflictRecord {
@@ -268,7 +268,12 @@ mod tests {
                 "{error}"
             );
             assert!(!error.to_string().is_empty());
-            assert_eq!(io::Error::from(error).raw_os_error(), Some(number));
+            let text = error.to_string();
+            let error = io::Error::from(error);
+            assert_eq!(
+                (error.kind(), error.to_string()),
+                (errno(number).kind(), text)
+            );
         }
     }
 

@@ -1,11 +1,14 @@
 use std::fmt;
 use std::io;
 
-use crate::conflict::Conflict;
-use crate::port_range::{ParseError, PortRange};
-use crate::protocol::Protocol;
-#[cfg(windows)]
-use crate::windows::number as libc;
+#[cfg(target_os = "linux")]
+use portkeep_host::bpffs::UNTRUSTED_HINT;
+
+use super::conflict::Conflict;
+use super::number;
+use super::parse_error::ParseError;
+use super::port_range::PortRange;
+use super::protocol::Protocol;
 
 /// Why a call was refused or failed.
 ///
@@ -20,6 +23,8 @@ struct Inner {
     errno: Option<i32>,
     message: String,
     conflict: Option<Conflict>,
+    /// The error of the system call, where `message` has no other reason.
+    source: Option<io::Error>,
 }
 
 /// What kind of refusal or failure an [`Error`] is, with the errno it comes with.
@@ -79,13 +84,12 @@ pub enum ErrorKind {
     /// Where the list of reservations should be is something that others than root have made, or can
     /// change; it was not read (`EPERM`).
     ListUntrusted,
+    /// The system has no such call; no errno comes with it. It is all that systems other than Linux
+    /// and Windows say, and Windows says it where a call is Linux's alone.
+    NotSupported,
     /// A system call failed for a reason that has nothing to do with Portkeep (any errno).
     Io,
 }
-
-/// About what others than root have made in a bpf file system, or can change.
-pub(crate) const UNTRUSTED_HINT: &str = "nothing there was believed or changed; as root, see with `ls -la` whose it is, and remove it or \
-     take the right to write from others";
 
 impl Error {
     pub(crate) fn new(
@@ -109,6 +113,7 @@ impl Error {
             errno,
             message,
             conflict,
+            source: None,
         }))
     }
 
@@ -125,7 +130,7 @@ impl Error {
     pub(crate) fn wrong_protocol(protocol: Protocol) -> Error {
         Error::new(
             ErrorKind::WrongProtocol,
-            libc::EINVAL,
+            number::EINVAL,
             format!("the reservation has no {protocol} ports"),
         )
     }
@@ -133,7 +138,7 @@ impl Error {
     pub(crate) fn outside_block(port: u16, range: PortRange) -> Error {
         Error::new(
             ErrorKind::OutsideBlock,
-            libc::EADDRNOTAVAIL,
+            number::EADDRNOTAVAIL,
             format!(
                 "port {port}/{} is not in the reserved {range}",
                 range.protocol()
@@ -145,13 +150,13 @@ impl Error {
     pub(crate) fn already_bound(doing: &str, port: u16) -> Error {
         Error::new(
             ErrorKind::AlreadyBound,
-            libc::EINVAL,
+            number::EINVAL,
             format!("{doing} is refused: the socket is bound to port {port} already"),
         )
     }
 
     pub(crate) fn invalid_input(message: impl Into<String>) -> Error {
-        Error::new(ErrorKind::InvalidInput, libc::EINVAL, message)
+        Error::new(ErrorKind::InvalidInput, number::EINVAL, message)
     }
 
     /// The kind.
@@ -229,22 +234,32 @@ impl Error {
                 "the list is in a bpf file system; \
                  set PORTKEEP_BPFFS to where it is mounted and readable"
             }
+            #[cfg(target_os = "linux")]
             ErrorKind::ListUntrusted => UNTRUSTED_HINT,
             _ => return None,
         };
         Some(text.to_owned())
     }
 
-    /// Fills in who owns the reservation in the way, where `netns_cookie` is the cookie of the
-    /// network namespace of the refused socket. Done once, for errors that reach the caller.
+    /// What the system has no call for.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn not_supported(what: &str) -> Error {
+        let message = format!("{what} is not supported on {}", std::env::consts::OS);
+        Error::new(ErrorKind::NotSupported, None, message)
+    }
+
+    /// Of a system call that failed with `error`.
+    #[cfg(any(test, target_os = "linux", windows))]
+    pub(crate) fn failed(doing: &str, error: io::Error) -> Error {
+        let message = format!("{doing} failed: {error}");
+        let mut this = Error::new(ErrorKind::Io, error.raw_os_error(), message);
+        this.0.source = Some(error);
+        this
+    }
+
     #[cfg(target_os = "linux")]
-    pub(crate) fn name_owner(mut self, netns_cookie: impl FnOnce() -> io::Result<u64>) -> Error {
-        if let Some(conflict) = &mut self.0.conflict
-            && let Ok(cookie) = netns_cookie()
-        {
-            conflict.name_owner(cookie);
-        }
-        self
+    pub(crate) fn conflict_mut(&mut self) -> Option<&mut Conflict> {
+        self.0.conflict.as_mut()
     }
 }
 
@@ -257,15 +272,44 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+/// The source is the error of the system call, of an [`ErrorKind::Io`]. The other kinds need none:
+/// what they say is the reason.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}
 
-/// Keeps the errno and loses the rest.
+/// Keeps the kind, the message and the source. The kind is that of the errno, so [`EADDRINUSE`] is
+/// [`io::ErrorKind::AddrInUse`]; [`ErrorKind::NotSupported`] is [`io::ErrorKind::Unsupported`].
+///
+/// As for every error with a message, [`io::Error::raw_os_error`] is `None`. The errno is in the
+/// [`Error`], which is still there:
+///
+/// ```
+/// use std::io;
+///
+/// fn errno(error: &io::Error) -> Option<i32> {
+///     error.raw_os_error().or_else(|| error.get_ref()?.downcast_ref::<portkeep::Error>()?.errno())
+/// }
+///
+/// let error = portkeep::Reservation::builder().count(0).acquire().expect_err("no ports");
+/// let number = error.errno();
+/// let error = io::Error::from(error);
+/// assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+/// assert_eq!(error.to_string(), "the number of ports must not be 0");
+/// assert_eq!(errno(&error), number);
+/// ```
+///
+/// [`EADDRINUSE`]: https://man7.org/linux/man-pages/man3/errno.3.html
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
-        match error.errno() {
-            Some(errno) => io::Error::from_raw_os_error(errno),
-            None => io::Error::other(error),
-        }
+        let kind = match (error.kind(), error.errno()) {
+            (ErrorKind::NotSupported, _) => io::ErrorKind::Unsupported,
+            (_, Some(errno)) => io::Error::from_raw_os_error(errno).kind(),
+            (_, None) => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
     }
 }
 
@@ -284,5 +328,40 @@ mod tests {
         fn check<T: Send + Sync + 'static>() {}
         check::<Error>();
         assert_eq!(size_of::<Result<(), Error>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn the_errno_has_its_kind() {
+        let invalid = Error::invalid_input("no ports");
+        let error = io::Error::from(invalid);
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "no ports");
+        let inner = error
+            .get_ref()
+            .and_then(|error| error.downcast_ref::<Error>());
+        assert_eq!(inner.and_then(Error::errno), Some(number::EINVAL));
+        assert!(std::error::Error::source(&error).is_none());
+        let unknown = Error::new(ErrorKind::Io, None, "an answer");
+        assert_eq!(io::Error::from(unknown).kind(), io::ErrorKind::Other);
+        let unsupported = Error::new(ErrorKind::NotSupported, None, "a call");
+        assert_eq!(
+            io::Error::from(unsupported).kind(),
+            io::ErrorKind::Unsupported
+        );
+    }
+
+    #[test]
+    fn the_failed_call_is_the_source() {
+        let failed = Error::failed("listening", io::Error::from_raw_os_error(number::EINVAL));
+        assert_eq!(failed.errno(), Some(number::EINVAL));
+        assert!(failed.to_string().starts_with("listening failed: "));
+        let error: Box<dyn std::error::Error> = io::Error::from(failed).into();
+        let source = error
+            .source()
+            .and_then(|error| error.downcast_ref::<io::Error>());
+        assert_eq!(
+            source.and_then(io::Error::raw_os_error),
+            Some(number::EINVAL)
+        );
     }
 }

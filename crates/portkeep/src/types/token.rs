@@ -2,7 +2,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-use crate::port_range::ParseError;
+use super::parse_error::ParseError;
 
 /// The kernel's name for a reservation. It is written as a decimal number.
 ///

@@ -1,69 +1,18 @@
-//! Where the kernel part's files are, and whether they are the kernel part's.
-//!
-//! The kernel part pins its objects in the folder `portkeep` of a bpf file system. One of them is
-//! the list of reservations, a text that everybody may read.
-//!
-//! The root of a bpf file system has the mode 1777 unless the mounter says otherwise, so anybody may
-//! have been there before root, with directories and symbolic links. Nothing there is believed,
-//! followed or changed but what root alone can have made: see [`Directory`].
+//! Directories and files that only root can have made.
 
 use std::ffi::CString;
-use std::fmt;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::environment;
-use crate::error::UNTRUSTED_HINT;
-use crate::mounts;
+use super::open_error::{Distrust, OpenError};
 use crate::sys;
-
-/// The environment variable that names the bpf file system, where it is not the first mounted one.
-pub const VARIABLE: &str = "PORTKEEP_BPFFS";
-
-/// The folder of the kernel part.
-pub const FOLDER: &str = "portkeep";
-
-/// The list of reservations, in the folder.
-pub const LIST: &str = "reservations";
 
 /// The magic number of a bpf file system (`linux/magic.h`).
 const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
-
-/// More than twice as long as a list with every reservation that the kernel part has room for.
-const LIST_MAX: u64 = 32 << 20;
-
-/// The bpf file system: `$PORTKEEP_BPFFS` if it is set and not empty, else the first one in
-/// `/proc/self/mounts`; `None` if this mount namespace has none.
-///
-/// A program with more rights than its caller does not heed the variable.
-pub fn mount_point() -> Option<PathBuf> {
-    match environment::variable(VARIABLE) {
-        Some(path) => Some(path.into()),
-        None => mounts::first("bpf").ok().flatten(),
-    }
-}
-
-/// The list of reservations, `portkeep/reservations` in the bpf file system. The file need not
-/// exist.
-pub fn reservations_file() -> Option<PathBuf> {
-    mount_point().map(|mount| mount.join(FOLDER).join(LIST))
-}
-
-/// The text of the list.
-pub(crate) fn read_list(mount: &Path) -> Result<Vec<u8>, OpenError> {
-    let mut file = Directory::open(mount)?.directory(FOLDER)?.file(LIST)?;
-    let failed = |error| OpenError::System(mount.join(FOLDER).join(LIST), error);
-    let mut text = Vec::new();
-    let length = file.by_ref().take(LIST_MAX).read_to_end(&mut text);
-    match length.map_err(failed)? as u64 {
-        LIST_MAX => Err(failed(io::Error::from_raw_os_error(libc::EFBIG))),
-        _ => Ok(text),
-    }
-}
 
 /// A directory of a bpf file system that nobody but root can have made or can change.
 ///
@@ -75,30 +24,6 @@ pub struct Directory {
     /// By `O_PATH`: passing needs no right to list the entries.
     file: File,
     path: PathBuf,
-}
-
-/// Why something in a bpf file system cannot be used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// A system call failed on this path.
-    System(PathBuf, io::Error),
-    /// This path is in no bpf file system.
-    NotBpf(PathBuf),
-    /// Somebody else than root has made this path, or can change it.
-    Untrusted(PathBuf, Distrust),
-}
-
-/// What tells that somebody else than root has a hand in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Distrust {
-    /// It belongs to this user.
-    Owner(u32),
-    /// It is a symbolic link, or another thing that the kernel part does not make there.
-    Kind,
-    /// Others may write to it, by this mode.
-    Mode(u32),
 }
 
 /// What something is to be.
@@ -171,45 +96,6 @@ impl AsFd for Directory {
         self.file.as_fd()
     }
 }
-
-impl OpenError {
-    /// Whether there is nothing at all.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, OpenError::System(_, error) if error.kind() == io::ErrorKind::NotFound)
-    }
-
-    /// What to do next, where there is something.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            OpenError::Untrusted(..) => Some(UNTRUSTED_HINT),
-            OpenError::NotBpf(_) => Some("name the mount point of the bpf file system"),
-            OpenError::System(..) => None,
-        }
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::System(path, error) => {
-                write!(f, "{} cannot be read: {error}", path.display())
-            }
-            OpenError::NotBpf(path) => write!(f, "{} is in no bpf file system", path.display()),
-            OpenError::Untrusted(path, distrust) => {
-                let path = path.display();
-                match distrust {
-                    Distrust::Owner(uid) => write!(f, "{path} belongs to user {uid}, not to root"),
-                    Distrust::Kind => write!(f, "{path} is not what the kernel part makes there"),
-                    Distrust::Mode(mode) => {
-                        write!(f, "{path} can be changed by other users (mode {mode:o})")
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 fn check(opened: io::Result<File>, path: &Path, kind: Kind) -> Result<File, OpenError> {
     let failed = |error| OpenError::System(path.into(), error);

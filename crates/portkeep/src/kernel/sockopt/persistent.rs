@@ -2,70 +2,12 @@
 
 use std::os::fd::AsFd;
 
-use crate::abi::{self, SOL_PORTKEEP};
-use crate::consumer::Consumer;
-use crate::error::Error;
+use crate::kernel::in_the_way::name_owner;
+use crate::kernel::option::{decode, get, protocol_of, recorded_conflict};
 use crate::netns;
-use crate::port_range::PortRange;
-use crate::protocol::Protocol;
-use crate::sockopt::{get, recorded_conflict};
 use crate::sys;
-use crate::token::Token;
-
-/// Makes a type of flags from constants of the kernel ABI.
-macro_rules! flags {
-    ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $value:path,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-        pub struct $name(u32);
-
-        impl $name {
-            $($(#[$flag_doc])* pub const $flag: $name = $name($value);)+
-
-            /// The flags of the kernel ABI.
-            pub const fn bits(self) -> u32 {
-                self.0
-            }
-        }
-
-        impl std::ops::BitOr for $name {
-            type Output = $name;
-
-            fn bitor(self, other: $name) -> $name {
-                $name(self.0 | other.0)
-            }
-        }
-
-        impl std::ops::BitOrAssign for $name {
-            fn bitor_assign(&mut self, other: $name) {
-                *self = *self | other;
-            }
-        }
-    };
-}
-
-flags! {
-    /// How [`create`] reserves. None of them is the default.
-    CreateFlags {
-        /// Sockets that are bound in the block are not in the way; they stay bound
-        /// (`PORTKEEP_ADOPT`).
-        ADOPT = abi::PORTKEEP_ADOPT,
-        /// In every network namespace, those to come included, but where an older reservation holds
-        /// a port (`PORTKEEP_EVERY_NETNS`). It takes `CAP_NET_ADMIN` over the initial namespace.
-        EVERY_NETNS = abi::PORTKEEP_EVERY_NETNS,
-    }
-}
-
-flags! {
-    /// What [`delete`] deletes. None of them is the default.
-    DeleteFlags {
-        /// The range may be a part of a block; the rest of it stays reserved, with the same
-        /// consumers and at every instant (`PORTKEEP_PART`).
-        PART = abi::PORTKEEP_PART,
-        /// A reservation that holds in every network namespace (`PORTKEEP_EVERY_NETNS`).
-        EVERY_NETNS = abi::PORTKEEP_EVERY_NETNS,
-    }
-}
+use crate::types::abi::{self, SOL_PORTKEEP};
+use crate::types::{Consumer, CreateFlags, DeleteFlags, Error, PortRange, Token};
 
 /// Reserves `count` ports of the socket's protocol and network namespace until they are deleted, or
 /// until the next boot. Takes `CAP_NET_ADMIN` over the network namespace.
@@ -94,7 +36,7 @@ pub fn create(
     consumers: &[Consumer],
 ) -> Result<(PortRange, Token), Error> {
     let socket = socket.as_fd();
-    let protocol = Protocol::of(socket)?;
+    let protocol = protocol_of(socket)?;
     let range = match start {
         0 if count == 0 => return Err(Error::invalid_input("the number of ports must not be 0")),
         0 => None,
@@ -121,13 +63,13 @@ pub fn create(
         value.extend_from_slice(sys::bytes_of(&consumer.record()));
     }
     sys::set_option_bytes(socket, SOL_PORTKEEP, abi::PORTKEEP_CREATE, &value).map_err(|error| {
-        Error::from_create(error, range, count, recorded_conflict(socket))
-            .name_owner(|| netns::cookie_of(socket))
+        let refusal = Error::from_create(error, range, count, recorded_conflict(socket));
+        name_owner(refusal, || netns::cookie_of(socket))
     })?;
     // The kernel part remembers the last result by socket and thread, so it is read right here.
     let doing = "reading which ports were reserved";
     let instance: abi::Instance = get(socket, abi::PORTKEEP_CREATE, doing)?;
-    instance.decode(protocol, doing)
+    decode(instance, protocol, doing)
 }
 
 /// Ends a persistent reservation of the socket's protocol and network namespace, which is of exactly
@@ -144,7 +86,7 @@ pub fn create(
 #[doc(alias = "DeletePersistentUdpPortReservation")]
 pub fn delete(socket: impl AsFd, start: u16, count: u16, flags: DeleteFlags) -> Result<(), Error> {
     let socket = socket.as_fd();
-    let range = PortRange::with_count(Protocol::of(socket)?, start, count)?;
+    let range = PortRange::with_count(protocol_of(socket)?, start, count)?;
     let request = abi::DeleteRequest {
         range: range.into(),
         flags: flags.bits(),
@@ -177,20 +119,20 @@ const DELETE_TRIES: u32 = 1000;
 #[doc(alias = "LookupPersistentUdpPortReservation")]
 pub fn lookup(socket: impl AsFd, start: u16, count: u16) -> Result<Token, Error> {
     let socket = socket.as_fd();
-    let protocol = Protocol::of(socket)?;
+    let protocol = protocol_of(socket)?;
     let range = PortRange::with_count(protocol, start, count)?;
     let request: abi::Range = range.into();
     sys::set_option(socket, SOL_PORTKEEP, abi::PORTKEEP_LOOKUP, &request)
         .map_err(|error| Error::from_persistent_call("looking up", error, range))?;
     let doing = "reading which reservation was found";
     let instance: abi::Instance = get(socket, abi::PORTKEEP_LOOKUP, doing)?;
-    instance.decode(protocol, doing).map(|(_, token)| token)
+    decode(instance, protocol, doing).map(|(_, token)| token)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::types::ErrorKind;
     use std::net::UdpSocket;
 
     #[test]

@@ -1,14 +1,11 @@
-use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::bpffs::{self, OpenError};
-use crate::consumer::{self, Consumer};
-use crate::consumers::Consumers;
-use crate::error::{Error, ErrorKind};
-use crate::port_range::{ParseError, PortRange};
-use crate::sys;
-use crate::token::Token;
+use super::consumer::Consumer;
+use super::consumers::Consumers;
+use super::parse_error::ParseError;
+use super::port_range::PortRange;
+use super::token::Token;
 
 /// A reservation, as the kernel part lists it. Its text form, which `FromStr` parses, is a line of
 /// the list.
@@ -17,7 +14,9 @@ use crate::token::Token;
 pub struct Entry {
     /// The ports.
     pub range: PortRange,
-    /// Who may bind there without associating.
+    /// Who may bind there without associating: the owning process, or its descendants too, as
+    /// [`Acquire::consumers`](crate::Acquire::consumers) has set. A persistent reservation
+    /// has no owning process; see [`named`](Entry::named).
     pub consumers: Consumers,
     /// Who acquired or last claimed it. A persistent reservation has no process, and the user of it
     /// is the first consumer that is one, else who created it.
@@ -33,9 +32,10 @@ pub struct Entry {
     pub netns_cookie: u64,
     /// How long it lasts.
     pub kind: EntryKind,
-    /// Who may bind in a persistent reservation without associating, by their ids in the initial
-    /// user namespace.
-    pub who: Vec<Consumer>,
+    /// Those that a persistent reservation names: users, groups and cgroups that may bind without
+    /// associating, by their ids in the initial user namespace. A reservation of a process names
+    /// none; see [`consumers`](Entry::consumers).
+    pub named: Vec<Consumer>,
 }
 
 /// How long a reservation lasts.
@@ -59,67 +59,19 @@ pub struct Owner {
     /// The command's name when it acquired; what is not printable ASCII, and a space, is `_`.
     pub command: String,
 }
-
-impl Entry {
-    /// How long the reservation has existed.
-    pub fn age(&self) -> Duration {
-        sys::time_since_boot().saturating_sub(self.since)
-    }
+/// A reservation that a process of this user holds by sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldEntry {
+    /// The ports.
+    pub range: PortRange,
+    /// The process that acquired it, by its id in the caller's process namespace.
+    pub owner: Owner,
+    /// When it was acquired, as time since boot, suspended time included (`CLOCK_BOOTTIME`).
+    pub since: Duration,
+    /// The network namespace (`SO_NETNS_COOKIE`).
+    pub netns_cookie: u64,
 }
-
-/// The reservations in all network namespaces, in no order. Every user may ask.
-///
-/// The list is the file `portkeep/reservations` in the bpf file system; see [`bpffs`].
-///
-/// # Errors
-///
-/// [`ErrorKind::NotEnabled`]; [`ErrorKind::ListUnavailable`] if the kernel part is there but the
-/// file is not, may not be read or does not have the known form; [`ErrorKind::ListUntrusted`] if
-/// somebody else than root has made what is there, or can change it.
-pub fn list() -> Result<Vec<Entry>, Error> {
-    let Some(mount) = bpffs::mount_point() else {
-        let error = io::Error::from_raw_os_error(libc::ENOENT);
-        let message = format!("no bpf file system is mounted: {error}");
-        return Err(unavailable(error.raw_os_error(), message));
-    };
-    let text = bpffs::read_list(&mount).map_err(|error| match &error {
-        OpenError::Untrusted(..) => {
-            Error::new(ErrorKind::ListUntrusted, libc::EPERM, error.to_string())
-        }
-        OpenError::System(_, cause) => unavailable(cause.raw_os_error(), error.to_string()),
-        OpenError::NotBpf(_) => unavailable(Some(libc::ENOENT), error.to_string()),
-    })?;
-    parse(&text).map_err(|error| {
-        Error::new(
-            ErrorKind::ListUnavailable,
-            None,
-            format!("the list of reservations is malformed: {error}"),
-        )
-    })
-}
-
-/// Tells a kernel part that is not there from one whose file is out of reach.
-fn unavailable(errno: Option<i32>, message: String) -> Error {
-    if let Err(not_enabled) = crate::version()
-        && not_enabled.kind() == ErrorKind::NotEnabled
-    {
-        return not_enabled;
-    }
-    Error::new(ErrorKind::ListUnavailable, errno, message)
-}
-
-fn parse(text: &[u8]) -> Result<Vec<Entry>, ParseError> {
-    let text = std::str::from_utf8(text).map_err(|_| ParseError::Line)?;
-    let mut lines = text.lines();
-    match lines.next() {
-        Some(header) if header.starts_with(HEADER) => lines.map(str::parse).collect(),
-        _ => Err(ParseError::Line),
-    }
-}
-
-/// The columns of version 1; a later version adds its own at the end.
-const HEADER: &str =
-    "PROTOCOL PORTS FLAGS PID UID COMMAND SINCE TOKEN SOCKET NETNS LIFETIME CONSUMERS";
 
 impl FromStr for Entry {
     type Err = ParseError;
@@ -148,16 +100,14 @@ impl FromStr for Entry {
                 "persistent" => EntryKind::Persistent,
                 _ => return Err(ParseError::Line),
             },
-            who: consumer::from_column(next()?),
+            named: Consumer::from_column(next()?),
         })
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Protocol;
-    use proptest::prelude::*;
+    use crate::types::Protocol;
 
     const LINE: &str = "tcp 61000-61063 process,tree 1234 1000 postgres 123456789012 4294967297 42 1 \
          runtime -";
@@ -179,7 +129,7 @@ mod tests {
         assert_eq!(entry.since, Duration::from_nanos(123_456_789_012));
         assert_eq!(entry.token.as_raw(), 4_294_967_297);
         assert_eq!((entry.socket_cookie, entry.netns_cookie), (42, 1));
-        assert_eq!((entry.kind, entry.who), (EntryKind::Runtime, vec![]));
+        assert_eq!((entry.kind, entry.named), (EntryKind::Runtime, vec![]));
     }
 
     #[test]
@@ -187,30 +137,19 @@ mod tests {
         let line = "udp 53-53 - 0 0 portkeep 5 6 0 0 persistent uid:1000,gid:44,cgroup:1";
         let entry: Entry = line.parse().expect("a line");
         assert_eq!(entry.kind, EntryKind::Persistent);
-        let who = [
+        let named = [
             Consumer::User(1000),
             Consumer::Group(44),
             Consumer::EVERYBODY,
         ];
-        assert_eq!((entry.who.as_slice(), entry.netns_cookie), (&who[..], 0));
-    }
-
-    #[test]
-    fn later_versions_add_columns_at_the_end() {
-        let text = format!("{HEADER} MORE\n{LINE} 5\n");
-        let entries = parse(text.as_bytes()).expect("a list");
-        assert_eq!(entries, [LINE.parse().expect("a line")]);
-    }
-
-    #[test]
-    fn an_empty_list() {
-        assert_eq!(parse(format!("{HEADER}\n").as_bytes()), Ok(Vec::new()));
+        assert_eq!(
+            (entry.named.as_slice(), entry.netns_cookie),
+            (&named[..], 0)
+        );
     }
 
     #[test]
     fn malformed() {
-        assert_eq!(parse(b""), Err(ParseError::Line));
-        assert_eq!(parse(LINE.as_bytes()), Err(ParseError::Line));
         for (column, bad) in [
             ("tcp", "sctp"),
             ("61000-61063", "61063-61000"),
@@ -222,26 +161,6 @@ mod tests {
         ] {
             let line = LINE.replacen(column, bad, 1);
             assert!(line.parse::<Entry>().is_err(), "{line:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes(bytes: Vec<u8>) {
-            prop_assert!(parse(&bytes).is_err());
-            let with_header = [HEADER.as_bytes(), b"\n", &bytes].concat();
-            if let Ok(entries) = parse(&with_header) {
-                prop_assert!(entries.len() <= bytes.len());
-            }
-        }
-
-        #[test]
-        fn a_line_with_any_column_changed(column in 0..12_usize, text in "[ -~]{0,24}") {
-            let mut columns: Vec<&str> = LINE.split(' ').collect();
-            columns[column] = &text;
-            if let Ok(entry) = columns.join(" ").parse::<Entry>() {
-                prop_assert!(entry.range.start() <= entry.range.end());
-            }
         }
     }
 }

@@ -2,13 +2,9 @@ use std::fmt;
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
-use crate::abi::{self, ConflictRecord};
-use crate::consumer::Consumer;
-#[cfg(target_os = "linux")]
-use crate::list::{self, EntryKind};
-use crate::protocol::Protocol;
-#[cfg(target_os = "linux")]
-use crate::sys;
+use super::abi::{self, ConflictRecord};
+use super::consumer::Consumer;
+use super::protocol::Protocol;
 
 /// What was in the way of the last refused acquire or bind on a socket. Windows does not tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +26,9 @@ pub struct Conflict {
     pub owner_uid: u32,
     /// The name of the command in the way, as far as the list of reservations tells it.
     pub owner_command: Option<String>,
-    /// Who may bind in the persistent reservation in the way, as far as the list of reservations
+    /// Those that the persistent reservation in the way names, which may bind there, as far as the list of reservations
     /// tells it; `None` if it is not a persistent one, or not to be found there.
-    pub consumers: Option<Vec<Consumer>>,
+    pub named: Option<Vec<Consumer>>,
     /// Since when, as time since boot, suspended time included; `None` if unknown.
     pub since: Option<Duration>,
 }
@@ -105,46 +101,13 @@ impl Conflict {
             owner_pid: Some(record.owner_pid).filter(|&pid| pid != 0),
             owner_uid: record.owner_uid,
             owner_command: None,
-            consumers: None,
+            named: None,
             since: Some(record.since)
                 .filter(|&since| since != 0)
                 .map(Duration::from_nanos),
         })
     }
-
-    /// How long the port has been taken; `None` if unknown.
-    pub fn age(&self) -> Option<Duration> {
-        self.since
-            .map(|since| sys::time_since_boot().saturating_sub(since))
-    }
-
-    /// Fills in the command, or the consumers, from the list of reservations, which a user may be unable to reach.
-    ///
-    /// `/proc/PID/comm` is not asked: the process id is one of the initial process namespace and
-    /// may be another process's here.
-    pub(crate) fn name_owner(&mut self, netns_cookie: u64) {
-        let (ConflictKind::Reserved, Some(port), None) =
-            (self.kind, self.port, &self.owner_command)
-        else {
-            return;
-        };
-        let found = list::list().unwrap_or_default().into_iter().find(|entry| {
-            [netns_cookie, EVERY_NETNS].contains(&entry.netns_cookie)
-                && entry.range.protocol() == self.protocol
-                && entry.range.contains(port)
-                && self.owner_pid.is_none_or(|pid| pid == entry.owner.pid)
-        });
-        match found {
-            Some(entry) if entry.kind == EntryKind::Persistent => self.consumers = Some(entry.who),
-            Some(entry) => self.owner_command = Some(entry.owner.command),
-            None => {}
-        }
-    }
 }
-
-/// The cookie that the list has for what holds in every network namespace.
-#[cfg(target_os = "linux")]
-const EVERY_NETNS: u64 = 0;
 
 /// As in `port 61003/tcp is reserved by process 1234 (postgres), user 1000`.
 impl fmt::Display for Conflict {
@@ -155,7 +118,7 @@ impl fmt::Display for Conflict {
         }
         match self.kind {
             ConflictKind::Reserved => {
-                if let Some(consumers) = &self.consumers {
+                if let Some(consumers) = &self.named {
                     return persistent_words(f, consumers);
                 }
                 f.write_str("is reserved")?;
@@ -210,7 +173,7 @@ fn persistent_words(f: &mut fmt::Formatter<'_>, consumers: &[Consumer]) -> fmt::
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::abi::Be16;
+    use crate::types::abi::Be16;
 
     fn record(kind: u8) -> ConflictRecord {
         ConflictRecord {
@@ -245,7 +208,7 @@ mod tests {
             ),
             (vec![Consumer::EVERYBODY], "excluded from being reserved"),
         ] {
-            conflict.consumers = Some(consumers);
+            conflict.named = Some(consumers);
             assert_eq!(conflict.to_string(), format!("port 61003/tcp is {words}"));
         }
     }
@@ -274,10 +237,7 @@ mod tests {
             ..record(2)
         };
         let in_use = Conflict::from_record(&in_use).expect("a conflict");
-        assert_eq!(
-            (in_use.owner_pid, in_use.since, in_use.age()),
-            (None, None, None)
-        );
+        assert_eq!((in_use.owner_pid, in_use.since), (None, None));
         assert_eq!(
             in_use.to_string(),
             "port 61003/tcp is in use by a socket of user 1000"

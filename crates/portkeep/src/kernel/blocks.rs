@@ -4,13 +4,12 @@ use std::iter;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::error::Error;
+use super::in_the_way::name_owner;
+use super::option::{protocol_of, recorded_conflict};
+use super::sockopt;
 use crate::netns;
-use crate::port_range::PortRange;
-use crate::protocol::Protocol;
-use crate::sockopt;
 use crate::sys;
-use crate::token::Token;
+use crate::types::{Error, PortRange, Protocol, Token};
 
 /// The same numbers of one protocol or of several.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ impl Blocks {
     }
 
     fn associate_with_block(&self, socket: BorrowedFd<'_>) -> Result<&Block, Error> {
-        let protocol = Protocol::of(socket)?;
+        let protocol = protocol_of(socket)?;
         let block = self
             .block(protocol)
             .ok_or_else(|| Error::wrong_protocol(protocol))?;
@@ -73,9 +72,9 @@ impl Blocks {
             return Err(Error::outside_block(port, block.range));
         }
         sys::bind(socket, address).map_err(|error| {
-            let conflict = sockopt::recorded_conflict(socket);
-            Error::from_bind(error, block.range, port, conflict)
-                .name_owner(|| netns::cookie_of(socket))
+            let conflict = recorded_conflict(socket);
+            let refusal = Error::from_bind(error, block.range, port, conflict);
+            name_owner(refusal, || netns::cookie_of(socket))
         })
     }
 

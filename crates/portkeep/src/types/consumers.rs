@@ -1,7 +1,7 @@
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 
-use crate::abi;
+use super::abi;
 
 /// Who may bind in a block, besides the sockets that the owner has associated with it.
 ///
@@ -37,8 +37,7 @@ impl Consumers {
     }
 
     /// From the column FLAGS. A word that a later kernel part may add is passed over.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn from_column(text: &str) -> Consumers {
+    pub(super) fn from_column(text: &str) -> Consumers {
         text.split(',')
             .fold(Consumers::ASSOCIATED, |consumers, word| match word {
                 "process" => consumers | Consumers::PROCESS,
@@ -78,7 +77,7 @@ impl fmt::Display for Consumers {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

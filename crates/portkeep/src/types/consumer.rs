@@ -1,14 +1,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::abi;
-use crate::port_range::ParseError;
+use super::abi;
+use super::parse_error::ParseError;
 
 /// Who may bind in a persistent reservation without associating: processes of a user, a group or a
 /// cgroup.
 ///
 /// It is written as the list of reservations writes it: `uid:1000`, `gid:44` or `cgroup:4711`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Consumer {
     /// The effective user id.
     User(u32),
@@ -64,15 +65,16 @@ impl FromStr for Consumer {
     }
 }
 
-/// From the column CONSUMERS, a list or `-`. A kind that a later kernel part may add is passed over.
-#[cfg(target_os = "linux")]
-pub(crate) fn from_column(text: &str) -> Vec<Consumer> {
-    text.split(',')
-        .filter_map(|word| word.parse().ok())
-        .collect()
+impl Consumer {
+    /// From the column CONSUMERS, a list or `-`. A kind that a later kernel part may add is passed over.
+    pub(super) fn from_column(text: &str) -> Vec<Consumer> {
+        text.split(',')
+            .filter_map(|word| word.parse().ok())
+            .collect()
+    }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -92,9 +94,9 @@ mod tests {
                 "{text:?}"
             );
         }
-        assert_eq!(from_column("-"), []);
+        assert_eq!(Consumer::from_column("-"), []);
         assert_eq!(
-            from_column("uid:1,later:2,cgroup:1"),
+            Consumer::from_column("uid:1,later:2,cgroup:1"),
             [Consumer::User(1), Consumer::EVERYBODY]
         );
     }
