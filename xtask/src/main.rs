@@ -1,5 +1,6 @@
 //! What developers run: `cargo xtask --help` lists it.
 
+mod api;
 mod benchmarks;
 mod bpf;
 mod command;
@@ -19,6 +20,7 @@ enum Task {
     Bpf,
     /// Fails if what is generated and committed differs from a fresh build
     Check,
+    Api(api::Arguments),
     Kernels(kernels::Arguments),
     Benchmarks(benchmarks::Arguments),
     /// Prints how many instructions the verifier walked for each of Portkeep's BPF programs
@@ -32,7 +34,9 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bpf => bpf::rebuild(),
-        Task::Check => bpf::check(),
+        Task::Api(arguments) => api::run(&arguments),
+        // What is quick first.
+        Task::Check => api::check().and_then(|()| bpf::check()),
         Task::Kernels(arguments) => kernels::run(&arguments),
         Task::Benchmarks(arguments) => benchmarks::run(&arguments),
         Task::Verified { directory } => verified::print(&directory),

@@ -4,11 +4,11 @@
 //!
 //! The kernel enforces that through Portkeep's kernel part, which root installs once per boot with
 //! `portkeep enable`; after that nobody needs a privilege. Where it is not installed, bound sockets
-//! of the process hold the ports instead, which takes no privilege at all; what they can do less is
-//! in `docs/backends.md`, and [`Reservation::backend`] tells which it is.
+//! of the process hold the ports instead, which takes no privilege at all; [they can do
+//! less](#held-sockets), and [`Reservation::backend`] tells which it is.
 //!
-//! This crate does not install the kernel part, keeps no ports over a reboot (the crate
-//! `portkeep-store` and the command do), and is no firewall: who may talk to a port is not its business.
+//! This crate does not install the kernel part and keeps no ports over a reboot: the command
+//! `portkeep` does both. It is not a firewall either.
 //!
 //! # A short tour
 //!
@@ -40,8 +40,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`list()`] shows the reservations of everybody that the kernel part keeps, [`list_held`] those
-//!   that this user's processes hold by sockets, [`version()`] whether the kernel part is there.
+//! - [`list()`] shows the reservations of everybody that the kernel part keeps, [`list_at`] those of
+//!   an installation elsewhere, [`list_held`] those that this user's processes hold by sockets,
+//!   [`version()`] whether the kernel part is there.
 //! - A service hands its ports to its successor with [`Reservation::sockets`] and
 //!   [`Reservation::claim`], without a moment in which they are free.
 //! - [`sockopt`] has the socket options themselves, [`abi`] their layout for other bindings.
@@ -69,13 +70,40 @@
 //! }
 //! ```
 //!
+//! An [`Error`] becomes a [`std::io::Error`] that keeps its kind, its message and its source.
+//!
+//! # Held sockets
+//!
+//! Both backends keep strangers and automatic ports out of the block, name the port in the way, take
+//! all ports or none, and end with the process. Where sockets hold the ports:
+//!
+//! | | kernel part | held sockets |
+//! |---|---|---|
+//! | needs | root, once per boot | a descriptor for each port and protocol; Linux 5.14 |
+//! | an owner's socket is | associated, then bound by anybody's bind(2) | opened or bound by the [`Reservation`], which also listens |
+//! | [`Consumers`] | `PROCESS`, `TREE` | none |
+//! | tokens, [`claim`](Reservation::claim) | yes | no; copies of the sockets hold the ports in any process |
+//! | [`release`](Reservation::release) while others have copies | ends it | closes this process's |
+//! | ports of the automatic range | those in `ip_local_reserved_ports` | all |
+//! | seen by | everybody, with [`list()`] | processes of the same user, with [`list_held`] |
+//! | the pool | `portkeep enable --pool` | 61000-65535 |
+//! | kept out | everybody | everybody; but a socket of the same user with `SO_REUSEPORT`, which to the kernel is like the owner's, can slip in while the owner binds or listens |
+//!
 //! # On Windows
 //!
 //! There the crate makes the calls that it is named after: the control codes
 //! `SIO_ACQUIRE_PORT_RESERVATION` and its siblings, and the IP Helper functions for persistent
-//! reservations. [`Reservation`] and its builder are the same; what only the kernel part has is not
-//! there, or refused with [`ErrorKind::InvalidInput`]. C programs for Windows compile on Linux with
-//! the library `portkeep-winsock`.
+//! reservations, in `portkeep::persistent`. [`Reservation`] and its builder are the same.
+//! [`Consumers`] are refused with [`ErrorKind::InvalidInput`], and what only the kernel part has with
+//! [`ErrorKind::NotSupported`]: [`list()`], [`Reservation::claim`], most of [`sockopt`]. A refused
+//! bind to a port that is reserved is [`ErrorKind::Reserved`], but a refused acquire does not tell
+//! reservations from sockets: it is [`ErrorKind::InUse`]. C programs for Windows compile on Linux
+//! with the library `portkeep-winsock`.
+//!
+//! # On other systems
+//!
+//! The crate compiles on the BSDs and on macOS, so that programs need no conditions. There every call
+//! is refused with [`ErrorKind::NotSupported`].
 //!
 //! # Threads and fork
 //!

@@ -1,4 +1,4 @@
-//! The kernel ABI, version 1, as `bpf/portkeep.h` defines it.
+//! The kernel ABI, version 1, as `portkeep.h` defines it, the C header of the kernel part.
 //!
 //! The names of the constants are those of the header. Ports are in network byte order, which the
 //! type [`Be16`] says; every other number is in host byte order. Reserved fields must be zero.

@@ -1,10 +1,9 @@
 //! Persistent reservations: the socket options CREATE, DELETE and LOOKUP.
 
-use std::os::fd::AsFd;
-
 use crate::kernel::in_the_way::name_owner;
 use crate::kernel::option::{decode, get, protocol_of, recorded_conflict};
 use crate::netns;
+use crate::socket::AsSocket;
 use crate::sys;
 use crate::types::abi::{self, SOL_PORTKEEP};
 use crate::types::{Consumer, CreateFlags, DeleteFlags, Error, PortRange, Token};
@@ -28,7 +27,7 @@ use crate::types::{Consumer, CreateFlags, DeleteFlags, Error, PortRange, Token};
 #[doc(alias = "CreatePersistentTcpPortReservation")]
 #[doc(alias = "CreatePersistentUdpPortReservation")]
 pub fn create(
-    socket: impl AsFd,
+    socket: impl AsSocket,
     start: u16,
     count: u16,
     align: u16,
@@ -84,7 +83,12 @@ pub fn create(
 /// [`TablesFull`](crate::ErrorKind::TablesFull) if there is no room for the second half of a block.
 #[doc(alias = "DeletePersistentTcpPortReservation")]
 #[doc(alias = "DeletePersistentUdpPortReservation")]
-pub fn delete(socket: impl AsFd, start: u16, count: u16, flags: DeleteFlags) -> Result<(), Error> {
+pub fn delete(
+    socket: impl AsSocket,
+    start: u16,
+    count: u16,
+    flags: DeleteFlags,
+) -> Result<(), Error> {
     let socket = socket.as_fd();
     let range = PortRange::with_count(protocol_of(socket)?, start, count)?;
     let request = abi::DeleteRequest {
@@ -117,7 +121,7 @@ const DELETE_TRIES: u32 = 1000;
 /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput)
 #[doc(alias = "LookupPersistentTcpPortReservation")]
 #[doc(alias = "LookupPersistentUdpPortReservation")]
-pub fn lookup(socket: impl AsFd, start: u16, count: u16) -> Result<Token, Error> {
+pub fn lookup(socket: impl AsSocket, start: u16, count: u16) -> Result<Token, Error> {
     let socket = socket.as_fd();
     let protocol = protocol_of(socket)?;
     let range = PortRange::with_count(protocol, start, count)?;

@@ -1,11 +1,12 @@
 //! Reservations of a process: the socket options ACQUIRE, RELEASE, ASSOCIATE and CLAIM, and what
 //! they tell.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use crate::kernel::in_the_way;
 use crate::kernel::option::{self, decode, get, protocol_of, recorded_conflict, set_token};
 use crate::netns;
+use crate::socket::AsSocket;
 use crate::sys;
 use crate::types::abi::{self, SOL_PORTKEEP};
 use crate::types::{Conflict, Consumers, Error, ErrorKind, PortRange, Protocol, Token};
@@ -23,7 +24,7 @@ use crate::types::{Conflict, Consumers, Error, ErrorKind, PortRange, Protocol, T
 /// [`ErrorKind::InvalidInput`], [`ErrorKind::TablesFull`].
 #[doc(alias = "SIO_ACQUIRE_PORT_RESERVATION")]
 pub fn acquire(
-    socket: impl AsFd,
+    socket: impl AsSocket,
     start: u16,
     count: u16,
     consumers: Consumers,
@@ -80,7 +81,7 @@ pub(in crate::kernel) fn try_acquire(
 ///
 /// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`]
 #[doc(alias = "SIO_RELEASE_PORT_RESERVATION")]
-pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
+pub fn release(socket: impl AsSocket, token: Token) -> Result<(), Error> {
     set_token(socket.as_fd(), abi::PORTKEEP_RELEASE, "releasing", token)
 }
 
@@ -95,7 +96,7 @@ pub fn release(socket: impl AsFd, token: Token) -> Result<(), Error> {
 /// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`] (also for a reservation of the other
 /// protocol or of another network namespace), [`ErrorKind::AlreadyBound`].
 #[doc(alias = "SIO_ASSOCIATE_PORT_RESERVATION")]
-pub fn associate(socket: impl AsFd, token: Token) -> Result<(), Error> {
+pub fn associate(socket: impl AsSocket, token: Token) -> Result<(), Error> {
     let socket = socket.as_fd();
     set_token(socket, abi::PORTKEEP_ASSOCIATE, "associating", token).map_err(|error| {
         match (error.kind(), sys::bound_port(socket)) {
@@ -110,7 +111,7 @@ pub fn associate(socket: impl AsFd, token: Token) -> Result<(), Error> {
 /// # Errors
 ///
 /// Only those that all functions here have.
-pub fn associated(socket: impl AsFd) -> Result<Option<Token>, Error> {
+pub fn associated(socket: impl AsSocket) -> Result<Option<Token>, Error> {
     get(
         socket.as_fd(),
         abi::PORTKEEP_ASSOCIATE,
@@ -126,7 +127,7 @@ pub fn associated(socket: impl AsFd) -> Result<Option<Token>, Error> {
 ///
 /// [`ErrorKind::NotOwner`] if another socket acquired it; [`ErrorKind::UnknownToken`];
 /// [`ErrorKind::Quota`] if it is more than the quota of this process's user has left.
-pub fn claim(socket: impl AsFd, token: Token) -> Result<(), Error> {
+pub fn claim(socket: impl AsSocket, token: Token) -> Result<(), Error> {
     set_token(socket.as_fd(), abi::PORTKEEP_CLAIM, "claiming", token).map_err(|error| {
         match error.kind() {
             ErrorKind::NotOwner => Error::new(
@@ -141,7 +142,7 @@ pub fn claim(socket: impl AsFd, token: Token) -> Result<(), Error> {
 
 /// What was in the way of the last refused acquire or bind on this socket; `None` if nothing was
 /// refused, or if the kernel part is not there.
-pub fn conflict(socket: impl AsFd) -> Option<Conflict> {
+pub fn conflict(socket: impl AsSocket) -> Option<Conflict> {
     let socket = socket.as_fd();
     let mut conflict = recorded_conflict(socket)?;
     if let Ok(cookie) = netns::cookie_of(socket) {
@@ -155,7 +156,7 @@ pub fn conflict(socket: impl AsFd) -> Option<Conflict> {
 /// # Errors
 ///
 /// Only those that all functions here have.
-pub fn version(socket: impl AsFd) -> Result<u32, Error> {
+pub fn version(socket: impl AsSocket) -> Result<u32, Error> {
     option::version_by(socket.as_fd())
 }
 
