@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn a_cause_is_told_once() {
         let cause = || io::Error::from_raw_os_error(libc::EMFILE);
-        let twice = anyhow::Error::new(cause()).context(format!("making a socket failed: {}", cause()));
+        let twice =
+            anyhow::Error::new(cause()).context(format!("making a socket failed: {}", cause()));
         let text = format!("cannot hold: making a socket failed: {}", cause());
         assert_eq!(message(&twice.context("cannot hold")), text);
         let once = anyhow::Error::new(cause()).context("cannot hold");

@@ -161,7 +161,11 @@ pub fn may_bind_in_words(entry: &Entry, record: Option<&Record>) -> String {
 /// The users, groups and cgroups; the last by their numbers.
 fn names(entry: &Entry) -> [Vec<String>; 3] {
     let mut names = [Vec::new(), Vec::new(), Vec::new()];
-    for consumer in entry.named.iter().filter(|named| **named != Consumer::EVERYBODY) {
+    for consumer in entry
+        .named
+        .iter()
+        .filter(|named| **named != Consumer::EVERYBODY)
+    {
         match *consumer {
             Consumer::User(uid) => names[0].push(user_name(uid)),
             Consumer::Group(gid) => names[1].push(group_name(gid)),

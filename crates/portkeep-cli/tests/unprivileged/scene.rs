@@ -140,7 +140,13 @@ impl Strangers {
 pub fn assert_no_way_in(sandbox: &Sandbox, protocol: &str) {
     const ATTEMPTS: u64 = 1600;
     let mut command = Command::new(build(sandbox, "stranger.c"));
-    command.args([&PORT.to_string(), protocol, "all", "none", &ATTEMPTS.to_string()]);
+    command.args([
+        &PORT.to_string(),
+        protocol,
+        "all",
+        "none",
+        &ATTEMPTS.to_string(),
+    ]);
     let output = command.uid(USER).gid(USER).output();
     let output = output.expect("start a stranger");
     assert!(output.status.success(), "{output:?}");

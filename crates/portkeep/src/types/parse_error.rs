@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// Why a text or a pair of numbers is no [`Protocol`], [`PortRange`], [`Token`](crate::Token),
+/// Why a text or a pair of numbers is not a [`Protocol`](crate::Protocol),
+/// [`PortRange`](crate::PortRange), [`Token`](crate::Token),
 /// [`Consumer`](crate::Consumer) or [`Entry`](crate::Entry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
