@@ -116,9 +116,15 @@ static void check_owners(void)
 	REQUIRE(the_counters()->in_every_netns == everywhere);
 	FOR_EACH(entry, consumers)
 	{
-		struct reservation *it = map_lookup(&reservations, entry->key);
+		struct consumers_key *key = (void *)entry->key;
+		struct reservation_key of = {
+			.netns = key->netns,
+			.protocol = token_protocol(key->token),
+			.start = (__u16)key->token,
+		};
+		struct reservation *it = map_lookup(&reservations, &of);
 
-		REQUIRE(it && it->flags & PERSISTENT);
+		REQUIRE(it && it->flags & PERSISTENT && it->token == key->token);
 	}
 }
 
@@ -227,7 +233,7 @@ static bool is_descendant_of(const struct process *owner)
 
 static bool is_allowed_consumer(__u64 netns, __u16 protocol, const struct reservation *it)
 {
-	struct reservation_key key = { .netns = netns, .protocol = protocol, .start = it->start };
+	struct consumers_key key = { .netns = netns, .token = it->token };
 	struct consumers *those = map_lookup(&consumers, &key);
 
 	for (__u32 i = 0; those && i < those->number; i++) {

@@ -99,7 +99,7 @@ static void move_on(struct mover *mover)
 	}
 	mover->step++;
 	/* Interrupts come in critical sections, too. */
-	mover->pause += byte() % 16;
+	mover->pause += byte() % 64;
 }
 
 static void finish_move(struct mover *mover)

@@ -1,6 +1,6 @@
 //! The kernel part in a sandbox.
 
-use portkeep_kernel::{InstallOptions, Installed, Location};
+use portkeep_admin::{InstallOptions, Installation, Installed};
 
 use crate::Sandbox;
 
@@ -19,7 +19,7 @@ pub fn enable(sandbox: &Sandbox) -> Installed {
 /// [`enable`] with options changed from those that [`options`] gives, such as another pool.
 #[track_caller]
 pub fn enable_with(options: &InstallOptions) -> Installed {
-    match portkeep_kernel::install(options) {
+    match portkeep_admin::install(options) {
         Ok(installed) => installed,
         Err(error) => panic!(
             "cannot install the kernel part: {error}; hint: {:?}",
@@ -32,17 +32,18 @@ pub fn enable_with(options: &InstallOptions) -> Installed {
 #[must_use]
 pub fn options(sandbox: &Sandbox) -> InstallOptions {
     InstallOptions {
-        location: location(sandbox),
+        installation: installation(sandbox),
         pool: (POOL_START, POOL_END),
         ..InstallOptions::default()
     }
 }
 
-/// The sandbox's place for the kernel part, as `remove` and `inspect` take it.
+/// The sandbox's installation, as `remove` and `inspect` take it.
 #[must_use]
-pub fn location(sandbox: &Sandbox) -> Location {
-    Location {
+pub fn installation(sandbox: &Sandbox) -> Installation {
+    Installation {
         cgroup: Some(sandbox.cgroup().to_path_buf()),
         bpffs: Some(sandbox.bpffs().to_path_buf()),
+        state_dir: Some(sandbox.state_dir().to_path_buf()),
     }
 }

@@ -20,7 +20,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     bench
         .current_dir(root())
         .args(["bench", "--package", "portkeep-cli", "--bench", "ratios"])
-        .env("PORTKEEP_WRITE_BENCHMARKS", "1");
+        .env("PORTKEEP_WRITE_BENCHMARKS", "1")
+        .env_remove("PORTKEEP_BENCHMARKS");
     if let Some(revision) = &arguments.baseline {
         let baseline = Baseline::build(revision)?;
         bench

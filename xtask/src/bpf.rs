@@ -1,4 +1,4 @@
-//! The kernel part: C to object with a pinned compiler, object to the committed skeleton.
+//! The kernel part: C to object with a pinned compiler, object to skeleton, both committed.
 
 use std::env;
 use std::fs;
@@ -14,29 +14,49 @@ use crate::{command, root};
 const CLANG: &str = "clang-19";
 const STRIP: &str = "llvm-strip-19";
 
-fn skeleton() -> PathBuf {
-    root().join("crates/portkeep-kernel/src/skeleton.rs")
+const OBJECT: &str = "bpf/portkeep.bpf.o";
+const SKELETON: &str = "src/install/skeleton.rs";
+
+/// From the skeleton to the object, as `include_bytes!` takes it.
+const OBJECT_FROM_SKELETON: &str = "../../bpf/portkeep.bpf.o";
+
+fn package() -> PathBuf {
+    root().join("crates/portkeep-admin")
 }
 
-/// Rebuilds the committed skeleton.
+/// What is generated, by its path in the package.
+struct Generated {
+    object: Vec<u8>,
+    skeleton: String,
+}
+
+/// Rebuilds the committed object and skeleton.
 pub fn rebuild() -> Result<()> {
     let fresh = build()?;
-    fs::write(skeleton(), fresh).context("writing the skeleton")
+    fs::write(package().join(OBJECT), fresh.object).context("writing the object")?;
+    fs::write(package().join(SKELETON), fresh.skeleton).context("writing the skeleton")
 }
 
-/// Fails if the committed skeleton is not what a fresh build makes.
+/// Fails if what is committed is not what a fresh build makes.
 pub fn check() -> Result<()> {
-    let committed = fs::read_to_string(skeleton()).context("reading the skeleton")?;
-    if committed != build()? {
-        bail!(
-            "{} differs from a fresh build\nHint: run `cargo xtask bpf` and commit the result",
-            skeleton().display()
-        );
+    let fresh = build()?;
+    for (path, fresh) in [
+        (OBJECT, fresh.object.as_slice()),
+        (SKELETON, fresh.skeleton.as_bytes()),
+    ] {
+        let path = package().join(path);
+        let committed = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        if committed != fresh {
+            bail!(
+                "{} differs from a fresh build\nHint: run `cargo xtask bpf` and commit the result",
+                path.display()
+            );
+        }
     }
     Ok(())
 }
 
-fn build() -> Result<String> {
+fn build() -> Result<Generated> {
     let directory = root().join("target/bpf");
     fs::create_dir_all(&directory).context("making target/bpf")?;
     let object = directory.join("portkeep.bpf.o");
@@ -44,15 +64,33 @@ fn build() -> Result<String> {
     compile(&object)?;
     SkeletonBuilder::new()
         .obj(&object)
+        .reference_obj(true)
         .generate(&skeleton)
         .context("generating the skeleton")?;
-    fs::read_to_string(&skeleton).context("reading the fresh skeleton")
+    let text = fs::read_to_string(&skeleton).context("reading the fresh skeleton")?;
+    Ok(Generated {
+        object: fs::read(&object).context("reading the fresh object")?,
+        skeleton: with_own_path(&text, &object)?,
+    })
+}
+
+/// The generator names the object by the path that it had here.
+fn with_own_path(skeleton: &str, object: &Path) -> Result<String> {
+    let path = object.canonicalize().context("finding the fresh object")?;
+    let path = path
+        .to_str()
+        .context("the path of the repository is not UTF-8")?;
+    if skeleton.matches(path).count() != 1 {
+        bail!("the generator does not name {path} once");
+    }
+    Ok(skeleton.replace(path, OBJECT_FROM_SKELETON))
 }
 
 /// Compiles without the host's headers and without paths of this machine, so that the object is
 /// the same everywhere.
 fn compile(object: &Path) -> Result<()> {
-    let source = root().join("bpf").canonicalize().context("finding bpf/")?;
+    let source = package().join("bpf");
+    let source = source.canonicalize().context("finding bpf/")?;
     let clang = env::var("CLANG").unwrap_or_else(|_| CLANG.into());
     with_hint(
         Command::new(&clang)

@@ -14,6 +14,7 @@ use libbpf_rs::libbpf_sys as bpf;
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use portkeep_tests::{
     Sandbox, assert_errno, assert_ok, enable, foreign, proc, raw, reservations, runtime_dir, sock,
     trials, without_portkeep,
@@ -385,10 +386,16 @@ fn without_root_sockets_hold_the_ports(sandbox: &Sandbox) {
         .arg("./portkeep")
         .current_dir(portkeep().parent().expect("a directory"));
     command.args(["--tcp", "3", "--", "sh", "-c", "echo $PORT; exit 6"]);
-    command
-        .uid(65534)
-        .gid(65534)
-        .env("XDG_RUNTIME_DIR", runtime_dir(65534));
+    command.env("XDG_RUNTIME_DIR", runtime_dir(65534));
+    // Once it is in the directory.
+    let become_user = || {
+        let (uid, gid) = (Uid::from_raw(65534), Gid::from_raw(65534));
+        setgroups(&[])?;
+        setresgid(gid, gid, gid)?;
+        Ok(setresuid(uid, uid, uid)?)
+    };
+    // SAFETY: the closure makes three system calls and allocates nothing.
+    unsafe { command.pre_exec(become_user) };
     let (code, stdout, stderr) = output(command);
     assert_eq!((code, stdout.as_str()), (Some(6), "61000\n"), "{stderr}");
     assert_eq!(stderr, format!("{HELD}that takes root\n"));

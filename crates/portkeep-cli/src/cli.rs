@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use portkeep_kernel::Location;
-use portkeep_store::Keeper;
+use portkeep_admin::Installation;
 
 use crate::commands;
 
@@ -60,17 +59,13 @@ pub struct Locations {
 }
 
 impl Locations {
-    /// Where the kernel part is.
-    pub fn kernel_part(&self) -> Location {
-        Location {
+    /// What these options name.
+    pub fn installation(&self) -> Installation {
+        Installation {
             cgroup: self.cgroup.clone(),
             bpffs: self.bpffs.clone(),
+            state_dir: self.state_dir.clone(),
         }
-    }
-
-    /// What keeps persistent reservations.
-    pub fn keeper(&self) -> Keeper {
-        Keeper::new(self.state_dir.clone(), self.kernel_part())
     }
 
     /// Puts the locations into the environment, where the library, and the

@@ -9,8 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portkeep::ErrorKind;
+use portkeep_admin::inspect;
 use portkeep_host::mounts;
-use portkeep_kernel::inspect;
 
 use crate::cli::Locations;
 
@@ -35,7 +35,7 @@ impl InControlCgroup {
         if !portkeep::version().is_err_and(not_enabled) {
             return Self(None);
         }
-        let Ok(Some(installed)) = inspect(&locations.kernel_part()) else {
+        let Ok(Some(installed)) = inspect(&locations.installation()) else {
             return Self(None);
         };
         let visit = installed

@@ -76,10 +76,10 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(refusal) = error.downcast_ref::<Refusal>() {
         return Some(refusal.hint.clone());
     }
-    if let Some(error) = error.downcast_ref::<portkeep_kernel::Error>() {
+    if let Some(error) = error.downcast_ref::<portkeep_admin::Error>() {
         return error.hint().map(str::to_owned);
     }
-    if let Some(error) = error.downcast_ref::<portkeep_store::Error>() {
+    if let Some(error) = error.downcast_ref::<portkeep_admin::Error>() {
         return error.hint().map(str::to_owned);
     }
     error.downcast_ref::<portkeep::Error>()?.hint()

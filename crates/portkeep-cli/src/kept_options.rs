@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use portkeep_kernel::{DEFAULT_POOL, DEFAULT_QUOTA, InstallOptions, Location, Running};
-use portkeep_store::Settings;
+use portkeep_admin::Settings;
+use portkeep_admin::{DEFAULT_POOL, DEFAULT_QUOTA, InstallOptions, Installation, Running};
 
 use crate::failure::Refusal;
 use crate::persistent_words::warn;
@@ -24,14 +24,14 @@ impl Given {
     /// What is given; else what runs; else what was noted, as after a reboot; else the default.
     pub fn choose(
         &self,
-        location: Location,
+        installation: Installation,
         running: Option<&Running>,
         noted: &Settings,
     ) -> anyhow::Result<InstallOptions> {
         let pool = self.pool.or(running.map(|running| running.pool));
         let quota = self.quota.or(running.map(|running| running.quota));
         Ok(InstallOptions {
-            location,
+            installation,
             pool: pool.or(noted.pool).unwrap_or(DEFAULT_POOL),
             control: self.control(running, noted)?,
             quota: quota.or(noted.quota).unwrap_or(DEFAULT_QUOTA),

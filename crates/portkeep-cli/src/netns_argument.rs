@@ -1,7 +1,7 @@
 //! The option `--netns`.
 
 use clap::Args;
-use portkeep_store::{Error, Scope, namespace};
+use portkeep_admin::{Error, Scope, namespace};
 
 /// In which network namespace a command acts.
 #[derive(Debug, Args)]

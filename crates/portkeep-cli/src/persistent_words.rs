@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use portkeep::PortRange;
-use portkeep_store::Outcome;
+use portkeep_admin::Outcome;
 
 use crate::printable::lines;
 

@@ -1,7 +1,7 @@
 //! A reservation in JSON.
 
 use portkeep::{Backend, Consumer, Consumers, Entry, EntryKind, HeldEntry};
-use portkeep_store::{Record, group_name, user_name};
+use portkeep_admin::{Record, group_name, user_name};
 use serde::Serialize;
 
 use crate::clock::Moment;

@@ -1,3 +1,3 @@
 //! User names.
 
-pub use portkeep_store::user_name as name;
+pub use portkeep_admin::user_name as name;

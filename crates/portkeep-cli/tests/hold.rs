@@ -143,7 +143,7 @@ fn several_options_are_printed_in_order(sandbox: &Sandbox) {
 
 /// Whatever block the kernel part chose, it must not be one that another option names.
 fn exact_ranges_come_before_any_block(sandbox: &Sandbox) {
-    enable::enable_with(&portkeep_kernel::InstallOptions {
+    enable::enable_with(&portkeep_admin::InstallOptions {
         pool: (61000, 61003),
         ..enable::options(sandbox)
     });
@@ -322,7 +322,7 @@ fn the_quota_of_an_ordinary_user(sandbox: &Sandbox) {
 }
 
 fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
-    enable::enable_with(&portkeep_kernel::InstallOptions {
+    enable::enable_with(&portkeep_admin::InstallOptions {
         pool: (61000, 61003),
         ..enable::options(sandbox)
     });

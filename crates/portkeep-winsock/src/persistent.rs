@@ -90,10 +90,9 @@ mod kept {
 mod kept {
     use std::path::PathBuf;
 
+    use portkeep_admin::{Error, ErrorKind, Installation, Keeper, Kind, Ports, Request};
     use portkeep_host::bpffs;
     use portkeep_host::environment::variable;
-    use portkeep_kernel::Location;
-    use portkeep_store::{Error, ErrorKind, Keeper, Kind, Ports, Request};
 
     use super::*;
 
@@ -137,10 +136,11 @@ mod kept {
     /// The variables that the command `portkeep` has, where the library heeds them, too.
     fn keeper() -> Keeper {
         let path = |name| variable(name).map(PathBuf::from);
-        let location = Location {
+        let installation = Installation {
             cgroup: path("PORTKEEP_CGROUP"),
             bpffs: path(bpffs::VARIABLE),
+            state_dir: path("PORTKEEP_STATE_DIR"),
         };
-        Keeper::new(path("PORTKEEP_STATE_DIR"), location)
+        installation.keeper()
     }
 }

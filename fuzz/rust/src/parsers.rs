@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use portkeep::{Entry, PortRange};
-use portkeep_store::{Keeper, PortSet};
+use portkeep_admin::{Installation, Keeper, PortSet};
 
 static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
     let path = std::env::temp_dir().join(format!("portkeep-fuzz-{}", std::process::id()));
@@ -52,7 +52,10 @@ fn ports(text: &str) {
 }
 
 fn store(bytes: &[u8]) {
-    let keeper = Keeper::new(Some(DIRECTORY.clone()), Default::default());
+    let keeper = Keeper::new(Installation {
+        state_dir: Some(DIRECTORY.clone()),
+        ..Installation::default()
+    });
     fs::write(keeper.file(), bytes).expect("write the store");
     if let Ok(contents) = keeper.contents() {
         for (_, record) in contents.records() {

@@ -1,6 +1,6 @@
 //! Once without the kernel part, once with it.
 
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::raw::{self, TREE, user};
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, assert_ok, enable, sock};
@@ -33,6 +33,6 @@ pub(crate) fn twice<T>(sandbox: &Sandbox, mut work: impl FnMut() -> T) -> [T; 2]
     // It was there all the time.
     assert_ok!(raw::version(sock::tcp4()));
     drop(others);
-    remove(&enable::location(sandbox)).expect("remove the kernel part");
+    remove(&enable::installation(sandbox)).expect("remove the kernel part");
     [without, with]
 }

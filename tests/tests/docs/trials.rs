@@ -9,7 +9,7 @@ use crate::pages::{self, repository};
 const TARGETS: [&str; 3] = [
     "tests/tests",
     "crates/portkeep-cli/tests",
-    "crates/portkeep-store/tests",
+    "crates/portkeep-admin/tests",
 ];
 
 /// The files that list the trials of a target. Two packages may have one of the same name.

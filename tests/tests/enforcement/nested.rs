@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portkeep_kernel::{InstallOptions, Location};
+use portkeep_admin::{InstallOptions, Installation};
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, assert_errno, assert_ok, enable, proc, raw, reservations, sock};
 
@@ -15,9 +15,10 @@ fn enable_inner(sandbox: &Sandbox) -> PathBuf {
     let bpffs = sandbox.state_dir().join("inner");
     fs::create_dir(&bpffs).expect("make a directory");
     enable::enable_with(&InstallOptions {
-        location: Location {
+        installation: Installation {
             cgroup: Some(sandbox.inside_cgroup()),
             bpffs: Some(bpffs.clone()),
+            ..enable::installation(sandbox)
         },
         ..enable::options(sandbox)
     });
@@ -94,8 +95,11 @@ pub(crate) fn both_enforce(sandbox: &Sandbox) {
 }
 
 fn removed_inner_leaves_the_outer(sandbox: &Sandbox, inner: PathBuf) {
-    let (cgroup, bpffs) = (Some(sandbox.inside_cgroup()), Some(inner));
-    let removed = portkeep_kernel::remove(&Location { cgroup, bpffs });
+    let removed = portkeep_admin::remove(&Installation {
+        cgroup: Some(sandbox.inside_cgroup()),
+        bpffs: Some(inner),
+        ..enable::installation(sandbox)
+    });
     assert!(removed.expect("remove the inner one"));
     let socket: Socket = socket4(portkeep_tests::Protocol::Tcp);
     assert_ok!(raw::acquire4(&socket, 62000, 1));

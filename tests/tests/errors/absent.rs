@@ -1,7 +1,7 @@
 //! Calls where the kernel part is not.
 
 use portkeep::{Acquire, Backend, Consumers, Error, ErrorKind, Reservation, Token, sockopt};
-use portkeep_tests::enable::{enable, location};
+use portkeep_tests::enable::{enable, installation};
 use portkeep_tests::libc::{ENOPROTOOPT, EOPNOTSUPP};
 use portkeep_tests::raw::{ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, RELEASE, SOL_PORTKEEP, VERSION};
 use portkeep_tests::socket2::Socket;
@@ -93,7 +93,7 @@ pub(crate) fn nothing_answers_after_remove(sandbox: &Sandbox) {
     let associated = sock::tcp4();
     assert_ok!(raw::associate(&associated, token));
     assert_errno!(sock::bind_any(sock::tcp4(), 10100), EADDRINUSE);
-    let removed = portkeep_kernel::remove(&location(sandbox)).expect("remove the kernel part");
+    let removed = portkeep_admin::remove(&installation(sandbox)).expect("remove the kernel part");
     assert!(removed);
     assert_absent_everywhere(token);
     assert_absent(&own, token, true);

@@ -108,7 +108,7 @@ pub(crate) fn a_wildcard_comes_from_the_pool(sandbox: &Sandbox) {
     let (first, last) = (12345, 12445);
     // Installing again changes the pool and ends nothing.
     let own = assert_ok!(Reservation::builder().count(3).acquire());
-    enable_with(&portkeep_kernel::InstallOptions {
+    enable_with(&portkeep_admin::InstallOptions {
         pool: (first, last),
         ..options(sandbox)
     });

@@ -71,7 +71,7 @@ pub(crate) fn a_protected_port_is_not(sandbox: &Sandbox) {
 }
 
 pub(crate) fn a_wildcard_leaves_unprotected_ports_out(sandbox: &Sandbox) {
-    enable_with(&portkeep_kernel::InstallOptions {
+    enable_with(&portkeep_admin::InstallOptions {
         pool: (40000, 61009),
         ..options(sandbox)
     });

@@ -46,7 +46,7 @@ pub(crate) fn keeps_the_error_of_the_call(sandbox: &Sandbox) {
         // An address of nobody's (RFC 5737).
         let elsewhere = (Ipv4Addr::new(203, 0, 113, 1), reservation.start());
         let error = reservation
-            .bind(&sock::udp4(), elsewhere)
+            .bind(sock::udp4(), elsewhere)
             .expect_err("not an address of ours");
         assert_eq!(
             (error.kind(), error.errno()),

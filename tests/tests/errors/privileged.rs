@@ -76,7 +76,7 @@ pub(crate) fn the_sysctl_allows(sandbox: &Sandbox) {
 }
 
 pub(crate) fn a_users_wildcard_starts_above(sandbox: &Sandbox) {
-    enable_with(&portkeep_kernel::InstallOptions {
+    enable_with(&portkeep_admin::InstallOptions {
         pool: (1000, 1031),
         ..options(sandbox)
     });

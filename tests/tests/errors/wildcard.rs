@@ -13,7 +13,7 @@ const START: u16 = 61024;
 const END: u16 = 61087;
 
 fn enable_small(sandbox: &Sandbox) {
-    enable_with(&portkeep_kernel::InstallOptions {
+    enable_with(&portkeep_admin::InstallOptions {
         pool: (START, END),
         ..options(sandbox)
     });

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use portkeep_kernel::{Error, InstallOptions, Installed, Location, install};
+use portkeep_admin::{Error, InstallOptions, Installation, Installed, install};
 use portkeep_tests::proc::{Child, Exit, fork_child};
 use portkeep_tests::{Event, Sandbox, enable};
 
@@ -46,7 +46,7 @@ pub(crate) fn installs_of_two_processes(sandbox: &Sandbox) {
         codes.sort_unstable();
         assert_eq!(codes, [0, 1], "one of them is the first");
         assert_works(sandbox);
-        assert!(remove(&options.location));
+        assert!(remove(&options.installation));
         assert_empty(sandbox.bpffs());
         assert_no_cgroups(sandbox);
     }
@@ -62,7 +62,7 @@ pub(crate) fn installs_of_two_threads(sandbox: &Sandbox) {
             });
             assert_eq!(codes.iter().sum::<i32>(), 1, "one of them is the first");
             assert_works(sandbox);
-            assert!(remove(&options.location));
+            assert!(remove(&options.installation));
             assert_empty(sandbox.bpffs());
         }
         0
@@ -73,7 +73,7 @@ pub(crate) fn installs_of_two_threads(sandbox: &Sandbox) {
 
 pub(crate) fn installs_that_mount(sandbox: &Sandbox) {
     let options = plain_directory(sandbox);
-    let bpffs = directory(&options.location);
+    let bpffs = directory(&options.installation);
     for round in 0..3 * ROUNDS {
         let install = || code_of(install(&options));
         let mut codes = together(install, install);
@@ -81,14 +81,14 @@ pub(crate) fn installs_that_mount(sandbox: &Sandbox) {
         assert_eq!(mounts_at(bpffs), 1, "mounts in round {round}, {codes:?}");
         // One mounts; which of them is the first after that is open.
         assert!([[0, 3], [1, 2]].contains(&codes), "{codes:?}");
-        assert!(remove(&options.location));
+        assert!(remove(&options.installation));
         assert_eq!(mounts_at(bpffs), 0);
         assert_absent();
     }
 }
 
-fn directory(location: &Location) -> &std::path::Path {
-    location.bpffs.as_deref().expect("a path")
+fn directory(installation: &Installation) -> &std::path::Path {
+    installation.bpffs.as_deref().expect("a path")
 }
 
 /// One process installs, another removes. Both always can, whatever the order.
@@ -101,7 +101,7 @@ fn install_and_remove(options: &InstallOptions) {
     };
     let removing = || {
         for _ in 0..6 * ROUNDS {
-            remove(&options.location);
+            remove(&options.installation);
         }
         0
     };
@@ -113,7 +113,7 @@ pub(crate) fn installs_and_removals(sandbox: &Sandbox) {
     install_and_remove(&options);
     enable::enable(sandbox);
     assert_works(sandbox);
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_empty(sandbox.bpffs());
     assert_absent();
 }
@@ -122,7 +122,7 @@ pub(crate) fn installs_and_removals_that_mount(sandbox: &Sandbox) {
     let options = plain_directory(sandbox);
     install_and_remove(&options);
     enable::enable_with(&options);
-    assert!(remove(&options.location));
-    assert_eq!(mounts_at(directory(&options.location)), 0);
+    assert!(remove(&options.installation));
+    assert_eq!(mounts_at(directory(&options.installation)), 0);
     assert_absent();
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use portkeep_kernel::{InstallOptions, inspect};
+use portkeep_admin::{InstallOptions, inspect};
 use portkeep_tests::proc::{self, Exit, fork_child};
 use portkeep_tests::{Event, Sandbox, assert_errno, assert_ok, enable, raw, sock};
 
@@ -90,7 +90,7 @@ pub(crate) fn several_cgroups(sandbox: &Sandbox) {
         inside(cgroup, assert_calls);
         inside(cgroup, || assert_works(sandbox));
     }
-    let status = inspect(&enable::location(sandbox)).expect("inspect");
+    let status = inspect(&enable::installation(sandbox)).expect("inspect");
     let mut control = status.expect("a status").control;
     control.sort();
     assert_eq!(control, [one, nested, other]);
@@ -99,9 +99,9 @@ pub(crate) fn several_cgroups(sandbox: &Sandbox) {
 pub(crate) fn moves_with_the_next_installation(sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
     let (one, other) = (cgroup(sandbox, "one"), cgroup(sandbox, "other"));
-    let location = enable::location(sandbox);
+    let installation = enable::installation(sandbox);
     let controlled = || {
-        inspect(&location)
+        inspect(&installation)
             .expect("inspect")
             .expect("a status")
             .control

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use portkeep_kernel::{ErrorKind, InstallOptions, inspect};
+use portkeep_admin::{ErrorKind, InstallOptions, inspect};
 use portkeep_tests::{
     Protocol, Sandbox, assert_errno, assert_ok, enable, ports, proc, raw, reservations, sock,
 };
@@ -10,16 +10,19 @@ use portkeep_tests::{
 use crate::scene::{PORT, mode, plain_directory};
 
 pub(crate) fn nothing_is_installed(sandbox: &Sandbox) {
-    assert_eq!(inspect(&enable::location(sandbox)).expect("inspect"), None);
+    assert_eq!(
+        inspect(&enable::installation(sandbox)).expect("inspect"),
+        None
+    );
     // Nor where there is no BPF file system, and asking mounts none.
     let options = plain_directory(sandbox);
-    assert_eq!(inspect(&options.location).expect("inspect"), None);
-    let bpffs = options.location.bpffs.expect("a path");
+    assert_eq!(inspect(&options.installation).expect("inspect"), None);
+    let bpffs = options.installation.bpffs.expect("a path");
     assert_eq!(crate::scene::mounts_at(&bpffs), 0);
     fs::remove_dir(&bpffs).expect("remove the directory");
-    let mut location = enable::location(sandbox);
-    location.bpffs = Some(bpffs);
-    let error = inspect(&location).expect_err("no such directory");
+    let mut installation = enable::installation(sandbox);
+    installation.bpffs = Some(bpffs);
+    let error = inspect(&installation).expect_err("no such directory");
     assert_eq!(
         (error.kind(), error.errno()),
         (ErrorKind::System, Some(libc::ENOENT))
@@ -31,7 +34,7 @@ pub(crate) fn what_is_installed(sandbox: &Sandbox) {
     assert_eq!(installed.cgroup, sandbox.cgroup());
     assert_eq!(installed.layout.root(), sandbox.bpffs().join("portkeep"));
     assert!(!installed.upgraded && !installed.mounted_bpffs);
-    let status = inspect(&enable::location(sandbox)).expect("inspect");
+    let status = inspect(&enable::installation(sandbox)).expect("inspect");
     let status = status.expect("a status");
     assert_eq!(Ok(status.abi_version), raw::version(sock::tcp4()));
     assert_eq!(status.cgroup.as_deref(), Some(sandbox.cgroup()));
@@ -113,10 +116,10 @@ pub(crate) fn the_pool_serves_wildcards(sandbox: &Sandbox) {
 }
 
 pub(crate) fn the_pool_changes_with_the_next_installation(sandbox: &Sandbox) {
-    let location = enable::location(sandbox);
+    let installation = enable::installation(sandbox);
     for (start, end) in [(20000, 20003), (30000, 30001), (20002, 20005)] {
         enable::enable_with(&pool(sandbox, (start, end)));
-        let status = inspect(&location).expect("inspect").expect("a status");
+        let status = inspect(&installation).expect("inspect").expect("a status");
         assert_eq!(status.pool, (start, end));
         assert_eq!(exhaust(sandbox), [start..=end]);
     }
@@ -125,12 +128,12 @@ pub(crate) fn the_pool_changes_with_the_next_installation(sandbox: &Sandbox) {
 pub(crate) fn an_idle_installation_is_small(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let memory = || {
-        let status = inspect(&enable::location(sandbox)).expect("inspect");
+        let status = inspect(&enable::installation(sandbox)).expect("inspect");
         status.expect("a status").memory
     };
     let idle = memory();
     assert!(idle.iter().all(|map| map.bytes > 0), "{idle:?}");
-    let total = |maps: &[portkeep_kernel::MapMemory]| maps.iter().map(|map| map.bytes).sum::<u64>();
+    let total = |maps: &[portkeep_admin::MapMemory]| maps.iter().map(|map| map.bytes).sum::<u64>();
     assert!(total(&idle) < 1_000_000, "{idle:?}");
     // The kernel's count does move with what is reserved.
     let owner = sock::udp4();

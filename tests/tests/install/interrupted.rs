@@ -22,7 +22,7 @@ fn assert_next_is_clean(sandbox: &Sandbox) {
     enable::enable(sandbox);
     assert_free(sandbox);
     assert_works(sandbox);
-    assert!(remove(&enable::location(sandbox)));
+    assert!(remove(&enable::installation(sandbox)));
     assert_empty(sandbox.bpffs());
     assert_absent();
 }

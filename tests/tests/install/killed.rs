@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use portkeep_kernel::{InstallOptions, install};
+use portkeep_admin::{InstallOptions, install};
 use portkeep_tests::proc::fork_child;
 use portkeep_tests::{Sandbox, assert_errno, enable, sock};
 
@@ -51,7 +51,7 @@ pub(crate) fn installing(sandbox: &Sandbox) {
     let mut objects = Objects::mark();
     let options = enable::options(sandbox);
     let takes = time(|| try_install(&options));
-    remove(&options.location);
+    remove(&options.installation);
     let mut random = Random::new();
     for _ in 0..ROUNDS {
         kill_during(&mut random, takes, || try_install(&options));
@@ -59,13 +59,13 @@ pub(crate) fn installing(sandbox: &Sandbox) {
         try_install(&options);
         objects.look();
         assert_works(sandbox);
-        assert!(remove(&options.location));
+        assert!(remove(&options.installation));
         assert_absent();
     }
     for _ in 0..ROUNDS / 4 {
         kill_during(&mut random, takes, || try_install(&options));
         objects.look();
-        remove(&options.location);
+        remove(&options.installation);
         assert_absent();
     }
     assert_nothing_left(sandbox, &objects);
@@ -88,7 +88,7 @@ pub(crate) fn upgrading(sandbox: &Sandbox) {
     drop(owner);
     assert_free(sandbox);
     assert_works(sandbox);
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_nothing_left(sandbox, &objects);
 }
 
@@ -96,14 +96,14 @@ pub(crate) fn removing(sandbox: &Sandbox) {
     let mut objects = Objects::mark();
     let options = enable::options(sandbox);
     try_install(&options);
-    let takes = time(|| assert!(remove(&options.location)));
+    let takes = time(|| assert!(remove(&options.installation)));
     let mut random = Random::new();
     for _ in 0..ROUNDS {
         try_install(&options);
         objects.look();
         let owner = acquire_port();
         kill_during(&mut random, takes, || {
-            remove(&options.location);
+            remove(&options.installation);
         });
         // It ends while nobody may be looking.
         drop(owner);
@@ -112,21 +112,21 @@ pub(crate) fn removing(sandbox: &Sandbox) {
         assert_free(sandbox);
         assert_works(sandbox);
     }
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_nothing_left(sandbox, &objects);
 }
 
 pub(crate) fn mounting(sandbox: &Sandbox) {
     let options = plain_directory(sandbox);
-    let bpffs = options.location.bpffs.clone().expect("a path");
+    let bpffs = options.installation.bpffs.clone().expect("a path");
     let takes = time(|| try_install(&options));
-    remove(&options.location);
+    remove(&options.installation);
     let mut random = Random::new();
     for round in 0..ROUNDS {
         kill_during(&mut random, takes, || try_install(&options));
         try_install(&options);
         assert_eq!(mounts_at(&bpffs), 1, "round {round}");
-        assert!(remove(&options.location));
+        assert!(remove(&options.installation));
         assert_eq!(mounts_at(&bpffs), 0, "round {round}");
         assert_absent();
     }
@@ -136,12 +136,12 @@ pub(crate) fn opening_the_file_system(sandbox: &Sandbox) {
     let options = enable::options(sandbox);
     set_mode(sandbox.bpffs(), 0o700);
     let takes = time(|| try_install(&options));
-    remove(&options.location);
+    remove(&options.installation);
     let mut random = Random::new();
     for round in 0..ROUNDS {
         kill_during(&mut random, takes, || try_install(&options));
         try_install(&options);
-        assert!(remove(&options.location));
+        assert!(remove(&options.installation));
         assert_eq!(mode(sandbox.bpffs()), 0o700, "round {round}");
     }
 }

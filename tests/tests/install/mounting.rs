@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use portkeep_kernel::{Location, inspect};
+use portkeep_admin::{Installation, inspect};
 use portkeep_tests::{Sandbox, assert_ok, enable, proc, raw, reservations, sock};
 
 use crate::objects::Objects;
@@ -16,12 +16,12 @@ const NOBODY: u32 = 65534;
 pub(crate) fn on_a_plain_directory(sandbox: &Sandbox) {
     let mut objects = Objects::mark();
     let options = plain_directory(sandbox);
-    let bpffs = options.location.bpffs.clone().expect("a path");
+    let bpffs = options.installation.bpffs.clone().expect("a path");
     let installed = enable::enable_with(&options);
     assert!(installed.mounted_bpffs && !installed.upgraded);
     assert_eq!(mounts_at(&bpffs), 1);
     assert!(installed.layout.reservations().starts_with(&bpffs));
-    let status = inspect(&options.location)
+    let status = inspect(&options.installation)
         .expect("inspect")
         .expect("a status");
     assert!(status.mounted_bpffs);
@@ -33,31 +33,31 @@ pub(crate) fn on_a_plain_directory(sandbox: &Sandbox) {
     assert_eq!(proc::as_uid(NOBODY, NOBODY, read), 1);
     objects.look();
 
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_eq!(mounts_at(&bpffs), 0);
     assert_empty(&bpffs);
     objects.assert_gone();
     assert_absent();
-    assert!(!remove(&options.location));
+    assert!(!remove(&options.installation));
 }
 
 pub(crate) fn survives_an_upgrade(sandbox: &Sandbox) {
     let options = plain_directory(sandbox);
-    let bpffs = options.location.bpffs.clone().expect("a path");
+    let bpffs = options.installation.bpffs.clone().expect("a path");
     enable::enable_with(&options);
     let installed = enable::enable_with(&options);
     assert!(installed.upgraded && !installed.mounted_bpffs);
     assert_eq!(mounts_at(&bpffs), 1);
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_eq!(mounts_at(&bpffs), 0);
 }
 
 pub(crate) fn what_others_pinned_stays(sandbox: &Sandbox) {
     let options = plain_directory(sandbox);
-    let bpffs = options.location.bpffs.clone().expect("a path");
+    let bpffs = options.installation.bpffs.clone().expect("a path");
     enable::enable_with(&options);
     fs::create_dir(bpffs.join("theirs")).expect("make a directory");
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_eq!(mounts_at(&bpffs), 1);
     assert!(bpffs.join("theirs").is_dir());
     assert!(!bpffs.join("portkeep").exists());
@@ -81,12 +81,12 @@ pub(crate) fn a_closed_file_system_is_opened_for_passing(sandbox: &Sandbox) {
         0
     };
     assert_eq!(proc::as_uid(NOBODY, NOBODY, user), 0);
-    assert!(remove(&enable::location(sandbox)));
+    assert!(remove(&enable::installation(sandbox)));
     assert_eq!(mode(sandbox.bpffs()), 0o700);
 }
 
 pub(crate) fn every_mode_is_restored(sandbox: &Sandbox) {
-    let location: Location = enable::location(sandbox);
+    let installation: Installation = enable::installation(sandbox);
     for found in [0o700, 0o750, 0o710, 0o1770, 0o1700, 0o701, 0o755, 0o1777] {
         set_mode(sandbox.bpffs(), found);
         enable::enable(sandbox);
@@ -98,7 +98,7 @@ pub(crate) fn every_mode_is_restored(sandbox: &Sandbox) {
             found & 0o004,
             "{found:o} was opened to {opened:o}"
         );
-        assert!(remove(&location));
+        assert!(remove(&installation));
         let restored = mode(sandbox.bpffs());
         assert_eq!(
             restored, found,

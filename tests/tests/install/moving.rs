@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use portkeep_kernel::install;
+use portkeep_admin::install;
 use portkeep_tests::proc::{self, Exit, fork_child};
 use portkeep_tests::{Event, Sandbox, assert_errno, enable, sock};
 
@@ -24,7 +24,7 @@ pub(crate) fn to_a_cgroup_that_others_are_outside_of(sandbox: &Sandbox) {
     });
     acquired.wait();
     let mut options = enable::options(sandbox);
-    options.location.cgroup = Some(sandbox.inside_cgroup());
+    options.installation.cgroup = Some(sandbox.inside_cgroup());
     let moved = install(&options);
     assert_errno!(sock::bind_any(sock::tcp4(), PORT), EADDRINUSE);
     end.set();
@@ -32,7 +32,7 @@ pub(crate) fn to_a_cgroup_that_others_are_outside_of(sandbox: &Sandbox) {
     println!("{moved:?}");
     assert_free(sandbox);
     assert_works(sandbox);
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_absent();
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn to_a_cgroup_that_others_are_outside_of(sandbox: &Sandbox) {
 pub(crate) fn after_the_cgroup_was_made_anew(sandbox: &Sandbox) {
     let cgroup = sandbox.cgroup().join("attached");
     let mut options = enable::options(sandbox);
-    options.location.cgroup = Some(cgroup.clone());
+    options.installation.cgroup = Some(cgroup.clone());
     let mut former = Vec::new();
     for _ in 0..3 {
         fs::create_dir(&cgroup).expect("make a cgroup");
@@ -53,11 +53,11 @@ pub(crate) fn after_the_cgroup_was_made_anew(sandbox: &Sandbox) {
         proc::enter_cgroup(&sandbox.inside_cgroup());
         fs::remove_dir(&cgroup).expect("remove the cgroup");
     }
-    options.location.cgroup = Some(sandbox.cgroup().to_path_buf());
+    options.installation.cgroup = Some(sandbox.cgroup().to_path_buf());
     assert!(!enable::enable_with(&options).upgraded);
     assert_works(sandbox);
     drop(former);
     assert_works(sandbox);
-    assert!(remove(&options.location));
+    assert!(remove(&options.installation));
     assert_absent();
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::unistd::alarm;
-use portkeep_kernel::{Error, ErrorKind, inspect, install, remove};
+use portkeep_admin::{Error, ErrorKind, inspect, install, remove};
 use portkeep_tests::proc::{self, Exit, fork_child};
 use portkeep_tests::{Event, Sandbox, enable};
 
@@ -27,7 +27,7 @@ fn assert_not_permitted<T: std::fmt::Debug>(result: Result<T, Error>) {
 /// Asserts that `enter`, in a child, leads to where nothing may be done, neither before an
 /// installation nor after it.
 fn assert_may_do_nothing(sandbox: &Sandbox, enter: impl Fn()) {
-    let location = enable::location(sandbox);
+    let installation = enable::installation(sandbox);
     let child = fork_child(|| {
         enter();
         assert_not_permitted(install(&enable::options(sandbox)));
@@ -42,13 +42,13 @@ fn assert_may_do_nothing(sandbox: &Sandbox, enter: impl Fn()) {
     let child = fork_child(|| {
         enter();
         assert_not_permitted(install(&enable::options(sandbox)));
-        assert_not_permitted(inspect(&location));
-        assert_not_permitted(remove(&location));
+        assert_not_permitted(inspect(&installation));
+        assert_not_permitted(remove(&installation));
         0
     });
     assert_eq!(child.wait(), Exit::Code(0));
     assert_works(sandbox);
-    assert!(remove(&location).expect("remove"));
+    assert!(remove(&installation).expect("remove"));
 }
 
 pub(crate) fn users_may_do_nothing(sandbox: &Sandbox) {

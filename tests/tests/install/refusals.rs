@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use portkeep_kernel::{ErrorKind, InstallOptions, install};
+use portkeep_admin::{ErrorKind, InstallOptions, install};
 use portkeep_tests::{Sandbox, enable};
 
 use crate::objects::Objects;
@@ -23,7 +23,7 @@ fn assert_refused(sandbox: &Sandbox, options: &InstallOptions, kind: ErrorKind) 
 
 fn at(sandbox: &Sandbox, cgroup: &Path) -> InstallOptions {
     let mut options = enable::options(sandbox);
-    options.location.cgroup = Some(cgroup.to_path_buf());
+    options.installation.cgroup = Some(cgroup.to_path_buf());
     options
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn what_is_no_directory(sandbox: &Sandbox) {
     std::fs::write(&file, "").expect("make a file");
     for path in [file.clone(), sandbox.state_dir().join("missing")] {
         let mut options = enable::options(sandbox);
-        options.location.bpffs = Some(path);
+        options.installation.bpffs = Some(path);
         assert_refused(sandbox, &options, ErrorKind::System);
     }
     assert_eq!(mounts_at(&file), 0);

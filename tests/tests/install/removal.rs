@@ -18,7 +18,7 @@ pub(crate) fn leaves_nothing(sandbox: &Sandbox) {
     objects.remember(&pins);
     assert!(pins.links.is_subset(&now.links));
     assert!(pins.programs.is_subset(&now.programs));
-    assert!(remove(&enable::location(sandbox)));
+    assert!(remove(&enable::installation(sandbox)));
     assert_empty(sandbox.bpffs());
     assert_no_cgroups(sandbox);
     objects.assert_gone();
@@ -35,7 +35,7 @@ pub(crate) fn frees_the_ports_and_keeps_bound_sockets(sandbox: &Sandbox) {
         assert_ok!(raw::associate(socket, block.token));
     }
     assert_ok!(sock::bind_any(&bound, PORT + 3));
-    assert!(remove(&enable::location(sandbox)));
+    assert!(remove(&enable::installation(sandbox)));
 
     assert_eq!(sock::local_port(&bound), PORT + 3);
     assert_ok!(sock::listen(&bound));
@@ -49,11 +49,11 @@ pub(crate) fn frees_the_ports_and_keeps_bound_sockets(sandbox: &Sandbox) {
 }
 
 pub(crate) fn of_nothing_is_no_error(sandbox: &Sandbox) {
-    let location = enable::location(sandbox);
-    assert!(!remove(&location));
+    let installation = enable::installation(sandbox);
+    assert!(!remove(&installation));
     enable::enable(sandbox);
-    assert!(remove(&location));
-    assert!(!remove(&location));
+    assert!(remove(&installation));
+    assert!(!remove(&installation));
     assert_empty(sandbox.bpffs());
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn leaves_no_debts_to_the_next_installation(sandbox: &Sandbox) {
     let token = assert_ok!(raw::instance(&before)).token;
     let associated = sock::tcp4();
     assert_ok!(raw::associate(&associated, token));
-    assert!(remove(&enable::location(sandbox)));
+    assert!(remove(&enable::installation(sandbox)));
     enable::enable(sandbox);
     assert_works(sandbox);
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portkeep_kernel::{InstallOptions, Location};
+use portkeep_admin::{InstallOptions, Installation};
 use portkeep_tests::ports::{self, PortMap, probe_free};
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Protocol, Sandbox, assert_errno, assert_ok, enable, raw, sock};
@@ -27,8 +27,8 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 /// Removes what is installed in the sandbox; false if nothing was.
 #[track_caller]
-pub(crate) fn remove(location: &Location) -> bool {
-    match portkeep_kernel::remove(location) {
+pub(crate) fn remove(installation: &Installation) -> bool {
+    match portkeep_admin::remove(installation) {
         Ok(removed) => removed,
         Err(error) => panic!("cannot remove: {error:?}"),
     }
@@ -39,9 +39,10 @@ pub(crate) fn plain_directory(sandbox: &Sandbox) -> InstallOptions {
     let bpffs = sandbox.state_dir().join("bpffs");
     fs::create_dir(&bpffs).expect("make a directory");
     InstallOptions {
-        location: Location {
+        installation: Installation {
             cgroup: Some(sandbox.cgroup().to_path_buf()),
             bpffs: Some(bpffs),
+            ..enable::installation(sandbox)
         },
         ..enable::options(sandbox)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use libbpf_rs::libbpf_sys::bpf_map_create_opts;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
-use portkeep_kernel::{ErrorKind, inspect, install};
+use portkeep_admin::{ErrorKind, inspect, install};
 use portkeep_tests::{Sandbox, assert_errno, enable, reservations, sock};
 
 use crate::objects::{Objects, pinned};
@@ -43,7 +43,7 @@ fn assert_refused(sandbox: &Sandbox, disguise: impl FnOnce()) {
     assert_eq!(state(), before);
     assert_errno!(sock::bind_any(sock::tcp4(), PORT), EADDRINUSE);
 
-    assert!(remove(&enable::location(sandbox)));
+    assert!(remove(&enable::installation(sandbox)));
     drop(owner);
     assert_empty(sandbox.bpffs());
     objects.assert_gone();
@@ -60,7 +60,7 @@ fn change_settings(sandbox: &Sandbox, field: usize) {
     let map = MapHandle::from_pinned_path(&path).expect("open the settings");
     map.update(&KEY, &value, MapFlags::ANY)
         .expect("write the settings");
-    let error = inspect(&enable::location(sandbox)).expect_err("another version");
+    let error = inspect(&enable::installation(sandbox)).expect_err("another version");
     assert_eq!(error.kind(), ErrorKind::ForeignVersion);
 }
 

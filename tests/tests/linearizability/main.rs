@@ -15,7 +15,7 @@ mod work;
 
 use std::time::Duration;
 
-use portkeep_kernel::InstallOptions;
+use portkeep_admin::InstallOptions;
 use portkeep_tests::proc::{Exit, fork_child};
 use portkeep_tests::{Sandbox, enable, libc, ports, trials};
 

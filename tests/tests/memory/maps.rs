@@ -1,10 +1,10 @@
-use portkeep_kernel::inspect;
+use portkeep_admin::inspect;
 use portkeep_tests::{Event, Sandbox, enable, expect_errno, expect_ok, libc, ports, proc, raw};
 use portkeep_tests::{reservations, sock};
 
 /// The bytes that the kernel accounts to a map.
 fn bytes(sandbox: &Sandbox, map: &str) -> u64 {
-    let status = inspect(&enable::location(sandbox))
+    let status = inspect(&enable::installation(sandbox))
         .expect("inspect")
         .expect("installed");
     let memory = status

@@ -29,7 +29,7 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use portkeep_kernel::InstallOptions;
+use portkeep_admin::InstallOptions;
 use portkeep_tests::{Sandbox, enable, errno_name, trials};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{

@@ -55,8 +55,8 @@ pub(crate) fn run(
     history: &[Operation],
 ) -> Result<(), String> {
     if reservations::list(sandbox).len() > LEFT_OVER {
-        let location = enable::location(sandbox);
-        portkeep_kernel::remove(&location).expect("remove the kernel part");
+        let installation = enable::installation(sandbox);
+        portkeep_admin::remove(&installation).expect("remove the kernel part");
         enable::enable_with(&crate::options(sandbox));
     }
     let mut world = World {

@@ -98,6 +98,7 @@ pub(crate) fn arguments_change_with_any_program(sandbox: &Sandbox) {
         ))
     };
 
+    run::need_no_program(&sandbox.outside_cgroup());
     enable::enable(sandbox);
     assert_eq!(results(&sandbox.outside_cgroup()), outside);
     assert_eq!(results(&sandbox.inside_cgroup()), inside);

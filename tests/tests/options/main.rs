@@ -3,6 +3,7 @@
 mod broken;
 mod call;
 mod compare;
+mod kinds;
 mod netfilter;
 mod others;
 mod plan;

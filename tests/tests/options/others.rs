@@ -1,7 +1,5 @@
 //! Calls with valid arguments.
 
-use std::path::Path;
-
 use portkeep_tests::foreign::{GETSOCKOPT, PROCEED, SETSOCKOPT, attach};
 use portkeep_tests::{Sandbox, enable, libc};
 
@@ -13,7 +11,7 @@ use crate::run::User;
 fn assert_same(sandbox: &Sandbox, user: User) {
     let plan = plan::make();
     enable::enable(sandbox);
-    let comparison = compare_with(sandbox, &plan, user, &sandbox.inside_cgroup());
+    let comparison = compare_with(sandbox, &plan, user, 8);
     println!(
         "{} calls, {} carried out, {} unsteady",
         comparison.calls, comparison.succeeded, comparison.unsteady
@@ -29,14 +27,16 @@ fn assert_same(sandbox: &Sandbox, user: User) {
     assert!(differences.is_empty(), "{} differences", differences.len());
 }
 
+/// Outside and inside of the sandbox's cgroup.
 fn compare_with<'a>(
     sandbox: &Sandbox,
     plan: &'a [Group],
     user: User,
-    inside: &Path,
+    rounds: usize,
 ) -> Comparison<'a> {
-    let outside = sandbox.outside_cgroup();
-    compare(plan, user, &outside, inside, sandbox.state_dir())
+    let cgroups = [sandbox.outside_cgroup(), sandbox.inside_cgroup()];
+    let cgroups = [cgroups[0].as_path(), cgroups[1].as_path()];
+    compare(plan, user, cgroups, sandbox.state_dir(), rounds)
 }
 
 pub(crate) fn are_untouched(sandbox: &Sandbox) {
@@ -51,7 +51,7 @@ pub(crate) fn of_a_user_are_untouched(sandbox: &Sandbox) {
 pub(crate) fn would_not_be_by_an_idle_program(sandbox: &Sandbox) {
     let plan = plan::make();
     let _links = [GETSOCKOPT, SETSOCKOPT].map(|hook| attach(hook, &PROCEED, sandbox.cgroup()));
-    let comparison = compare_with(sandbox, &plan, User::Root, &sandbox.inside_cgroup());
+    let comparison = compare_with(sandbox, &plan, User::Root, 2);
     for (level, option) in [
         (libc::SOL_NETLINK, libc::NETLINK_LIST_MEMBERSHIPS),
         (libc::SOL_SOCKET, libc::SO_GET_FILTER),

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use portkeep_tests::libc;
 
 use crate::call::{Call, LONGEST, get, set};
-use crate::socket::{Kind, State, kinds};
+use crate::kinds::kinds;
+use crate::socket::{Kind, State};
 use crate::{netfilter, structured};
 
 /// Calls in a row on a new socket.

@@ -1,6 +1,6 @@
 use std::os::fd::OwnedFd;
 
-use portkeep_kernel::InstallOptions;
+use portkeep_admin::InstallOptions;
 use portkeep_tests::proc::Child;
 use portkeep_tests::{
     Protocol, Sandbox, enable, errno_name, expect_ok, libc, ports, proc, raw, sock,

@@ -102,7 +102,7 @@ pub(crate) fn a_choice_in_a_full_block(sandbox: &Sandbox) {
 pub(crate) fn time_waits_on_one_port(sandbox: &Sandbox) {
     const PORT: u16 = 61_100;
     set_sysctl("tcp_max_tw_buckets", "131072");
-    enable::enable_with(&portkeep_kernel::InstallOptions {
+    enable::enable_with(&portkeep_admin::InstallOptions {
         pool: (PORT - 1, PORT + 1),
         ..enable::options(sandbox)
     });

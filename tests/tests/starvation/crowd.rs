@@ -107,7 +107,7 @@ pub(crate) fn an_owner_binds(sandbox: &Sandbox) {
 /// A wildcard goes around what cannot be told, and around the crowd itself.
 pub(crate) fn a_wildcard_is_served(sandbox: &Sandbox) {
     let_udp_tables_be_small();
-    enable::enable_with(&portkeep_kernel::InstallOptions {
+    enable::enable_with(&portkeep_admin::InstallOptions {
         pool: (PORT, PORT + 255),
         ..enable::options(sandbox)
     });

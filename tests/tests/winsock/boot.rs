@@ -1,16 +1,16 @@
 //! Persistent reservations outlive a boot: the kernel part goes, comes again and is restored.
 
-use portkeep_store::Keeper;
-use portkeep_tests::enable::{enable, location};
+use portkeep_admin::Keeper;
+use portkeep_tests::enable::{enable, installation};
 use portkeep_tests::{Sandbox, reservations};
 
 use crate::program::{COMPILERS, assert_passed, command, compile, output, sources};
 
 #[track_caller]
 fn boot(sandbox: &Sandbox) {
-    portkeep_kernel::remove(&location(sandbox)).expect("remove the kernel part");
+    portkeep_admin::remove(&installation(sandbox)).expect("remove the kernel part");
     enable(sandbox);
-    let keeper = Keeper::new(Some(sandbox.state_dir().into()), location(sandbox));
+    let keeper = installation(sandbox).keeper();
     let report = keeper.restore(None).expect("restore the reservations");
     assert!(report.failures.is_empty(), "{report:?}");
 }

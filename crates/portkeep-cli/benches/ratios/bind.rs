@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use portkeep_kernel::{InstallOptions, remove};
+use portkeep_admin::{InstallOptions, remove};
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, enable, expect_ok, sock};
 
@@ -58,12 +58,12 @@ fn with_portkeep(
     how: &InstallOptions,
     work: impl Fn() -> Duration,
 ) -> (Duration, Duration) {
-    let location = enable::location(sandbox);
+    let installation = enable::installation(sandbox);
     let (mut on, mut off) = (Vec::new(), Vec::new());
     for _ in 0..PHASES {
         enable::enable_with(how);
         on.extend((0..ROUNDS).map(|_| work()));
-        assert!(remove(&location).expect("remove"));
+        assert!(remove(&installation).expect("remove"));
         off.extend((0..ROUNDS).map(|_| work()));
     }
     (median(on) / CALLS as u32, median(off) / CALLS as u32)
@@ -72,7 +72,7 @@ fn with_portkeep(
 pub fn measure(sandbox: &Sandbox) {
     section("What others pay");
     let everywhere = enable::options(sandbox);
-    remove(&everywhere.location).expect("remove");
+    remove(&everywhere.installation).expect("remove");
     for (name, make) in [("TCP", sock::tcp4 as fn() -> Socket), ("UDP", sock::udp4)] {
         let (enabled, disabled) = with_portkeep(sandbox, &everywhere, || binds(make));
         report(

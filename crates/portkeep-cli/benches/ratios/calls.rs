@@ -4,17 +4,20 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::proc::{self, Child, fork_child};
 use portkeep_tests::socket2::{SockAddr, Socket};
 use portkeep_tests::{Channel, Sandbox, enable, expect_ok, libc, raw, sock};
 
-use crate::lanes::{Lane, pin};
+use crate::lanes::{Lane, has_baseline, pin};
 use crate::page::{report, section};
-use crate::paired::{Times, rounds};
+use crate::paired::{Times, median_of_starts, ratio_of_starts, rounds};
 use crate::stopwatch::time;
 
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 40;
+
+/// How often the programs are attached anew.
+const STARTS: usize = 16;
 
 /// Calls in each turn, after some to warm up.
 const CALLS: usize = 48;
@@ -171,18 +174,31 @@ impl Call {
         ports().take(WARM_UP).for_each(call);
         time(|| ports().skip(WARM_UP).for_each(call))
     }
+}
 
-    fn measure_in<const LANES: usize>(
-        &self,
-        makers: &[Maker; LANES],
-        listener: &Socket,
-    ) -> Times<LANES> {
-        rounds(ROUNDS, |lane| {
-            let taken = self.measure(&makers[lane]);
-            while listener.accept().is_ok() {}
-            taken
-        })
+type Work<'a> = &'a dyn Fn(&Maker) -> Duration;
+
+/// The times of each kind of work in each start.
+fn measure_in<const LANES: usize>(
+    sandbox: &Sandbox,
+    lanes: [fn(&Sandbox) -> Lane; LANES],
+    works: &[Work<'_>],
+) -> Vec<Vec<Times<LANES>>> {
+    let mut times: Vec<_> = works.iter().map(|_| Vec::new()).collect();
+    for start in 0..STARTS {
+        let mut made = [const { None }; LANES];
+        // Which is attached first makes a difference, too.
+        for turn in 0..LANES {
+            let lane = (turn + start) % LANES;
+            made[lane] = Some(lanes[lane](sandbox));
+        }
+        let lanes = made.map(|lane| lane.expect("each has its turn"));
+        let makers = lanes.each_ref().map(Maker::new);
+        for (times, work) in times.iter_mut().zip(works) {
+            times.push(rounds(ROUNDS, |lane| work(&makers[lane])));
+        }
     }
+    times
 }
 
 fn listener() -> Socket {
@@ -194,44 +210,46 @@ fn listener() -> Socket {
 }
 
 pub fn measure(sandbox: &Sandbox) {
-    section("bind() and connect() alone, against programs that do nothing at the same hooks");
     // The lanes are below its cgroup.
-    remove(&enable::location(sandbox)).expect("remove");
-    let _pinned = pin();
+    remove(&enable::installation(sandbox)).expect("remove");
+    let pinned = pin();
     let listener = listener();
-    let lanes = [
-        Lane::bare(sandbox),
-        Lane::idle(sandbox),
-        Lane::portkeep(sandbox),
-    ];
-    let makers = lanes.each_ref().map(Maker::new);
-    for (call, aim) in CALLS_ALONE
-        .iter()
-        .map(|call| (call, "<= 1.05"))
-        .chain([(&OPTIONS, "")])
-    {
-        let times = call.measure_in(&makers, &listener);
-        let bare = times.median(0) / CALLS as u32;
-        report(
-            &format!("{} ({bare:.0?}), Portkeep / idle programs", call.name),
-            times.ratio(2, 1).to_string(),
-            aim,
-        );
-        report(
-            "… Portkeep / no programs",
-            times.ratio(2, 0).to_string(),
-            "",
-        );
-        report(
-            "… idle programs / no programs",
-            times.ratio(1, 0).to_string(),
-            "",
-        );
+    let alone = CALLS_ALONE.map(|call| {
+        let accept = || while listener.accept().is_ok() {};
+        move |maker: &Maker| {
+            let taken = call.measure(maker);
+            accept();
+            taken
+        }
+    });
+    let alone = alone.each_ref().map(|work| work as Work<'_>);
+    against_idle(sandbox, &alone);
+    if has_baseline() {
+        against_baseline(sandbox, &alone);
     }
-    drop(makers);
-    drop(lanes);
-    against_baseline(sandbox, &listener);
+    drop(pinned);
     enable::enable(sandbox);
+}
+
+fn against_idle(sandbox: &Sandbox, alone: &[Work<'_>]) {
+    section("bind() and connect() alone, against programs that do nothing at the same hooks");
+    let options = |maker: &Maker| OPTIONS.measure(maker);
+    let works: Vec<Work<'_>> = alone.iter().copied().chain([&options as _]).collect();
+    let lanes = [Lane::bare, Lane::idle, Lane::portkeep];
+    let calls = CALLS_ALONE.iter().chain([&OPTIONS]);
+    for (call, times) in calls.zip(measure_in(sandbox, lanes, &works)) {
+        let ratio = |one, other| ratio_of_starts(&times, one, other).to_string();
+        let bare = median_of_starts(&times, 0) / CALLS as u32;
+        let aim = if call.name == OPTIONS.name {
+            ""
+        } else {
+            "<= 1.05"
+        };
+        let what = format!("{} ({bare:.0?}), Portkeep / idle programs", call.name);
+        report(&what, ratio(2, 1), aim);
+        report("… Portkeep / no programs", ratio(2, 0), "");
+        report("… idle programs / no programs", ratio(1, 0), "");
+    }
 }
 
 /// A port of its own for each socket.
@@ -258,26 +276,21 @@ fn acquire_thousand(maker: &Maker) -> Duration {
     sockets.map(acquire).sum()
 }
 
-fn against_baseline(sandbox: &Sandbox, listener: &Socket) {
-    let Some(before) = Lane::baseline(sandbox) else {
-        return;
-    };
+fn against_baseline(sandbox: &Sandbox, alone: &[Work<'_>]) {
     let revision = std::env::var("PORTKEEP_BASELINE_REVISION").unwrap_or_default();
     section(&format!("Against revision {revision}"));
-    let lanes = [before, Lane::portkeep(sandbox)];
-    let makers = lanes.each_ref().map(Maker::new);
-    let line = |name: &str, times: &Times<2>| {
-        let before = times.median(0) / CALLS as u32;
+    let one = |maker: &Maker| ACQUIRE_ONE.measure(maker);
+    let works: [Work<'_>; 2] = [&one, &acquire_thousand];
+    let works: Vec<_> = works.iter().chain(alone).copied().collect();
+    let names = [ACQUIRE_ONE.name, "acquire 1000 ports"];
+    let names = names.into_iter().chain(CALLS_ALONE.map(|call| call.name));
+    let lanes = [Lane::baseline, Lane::portkeep];
+    for (name, times) in names.zip(measure_in(sandbox, lanes, &works)) {
+        let before = median_of_starts(&times, 0) / CALLS as u32;
         report(
             &format!("{name} ({before:.1?}), now / before"),
-            times.ratio(1, 0).to_string(),
+            ratio_of_starts(&times, 1, 0).to_string(),
             "<= 1.00",
         );
-    };
-    line(ACQUIRE_ONE.name, &ACQUIRE_ONE.measure_in(&makers, listener));
-    let times = rounds(ROUNDS, |lane| acquire_thousand(&makers[lane]));
-    line("acquire 1000 ports", &times);
-    for call in &CALLS_ALONE {
-        line(call.name, &call.measure_in(&makers, listener));
     }
 }

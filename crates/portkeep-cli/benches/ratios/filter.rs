@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::foreign::{BIND, Instruction, PROCEED, attach};
 use portkeep_tests::{Sandbox, enable, expect_ok, sock};
 
@@ -50,8 +50,8 @@ fn binds() -> Vec<Duration> {
 
 pub fn measure(sandbox: &Sandbox) {
     section("A filter of 128 rules, as of SocketBindDeny=, beside Portkeep");
-    let location = enable::location(sandbox);
-    remove(&location).expect("remove");
+    let installation = enable::installation(sandbox);
+    remove(&installation).expect("remove");
     let (mut plain, mut filtered, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..15 {
         plain.extend(binds());
@@ -63,7 +63,7 @@ pub fn measure(sandbox: &Sandbox) {
         drop(links);
         enable::enable(sandbox);
         kept.extend(binds());
-        remove(&location).expect("remove");
+        remove(&installation).expect("remove");
     }
     let plain = median(plain);
     report(

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use portkeep::{Backend, Reservation};
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::{Sandbox, enable};
 
 use crate::page::{report, section};
@@ -60,7 +60,7 @@ pub fn measure(sandbox: &Sandbox) {
     section("Held sockets");
     enable::enable(sandbox);
     measure_beside_kernel();
-    remove(&enable::location(sandbox)).expect("remove");
+    remove(&enable::installation(sandbox)).expect("remove");
     measure_run();
     enable::enable(sandbox);
 }

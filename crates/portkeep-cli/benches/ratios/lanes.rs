@@ -5,12 +5,12 @@ use std::env;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
-use portkeep_kernel::{InstallOptions, Location, install, remove};
+use portkeep_admin::{InstallOptions, Installation, install, remove};
 use portkeep_tests::{Sandbox, enable};
 
 /// The `portkeep` of another revision, to compare with (`cargo xtask benchmarks --baseline`).
@@ -21,7 +21,7 @@ const BASELINE: &str = "PORTKEEP_BASELINE";
 enum Programs {
     None,
     Idle(#[allow(dead_code, reason = "they are attached while it lives")] Vec<OwnedFd>),
-    Portkeep(Location),
+    Portkeep(Installation),
     Baseline(Command),
 }
 
@@ -74,49 +74,53 @@ impl Lane {
                 fs::create_dir_all(cgroup).expect("make a cgroup");
             }
             let options = InstallOptions {
-                location: Location {
+                installation: Installation {
                     cgroup: Some(cgroup.to_path_buf()),
                     bpffs: Some(file_system(sandbox, name)),
+                    ..enable::installation(sandbox)
                 },
                 control,
                 ..enable::options(sandbox)
             };
             install(&options).expect("install");
-            Programs::Portkeep(options.location)
+            Programs::Portkeep(options.installation)
         })
     }
 
-    /// Portkeep as of another revision, if there is one to compare with.
-    pub fn baseline(sandbox: &Sandbox) -> Option<Self> {
-        let program = env::var_os(BASELINE)?;
-        let lane = Self::new(sandbox, "baseline", |cgroup| {
+    /// Portkeep as of another revision, see [`has_baseline`].
+    pub fn baseline(sandbox: &Sandbox) -> Self {
+        let program = env::var_os(BASELINE).expect("another revision");
+        Self::new(sandbox, "baseline", |cgroup| {
             let command = |what| {
                 let mut command = Command::new(&program);
                 command
                     .arg(what)
                     .env("PORTKEEP_CGROUP", cgroup)
                     .env("PORTKEEP_BPFFS", file_system(sandbox, "baseline"))
-                    .env("PORTKEEP_STATE_DIR", sandbox.state_dir().join("baseline"));
+                    .env("PORTKEEP_STATE_DIR", sandbox.state_dir().join("baseline"))
+                    .stdout(Stdio::null());
                 command
             };
-            let mut enable = command("enable");
-            enable.stdout(std::process::Stdio::null());
-            assert!(enable.status().expect("run the baseline").success());
+            assert!(command("enable").status().expect("run it").success());
             Programs::Baseline(command("disable"))
-        });
-        Some(lane)
+        })
     }
+}
+
+/// Whether there is another revision to compare with.
+pub fn has_baseline() -> bool {
+    env::var_os(BASELINE).is_some()
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
         match &mut self.programs {
             Programs::None | Programs::Idle(_) => {}
-            Programs::Portkeep(location) => {
-                let _ = remove(location);
+            Programs::Portkeep(installation) => {
+                let _ = remove(installation);
             }
             Programs::Baseline(disable) => {
-                let _ = disable.stdout(std::process::Stdio::null()).status();
+                let _ = disable.status();
             }
         }
     }

@@ -38,7 +38,9 @@ fn main() -> ExitCode {
 /// Names the parts to be measured, with commas between; all if it is not set.
 const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
-const ALL: [(&str, fn(&Sandbox)); 11] = [
+type Part = (&'static str, fn(&Sandbox));
+
+const ALL: [Part; 11] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),

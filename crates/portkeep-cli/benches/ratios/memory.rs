@@ -1,12 +1,12 @@
 //! Kernel memory, as the kernel accounts it to the maps.
 
-use portkeep_kernel::inspect;
+use portkeep_admin::inspect;
 use portkeep_tests::{Sandbox, enable, expect_ok, raw, sock};
 
 use crate::page::{report, section};
 
 fn bytes(sandbox: &Sandbox) -> u64 {
-    let status = inspect(&enable::location(sandbox))
+    let status = inspect(&enable::installation(sandbox))
         .expect("inspect")
         .expect("installed");
     status.memory.iter().map(|map| map.bytes).sum()

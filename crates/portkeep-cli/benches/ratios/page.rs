@@ -94,9 +94,10 @@ const HEAD: &str = "# Benchmarks
 
 `cargo xtask benchmarks` has written this page, as root, in one run of some minutes. Both sides of a ratio
 are measured in turn, round by round, and their medians are compared, so that what else runs on the
-machine slows both. Where a range stands behind a ratio, it is the median of the ratios of several
-hundred rounds, each some milliseconds long, and the range is its 95 % confidence interval (sign
-test; of a web load, of the medians of some starts of its processes). Ratios are what to compare with another machine; times by themselves say little about one.
+machine slows both. Where a range stands behind a ratio, programs and processes were started some
+times anew, because where their memory happens to be makes a difference; the ratio is the median of
+those of the starts, each from many rounds of some milliseconds, and the range is its 95 % confidence
+interval (sign test). Ratios are what to compare with another machine; times by themselves say little about one.
 [costs.md](costs.md) says what the figures mean, and where an aim is missed and why.
 ";
 

@@ -19,7 +19,7 @@ pub fn rounds<const LANES: usize>(
     for round in 0..count {
         for turn in 0..LANES {
             // Forwards and backwards, so that each lane comes as often after each other one.
-            let turn = if round / LANES % 2 == 0 {
+            let turn = if (round / LANES).is_multiple_of(2) {
                 turn
             } else {
                 LANES - 1 - turn
@@ -49,6 +49,22 @@ impl<const LANES: usize> Times<LANES> {
     }
 }
 
+/// The median time of a lane, of the times of several starts.
+pub fn median_of_starts<const LANES: usize>(starts: &[Times<LANES>], lane: usize) -> Duration {
+    crate::stopwatch::median(starts.iter().map(|times| times.median(lane)).collect())
+}
+
+/// The ratio of two lanes in several starts, each of which counts once: where the memory of processes,
+/// programs and maps happens to be makes a difference that no number of rounds evens out.
+pub fn ratio_of_starts<const LANES: usize>(
+    starts: &[Times<LANES>],
+    one: usize,
+    other: usize,
+) -> Ratio {
+    let ratios = starts.iter().map(|times| times.ratio(one, other).median);
+    Ratio::of(ratios.collect())
+}
+
 /// The median of ratios, and between which it lies with 95 % confidence: as the ratios of so many
 /// rounds are more often than not on either side of it (sign test), whatever their distribution.
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +75,7 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    pub fn median(self) -> f64 {
-        self.median
-    }
-
-    pub fn of(mut ratios: Vec<f64>) -> Self {
+    fn of(mut ratios: Vec<f64>) -> Self {
         ratios.sort_by(f64::total_cmp);
         let count = ratios.len();
         // The binomial distribution of what lies below the median, as a normal one.

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use portkeep_store::Keeper;
 use portkeep_tests::socket2::Socket;
 use portkeep_tests::{Sandbox, enable, expect_ok, sock};
 
@@ -54,10 +53,7 @@ fn shortest(work: impl Fn() -> Duration) -> Duration {
 pub fn measure(sandbox: &Sandbox) {
     section("10000 persistent reservations");
     store(sandbox, ports());
-    let keeper = Keeper::new(
-        Some(sandbox.state_dir().to_owned()),
-        enable::location(sandbox),
-    );
+    let keeper = enable::installation(sandbox).keeper();
     let restore = shortest(|| {
         portkeep(&["disable"]);
         enable::enable(sandbox);

@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 use portkeep_tests::proc::{self, fork_child};
 use portkeep_tests::{Channel, Sandbox, enable, libc};
 
 use crate::lanes::{Lane, pin};
 use crate::page::{report, section};
-use crate::paired::{Ratio, Times, rounds};
-use crate::stopwatch::{median, time};
+use crate::paired::{Times, median_of_starts, ratio_of_starts, rounds};
+use crate::stopwatch::time;
 
 const NGINX: &str = "/usr/sbin/nginx";
 
@@ -23,8 +23,7 @@ const NGINX: &str = "/usr/sbin/nginx";
 const ROUNDS: usize = 60;
 const REQUESTS: usize = 25;
 
-/// How often all servers and clients are started anew, at other ports: where the memory of a process
-/// happens to be makes as much of a difference as what is measured.
+/// How often all servers and clients are started anew, at other ports.
 const STARTS: u16 = 60;
 
 struct Server {
@@ -125,7 +124,7 @@ pub fn measure(sandbox: &Sandbox) {
         return;
     }
     // The lanes are below its cgroup.
-    remove(&enable::location(sandbox)).expect("remove");
+    remove(&enable::installation(sandbox)).expect("remove");
     let _pinned = pin();
     let lanes = [
         Lane::bare(sandbox),
@@ -133,44 +132,29 @@ pub fn measure(sandbox: &Sandbox) {
         Lane::portkeep(sandbox),
         Lane::enforced(sandbox),
     ];
-    let mut medians = Vec::new();
-    let mut ratios = [const { Vec::new() }; MEASURED.len()];
-    for ports in (8080..).step_by(lanes.len()).take(STARTS.into()) {
-        let measured = turns(sandbox, &lanes, ports);
-        medians.push(measured[0].median(0));
-        for (ratios, (_, times, lane)) in ratios.iter_mut().zip(MEASURED) {
-            ratios.push(measured[times].ratio(lane, 0).median());
-        }
-    }
+    let starts = (8080..).step_by(lanes.len()).take(STARTS.into());
+    let (elapsed, processor): (Vec<_>, Vec<_>) =
+        starts.map(|ports| turns(sandbox, &lanes, ports)).unzip();
     drop(lanes);
-    let request = median(medians) / REQUESTS as u32;
-    for (ratios, (what, _, lane)) in ratios.into_iter().zip(MEASURED) {
-        let aim = if lane == 1 { "" } else { "<= 1.01" };
-        report(
-            &what.replace("()", &format!("({request:.0?})")),
-            Ratio::of(ratios).to_string(),
-            aim,
-        );
+    for (what, times) in [
+        ("a request to nginx", elapsed),
+        ("processor time of server and client", processor),
+    ] {
+        let request = median_of_starts(&times, 0) / REQUESTS as u32;
+        for (what, lane, aim) in [
+            (&*format!("{what} ({request:.0?}), Portkeep"), 2, "<= 1.01"),
+            ("… with control calls in another cgroup", 3, "<= 1.01"),
+            ("… idle programs", 1, ""),
+        ] {
+            let ratio = ratio_of_starts(&times, lane, 0);
+            report(&format!("{what} / no programs"), ratio.to_string(), aim);
+        }
     }
     enable::enable(sandbox);
 }
 
-/// Which of the two times, and of which lane, against the first.
-const MEASURED: [(&str, usize, usize); 6] = [
-    ("a request to nginx (), Portkeep / no programs", 0, 2),
-    ("… control calls in another cgroup / no programs", 0, 3),
-    ("… idle programs / no programs", 0, 1),
-    (
-        "processor time of server and client, Portkeep / no programs",
-        1,
-        2,
-    ),
-    ("… control calls in another cgroup / no programs", 1, 3),
-    ("… idle programs / no programs", 1, 1),
-];
-
 /// The time, and the processor time, of the requests in each lane.
-fn turns(sandbox: &Sandbox, lanes: &[Lane; 4], first_port: u16) -> [Times<4>; 2] {
+fn turns(sandbox: &Sandbox, lanes: &[Lane; 4], first_port: u16) -> (Times<4>, Times<4>) {
     let served: Vec<_> = (first_port..)
         .zip(lanes)
         .map(|(port, lane)| serve(lane, &sandbox.state_dir().join(port.to_string()), port))
@@ -187,5 +171,5 @@ fn turns(sandbox: &Sandbox, lanes: &[Lane; 4], first_port: u16) -> [Times<4>; 2]
         channel.send(0);
         assert_eq!(process.code(), 0);
     }
-    [elapsed, Times::of(processor)]
+    (elapsed, Times::of(processor))
 }

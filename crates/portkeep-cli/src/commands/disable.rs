@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_kernel::remove;
+use portkeep_admin::remove;
 
 use crate::cli::Locations;
 use crate::persistent_words::warn;
@@ -19,7 +19,7 @@ pub struct Disable {}
 
 impl Disable {
     pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let removed = remove(&locations.kernel_part())?;
+        let removed = remove(&locations.installation())?;
         let words = if removed {
             "Portkeep is disabled"
         } else {
@@ -27,7 +27,7 @@ impl Disable {
         };
         writeln!(io::stdout().lock(), "{words}")?;
         // After the removal: a store that cannot be understood must not be in its way.
-        let left = locations.keeper().withdraw()?;
+        let left = locations.installation().keeper().withdraw()?;
         if !left.is_empty() {
             warn(&[format!(
                 "{left} stays in net.ipv4.ip_local_reserved_ports: the kernel takes 4095 bytes at \

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
-use portkeep_kernel::{InstallOptions, install_with};
+use portkeep_admin::{InstallOptions, install_with};
 
 use crate::cli::{Cli, Locations};
 use crate::control_cgroup::InControlCgroup;
@@ -80,13 +80,16 @@ impl Enable {
             quota: self.quota,
             control: (!self.control.is_empty()).then_some(control),
         };
-        let noted = locations.keeper().settings()?;
+        let noted = locations.installation().keeper().settings()?;
         let mut chosen = InstallOptions::default();
-        let installed = install_with(&locations.kernel_part(), |running| {
-            chosen = given.choose(locations.kernel_part(), running, &noted)?;
+        let installed = install_with(&locations.installation(), |running| {
+            chosen = given.choose(locations.installation(), running, &noted)?;
             anyhow::Ok(chosen.clone())
         })?;
-        locations.keeper().set_settings(&to_be_noted(&chosen))?;
+        locations
+            .installation()
+            .keeper()
+            .set_settings(&to_be_noted(&chosen))?;
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -125,7 +128,7 @@ fn warn_about_the_pool(pool: (u16, u16)) {
 
 /// Nothing was there before the programs were installed, so only of an upgrade differences are told.
 fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
-    let keeper = locations.keeper();
+    let keeper = locations.installation().keeper();
     let _control = InControlCgroup::enter(locations);
     let report = keeper.restore(Some(&InUse))?;
     let mut out = io::stdout().lock();

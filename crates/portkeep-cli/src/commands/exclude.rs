@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_store::{Kind, Ports, Request, Scope};
+use portkeep_admin::{Kind, Ports, Request, Scope};
 
 use crate::cli::Locations;
 use crate::control_cgroup::InControlCgroup;
@@ -47,7 +47,7 @@ impl Exclude {
             comment: self.comment.clone(),
         };
         let _control = InControlCgroup::enter(locations);
-        let outcome = locations.keeper().reserve(&request, None)?;
+        let outcome = locations.installation().keeper().reserve(&request, None)?;
         let ports = list(&outcome.ports);
         if outcome.changed {
             report(&outcome, &format!("{ports} excluded"))

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, PortRange};
-use portkeep_store::{Contents, Record};
+use portkeep_admin::{Contents, Record};
 use serde::Serialize;
 
 use crate::cli::Locations;
@@ -102,7 +102,7 @@ impl Ls {
             entries => entries?,
         };
         // The kernel part is the truth, also where the store cannot be read.
-        let contents = locations.keeper().contents().ok();
+        let contents = locations.installation().keeper().contents().ok();
         let mut reservations: Vec<Listed> = entries
             .into_iter()
             .map(|entry| {

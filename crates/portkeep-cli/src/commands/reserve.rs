@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
-use portkeep_store::{Kind, Ports, Request, Scope};
+use portkeep_admin::{Kind, Ports, Request, Scope};
 
 use crate::cli::{Cli, Locations};
 use crate::control_cgroup::InControlCgroup;
@@ -98,7 +98,10 @@ impl Reserve {
             comment: self.comment.clone(),
         };
         let _control = InControlCgroup::enter(locations);
-        let outcome = locations.keeper().reserve(&request, Some(&InUse))?;
+        let outcome = locations
+            .installation()
+            .keeper()
+            .reserve(&request, Some(&InUse))?;
         let ports = list(&outcome.ports);
         if self.count.is_some() || outcome.changed {
             report(&outcome, &format!("{ports} reserved"))

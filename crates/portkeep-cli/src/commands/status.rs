@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use portkeep::{Backend, ErrorKind};
-use portkeep_kernel::{ErrorKind as KernelErrorKind, Status as Installed, inspect};
-use portkeep_store::Difference;
+use portkeep_admin::Difference;
+use portkeep_admin::{ErrorKind as KernelErrorKind, Status as Installed, inspect};
 use serde::Serialize;
 
 use crate::cli::Locations;
@@ -58,7 +58,7 @@ struct Store {
 
 impl Store {
     fn collect(locations: &Locations, enabled: bool) -> Store {
-        let keeper = locations.keeper();
+        let keeper = locations.installation().keeper();
         let mut store = Store {
             file: text_of(keeper.file()),
             is_there: keeper.file().exists(),
@@ -166,7 +166,7 @@ impl Status {
 
 impl Document {
     fn collect(locations: &Locations) -> anyhow::Result<Document> {
-        let kernel_part = match inspect(&locations.kernel_part()) {
+        let kernel_part = match inspect(&locations.installation()) {
             Ok(installed) => installed.map(KernelPart::from),
             Err(error) if error.kind() == KernelErrorKind::NotPermitted => None,
             Err(error) => return Err(error.into()),

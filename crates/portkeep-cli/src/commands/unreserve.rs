@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_store::Kind;
+use portkeep_admin::Kind;
 
 use crate::cli::Locations;
 use crate::control_cgroup::InControlCgroup;
@@ -27,9 +27,11 @@ impl Unreserve {
     pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
         let scope = self.netns.enter()?;
         let _control = InControlCgroup::enter(locations);
-        let outcome = locations
-            .keeper()
-            .remove(Kind::Reservation, &self.ports.ranges, scope)?;
+        let outcome = locations.installation().keeper().remove(
+            Kind::Reservation,
+            &self.ports.ranges,
+            scope,
+        )?;
         if outcome.changed {
             let ports = list(&outcome.ports);
             report(&outcome, &format!("{ports} not reserved any more"))

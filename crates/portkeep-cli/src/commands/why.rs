@@ -101,7 +101,7 @@ struct AutomaticDocument {
 impl Why {
     pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
         self.netns.enter()?;
-        let keeper = locations.keeper();
+        let keeper = locations.installation().keeper();
         let state = PortState::of(self.port.protocol, self.port.port, &keeper)?;
         let mut out = io::stdout().lock();
         if self.json {

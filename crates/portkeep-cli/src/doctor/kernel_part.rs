@@ -1,7 +1,7 @@
 //! The installed kernel part.
 
 use portkeep::ErrorKind;
-use portkeep_kernel::{Error, Location, Status, faults};
+use portkeep_admin::{Error, Installation, Status, faults};
 
 use crate::doctor::{Check, State};
 
@@ -11,11 +11,11 @@ const WITH_CONSUMERS_MAX: usize = 16384;
 
 const ENABLE: &str = "`portkeep enable` repairs it";
 
-pub fn checks(location: &Location, installed: Result<Option<Status>, Error>) -> Vec<Check> {
+pub fn checks(installation: &Installation, installed: Result<Option<Status>, Error>) -> Vec<Check> {
     let is_there = !matches!(installed, Ok(None));
     let mut checks = vec![kernel_part(installed)];
     if is_there {
-        checks.extend(attachments(location));
+        checks.extend(attachments(installation));
         checks.push(control_calls());
         checks.extend(list());
     }
@@ -51,9 +51,9 @@ fn kernel_part(installed: Result<Option<Status>, Error>) -> Check {
     }
 }
 
-fn attachments(location: &Location) -> Vec<Check> {
+fn attachments(installation: &Installation) -> Vec<Check> {
     const NAME: &str = "attachments";
-    match faults(location) {
+    match faults(installation) {
         Ok(faults) if faults.is_empty() => vec![Check::ok(
             NAME,
             "every map and every program is there, and of this build",

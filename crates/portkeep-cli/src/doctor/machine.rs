@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
+use portkeep_admin::{Installation, check_features, other_programs, prove};
 use portkeep_host::mounts;
-use portkeep_kernel::{Location, check_features, other_programs, prove};
 
 use crate::doctor::{Check, State};
 
-pub fn checks(location: &Location) -> Vec<Check> {
+pub fn checks(installation: &Installation) -> Vec<Check> {
     let mut checks = vec![
         features(),
-        cgroup(location),
-        bpf_file_system(location),
-        self_test(location),
+        cgroup(installation),
+        bpf_file_system(installation),
+        self_test(installation),
     ];
-    checks.extend(others(location));
+    checks.extend(others(installation));
     checks.push(held_sockets());
     checks.push(descriptors());
     checks
@@ -29,7 +29,7 @@ fn features() -> Check {
     }
 }
 
-fn cgroup(location: &Location) -> Check {
+fn cgroup(installation: &Installation) -> Check {
     const NAME: &str = "cgroup v2";
     let mounted = |kind| mounts::first(kind).ok().flatten();
     let Some(root) = mounted("cgroup2") else {
@@ -40,7 +40,7 @@ fn cgroup(location: &Location) -> Check {
             "mount -t cgroup2 none /sys/fs/cgroup",
         );
     };
-    let attach = location.cgroup.as_ref().unwrap_or(&root);
+    let attach = installation.cgroup.as_ref().unwrap_or(&root);
     if !attach.join("cgroup.procs").exists() {
         return Check::not_ok(
             NAME,
@@ -56,9 +56,9 @@ fn cgroup(location: &Location) -> Check {
     Check::ok(NAME, format!("mounted at {}{hybrid}", root.display()))
 }
 
-fn bpf_file_system(location: &Location) -> Check {
+fn bpf_file_system(installation: &Installation) -> Check {
     const NAME: &str = "bpf file system";
-    let named = location.bpffs.clone();
+    let named = installation.bpffs.clone();
     let path = named.or_else(|| mounts::first("bpf").ok().flatten());
     let mounted = |path: &PathBuf| is_mounted(path);
     match path {
@@ -87,18 +87,18 @@ fn is_mounted(path: &Path) -> bool {
     })
 }
 
-fn self_test(location: &Location) -> Check {
+fn self_test(installation: &Installation) -> Check {
     const NAME: &str = "self-test";
-    match prove(location) {
+    match prove(installation) {
         Ok(()) => Check::ok(NAME, "a copy of the kernel part sees sockets of every kind"),
         Err(error) => Check::kernel_error(NAME, error),
     }
 }
 
 /// They run before or after Portkeep's, which undoes nothing of what they do.
-fn others(location: &Location) -> Vec<Check> {
+fn others(installation: &Installation) -> Vec<Check> {
     const NAME: &str = "programs of others";
-    let found = match other_programs(location) {
+    let found = match other_programs(installation) {
         Ok(found) => found,
         Err(error) => return vec![Check::kernel_error(NAME, error)],
     };

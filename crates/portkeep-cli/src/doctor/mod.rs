@@ -7,7 +7,7 @@ mod store;
 
 use std::fmt;
 
-use portkeep_kernel::{Status, inspect};
+use portkeep_admin::{Status, inspect};
 use serde::Serialize;
 
 use crate::cli::Locations;
@@ -83,9 +83,9 @@ impl Check {
     }
 
     /// An error of the kernel part's: what only root may see is unknown.
-    fn kernel_error(name: &'static str, error: portkeep_kernel::Error) -> Self {
+    fn kernel_error(name: &'static str, error: portkeep_admin::Error) -> Self {
         match error.kind() {
-            portkeep_kernel::ErrorKind::NotPermitted => {
+            portkeep_admin::ErrorKind::NotPermitted => {
                 Self::not_ok(name, State::Unknown, "for root to see", "run this as root")
             }
             _ => Self::error(name, State::Wrong, error),
@@ -95,12 +95,12 @@ impl Check {
 
 /// All checks, from the ground up.
 pub fn examine(locations: &Locations) -> Vec<Check> {
-    let location = locations.kernel_part();
-    let installed = inspect(&location);
+    let installation = locations.installation();
+    let installed = inspect(&installation);
     let status: Option<&Status> = installed.as_ref().ok().and_then(Option::as_ref);
-    let mut checks = machine::checks(&location);
+    let mut checks = machine::checks(&installation);
     checks.extend(ports::checks(status));
-    checks.extend(kernel_part::checks(&location, installed));
+    checks.extend(kernel_part::checks(&installation, installed));
     checks.extend(store::checks(locations));
     checks
 }

@@ -1,6 +1,6 @@
 //! The kernel's settings about ports, in this network namespace.
 
-use portkeep_kernel::Status;
+use portkeep_admin::Status;
 
 use crate::doctor::{Check, State};
 use crate::port_state::Settings;

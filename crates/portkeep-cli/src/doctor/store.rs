@@ -1,6 +1,6 @@
 //! The store, and whether kernel and settings agree with it.
 
-use portkeep_store::{Error, ErrorKind};
+use portkeep_admin::{Error, ErrorKind};
 
 use crate::cli::Locations;
 use crate::doctor::{Check, State};
@@ -9,7 +9,7 @@ use crate::persistent_words::counted;
 const NAME: &str = "store";
 
 pub fn checks(locations: &Locations) -> Vec<Check> {
-    let keeper = locations.keeper();
+    let keeper = locations.installation().keeper();
     let contents = match keeper.contents() {
         Ok(contents) => contents,
         Err(error) => return vec![failed(NAME, error)],

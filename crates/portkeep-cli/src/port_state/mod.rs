@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use anyhow::Context as _;
 use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, Protocol};
-use portkeep_store::{Keeper, Record};
+use portkeep_admin::{Keeper, Record};
 
 pub use settings::Settings;
 pub use words::process;

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 
 use anyhow::{Context as _, anyhow};
-use portkeep_store::{PortSet, sysctl};
+use portkeep_admin::{PortSet, sysctl};
 
 /// The settings of this network namespace.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
 use portkeep::{Consumer, PortRange};
-use portkeep_store::{FindSockets, FoundSockets};
+use portkeep_admin::{FindSockets, FoundSockets};
 
 use crate::port_state;
 use crate::printable::printable;

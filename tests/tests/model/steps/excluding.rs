@@ -1,7 +1,7 @@
 //! `portkeep exclude` and `include`, by the store that they use.
 
 use portkeep::{PortRange, Protocol};
-use portkeep_store::{Error, ErrorKind, Keeper, Kind, Outcome, Ports, Request, sysctl};
+use portkeep_admin::{Error, ErrorKind, Keeper, Kind, Outcome, Ports, Request, sysctl};
 use portkeep_tests::libc::EADDRINUSE;
 use portkeep_tests::{Sandbox, enable};
 
@@ -101,6 +101,5 @@ fn of(exclude: Exclude) -> (Vec<Exclusion>, Vec<PortRange>) {
 }
 
 fn keeper(sandbox: &Sandbox) -> Keeper {
-    let directory = sandbox.state_dir().to_path_buf();
-    Keeper::new(Some(directory), enable::location(sandbox))
+    enable::installation(sandbox).keeper()
 }

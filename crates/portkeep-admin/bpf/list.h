@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The list of reservations, which everybody may read as a file. */
+#ifndef PORTKEEP_LIST_H
+#define PORTKEEP_LIST_H
+
+#include "reservation.h"
+
+/* The listing is columns of text, so a command is what is visible of it: 0x21 to 0x7e. */
+__verified_alone char visible(char byte)
+{
+	return byte && (byte <= ' ' || byte > '~') ? '_' : byte;
+}
+
+static __always_inline void make_visible(char *to, const char *command)
+{
+	for (int i = 0; i < 15; i++)
+		to[i] = visible(command[i]);
+	if (!to[0])
+		to[0] = '?';
+}
+
+/* The last column: as uid:1000,gid:44,cgroup:1234. */
+static __always_inline void list_consumers(struct seq_file *seq, __u64 netns, __u64 token)
+{
+	static const char none[] = " -", first[] = " %s:%llu", next[] = ",%s:%llu";
+	static const char kinds[4][8] = { "?", "uid", "gid", "cgroup" };
+	struct consumers_key key = { .netns = netns, .token = token };
+	struct consumers *those = bpf_map_lookup_elem(&consumers, &key);
+
+	/* A list without anybody is of consumers that do not exist any more. */
+	if (!those || !those->number) {
+		bpf_seq_write(seq, none, sizeof(none) - 1);
+		return;
+	}
+	for (__u32 i = 0; i < PORTKEEP_CONSUMERS_MAX && i < those->number; i++) {
+		struct portkeep_consumer *consumer = &those->consumers[i];
+		__u64 words[] = { (__u64)kinds[consumer->kind & 3], consumer->id };
+
+		if (i)
+			bpf_seq_printf(seq, next, sizeof(next), words, sizeof(words));
+		else
+			bpf_seq_printf(seq, first, sizeof(first), words, sizeof(words));
+	}
+}
+
+/* One line a reservation, for everybody: columns as in the header line. */
+SEC("iter/bpf_map_elem")
+int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
+{
+	static const char header[] =
+		"PROTOCOL PORTS FLAGS PID UID COMMAND SINCE TOKEN SOCKET NETNS LIFETIME CONSUMERS\n";
+	static const char line[] = "%s %u-%u %s %u %u %s %llu %llu %llu %llu %s", end[] = "\n";
+	static const char protocols[2][4] = { "tcp", "udp" };
+	static const char lifetimes[2][16] = { "runtime", "persistent" };
+	static const char flags[4][16] = { "-", "process", "tree", "process,tree" };
+	struct seq_file *seq = ctx->meta->seq;
+	struct reservation_key *key = ctx->key;
+	struct reservation *reservation = ctx->value;
+	char command[16] = {};
+
+	/* The call after the last element has no key, and the number 0 again after one element. */
+	if (!ctx->meta->seq_num && (key || !BPF_CORE_READ(seq, index)))
+		bpf_seq_write(seq, header, sizeof(header) - 1);
+	if (!key || !reservation || !reservation->token)
+		return 0;
+	make_visible(command, reservation->command);
+
+	__u64 columns[] = {
+		(__u64)protocols[key->protocol == IPPROTO_UDP],
+		reservation->start,
+		reservation->start + reservation->count - 1,
+		(__u64)flags[reservation->flags & 3],
+		reservation->owner.pid,
+		reservation->owner.uid,
+		(__u64)command,
+		reservation->since,
+		reservation->token,
+		reservation->socket_cookie,
+		key->netns,
+		(__u64)lifetimes[!!(reservation->flags & PERSISTENT)],
+	};
+	bpf_seq_printf(seq, line, sizeof(line), columns, sizeof(columns));
+	list_consumers(seq, key->netns, reservation->token);
+	bpf_seq_write(seq, end, sizeof(end) - 1);
+	return 0;
+}
+
+#endif /* PORTKEEP_LIST_H */

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Persistent reservations: created, looked up and deleted by an administrator of
+ * the network namespace, and tied to no socket and no process.
+ */
+#ifndef PORTKEEP_PERSISTENT_H
+#define PORTKEEP_PERSISTENT_H
+
+#include "acquire.h"
+#include "consumers.h"
+
+/* What holds in every namespace is the business of who administers the machine. */
+static __always_inline bool is_administrator(const void *sk, __u32 flags)
+{
+	if (flags & PORTKEEP_EVERY_NETNS)
+		return capable(CAP_NET_ADMIN);
+	return capable_over(address_of(net_of(sk)), CAP_NET_ADMIN);
+}
+
+static __always_inline __u64 netns_of(__u64 netns, __u32 flags)
+{
+	return flags & PORTKEEP_EVERY_NETNS ? EVERY_NETNS : netns;
+}
+
+/* ---- create ---- */
+
+static __always_inline int read_create(struct bpf_sockopt *ctx, struct portkeep_acquire *request)
+{
+	struct portkeep_acquire *whole = ctx->optval;
+	__u32 length = value_length(ctx);
+
+	if (length < sizeof(*whole) || length % sizeof(struct portkeep_consumer) ||
+	    (void *)(whole + 1) > ctx->optval_end)
+		return -EINVAL;
+	if (number_of_consumers(ctx) > PORTKEEP_CONSUMERS_MAX)
+		return -EINVAL;
+	*request = *whole;
+	return has_zero_reserved(request) ? 0 : -EINVAL;
+}
+
+/* The consumers, then the record: who finds the record finds them. */
+static __noinline int store_persistent(struct bpf_sockopt *ctx, void *sk,
+				       struct acquisition *acquisition)
+{
+	struct consumers_key key = { .netns = acquisition->space.netns };
+	struct counters *counters = the_counters();
+	bool for_consumers = number_of_consumers(ctx);
+	int error;
+
+	if (!counters)
+		return -ENOBUFS;
+	error = for_consumers ? charge_consumers(acquisition->charged_uid) : 0;
+
+	if (error == -EDQUOT)
+		acquisition->conflict =
+			make_conflict(PORTKEEP_CONFLICT_QUOTA, acquisition->space.protocol, 0);
+	if (error)
+		return error;
+	key.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
+			       acquisition->space.protocol, acquisition->start);
+	acquisition->token = key.token;
+	error = store_consumers(ctx, &key) ?: store_reservation(acquisition, sk);
+	if (error && for_consumers) {
+		bpf_map_delete_elem(&consumers, &key);
+		uncharge_consumers(acquisition->charged_uid);
+	}
+	return error;
+}
+
+static __always_inline int create_block(struct bpf_sockopt *ctx, void *sk,
+					struct acquisition *acquisition)
+{
+	__u32 flags = acquisition->request.flags;
+	int error;
+
+	/* Counted before anything is marked: an acquire that marks later looks for it. */
+	count_persistent(flags, 1);
+	error = acquire_block(acquisition);
+	if (!error) {
+		error = store_persistent(ctx, sk, acquisition);
+		if (error)
+			give_up_block(acquisition);
+	}
+	if (error)
+		count_persistent(flags, -1);
+	return error;
+}
+
+static __always_inline int create(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns,
+				  struct acquisition *acquisition)
+{
+	struct portkeep_acquire *request = &acquisition->request;
+	struct socket_state *state;
+	int error;
+
+	error = read_create(ctx, request)					      ?:
+			check_acquire(request, PORTKEEP_ADOPT | PORTKEEP_EVERY_NETNS) ?:
+			check_consumers(ctx, &acquisition->owner_uid);
+	if (error)
+		return error;
+	if (!is_administrator(sk, request->flags))
+		return -EACCES;
+	state = state_of(sk);
+	if (!state)
+		return -ENOBUFS;
+	port_space_of(&acquisition->space, sk, netns, sk->protocol);
+	if (request->flags & PORTKEEP_EVERY_NETNS) {
+		acquisition->space.netns = EVERY_NETNS;
+		acquisition->space.other_netns = netns;
+	}
+	request->flags |= PERSISTENT;
+	error = create_block(ctx, sk, acquisition);
+	if (is_worth_another_try(error, acquisition))
+		error = create_block(ctx, sk, acquisition);
+	if (!error)
+		note_outcome(&state->created, acquisition);
+	else
+		state->conflict = acquisition->conflict;
+	return error;
+}
+
+/* ---- look up ---- */
+
+/*
+ * The token of a persistent reservation of count ports, 0 for another one. The token is read first:
+ * the memory may serve another record at any time, and then no longer goes with the token.
+ */
+static __always_inline __u64 token_of(struct reservation *reservation, __u32 count)
+{
+	__u64 token;
+
+	if (!reservation)
+		return 0;
+	token = *(volatile __u64 *)&reservation->token;
+	return (reservation->flags & PERSISTENT) && reservation->count == count ? token : 0;
+}
+
+static __noinline int look_up(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
+	struct portkeep_delete request = {};
+	struct socket_state *state;
+	__u32 start, count;
+	__u64 token;
+	int error = read_range(ctx, &request);
+
+	if (error)
+		return error;
+	if (request.flags)
+		return -EINVAL;
+	state = state_of(sk);
+	if (!state)
+		return -ENOBUFS;
+	__builtin_memset(&state->looked_up, 0, sizeof(state->looked_up));
+	start = bpf_ntohs(request.range.start);
+	count = request.range.count;
+	token = token_of(reservation_at(netns, sk->protocol, start), count) ?:
+			token_of(reservation_at(EVERY_NETNS, sk->protocol, start), count);
+	if (!token)
+		return -ENOENT;
+	state->looked_up.instance.range = request.range;
+	state->looked_up.instance.token = token;
+	state->looked_up.thread = current_thread();
+	return 0;
+}
+
+/* ---- delete ---- */
+
+/* A cut through a reservation: what is between first and last goes. */
+struct cut {
+	__u64 netns;
+	__u64 token;
+	__u16 protocol;
+	__u16 start; /* of the whole */
+	__u16 first;
+	__u16 last;
+	__u32 end; /* of the whole, inclusive */
+	__u32 charged_uid;
+};
+
+/* For a block that begins or ends in a word with another one: each counts. */
+static __always_inline void occupy_once_more(__u32 port, __u32 neighbour)
+{
+	__u32 *reservations = occupied_word(port / 64);
+
+	if (reservations && port / 64 == neighbour / 64)
+		__sync_fetch_and_add(reservations, 1);
+}
+
+static __always_inline struct reservation_key tail_key(const struct cut *cut)
+{
+	struct reservation_key key = {
+		.netns = cut->netns,
+		.protocol = cut->protocol,
+		.start = cut->last + 1,
+	};
+
+	return key;
+}
+
+static __noinline int store_consumers_of_tail(const struct cut *cut, __u64 token)
+{
+	struct consumers_key key = { .netns = cut->netns, .token = cut->token };
+	struct consumers *those;
+	int error;
+
+	those = bpf_map_lookup_elem(&consumers, &key);
+	if (!those)
+		return 0;
+	error = charge_consumers(cut->charged_uid);
+	if (error)
+		return error;
+	key.token = token;
+	if (!bpf_map_update_elem(&consumers, &key, those, BPF_ANY))
+		return 0;
+	uncharge_consumers(cut->charged_uid);
+	return -ENOBUFS;
+}
+
+static __always_inline void drop_consumers(const struct cut *cut, __u64 token)
+{
+	struct consumers_key key = { .netns = cut->netns, .token = token };
+
+	if (!bpf_map_delete_elem(&consumers, &key))
+		uncharge_consumers(cut->charged_uid);
+}
+
+/*
+ * Gives what is behind the cut a record and a token of its own. Its consumers may bind at
+ * once; until finish_tail() nobody ends or cuts it, as its counts are still to come.
+ */
+static __noinline int store_tail(const struct cut *cut, struct reservation *whole)
+{
+	struct reservation_key key = tail_key(cut);
+	struct reservation tail = {};
+	struct port_chunk *chunk = find_chunk(cut->netns, cut->protocol, key.start / 64);
+	struct counters *counters = the_counters();
+	int error;
+
+	if (!chunk || !counters)
+		return -ENOBUFS;
+	tail.start = key.start;
+	tail.count = cut->end - cut->last;
+	tail.owner = whole->owner;
+	tail.since = whole->since;
+	tail.thread = whole->thread;
+	tail.charged_uid = cut->charged_uid;
+	tail.flags = whole->flags | CHANGING;
+	tail.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1, cut->protocol,
+				key.start);
+	__builtin_memcpy(tail.command, whole->command, sizeof(tail.command));
+	error = charge_reservation(cut->charged_uid);
+	if (error)
+		return error;
+	error = store_consumers_of_tail(cut, tail.token);
+	if (!error && bpf_map_update_elem(&reservations, &key, &tail, BPF_NOEXIST)) {
+		drop_consumers(cut, tail.token);
+		error = -ENOBUFS;
+	}
+	if (error) {
+		uncharge_reservation(cut->charged_uid);
+		return error;
+	}
+	count_persistent(tail.flags, 1);
+	/* Until now its ports lead to the whole, from now on to the tail. */
+	__sync_fetch_and_or(chunk_word(chunk, first, key.start / 64), 1ULL << (key.start % 64));
+	return 0;
+}
+
+static __noinline int finish_tail(const struct cut *cut)
+{
+	struct reservation_key key = tail_key(cut);
+	struct reservation *tail = bpf_map_lookup_elem(&reservations, &key);
+
+	if (!tail)
+		return -ENOENT;
+	bpf_spin_lock(&tail->lock);
+	tail->flags &= ~CHANGING;
+	bpf_spin_unlock(&tail->lock);
+	return 0;
+}
+
+/* Ends the change: with a new count, or for 0 with the end of the record. */
+static __noinline void store_head(const struct cut *cut, struct reservation *whole, __u32 count)
+{
+	struct reservation_key key = {
+		.netns = cut->netns,
+		.protocol = cut->protocol,
+		.start = cut->start,
+	};
+	__u32 flags = whole->flags;
+
+	bpf_spin_lock(&whole->lock);
+	whole->flags &= ~CHANGING;
+	if (count)
+		whole->count = count;
+	else
+		whole->token = 0;
+	bpf_spin_unlock(&whole->lock);
+	if (count)
+		return;
+	bpf_map_delete_elem(&reservations, &key);
+	drop_consumers(cut, cut->token);
+	unmark_first(cut->netns, cut->protocol, cut->start);
+	uncharge_reservation(cut->charged_uid);
+	count_persistent(flags, -1);
+}
+
+struct cut_start {
+	struct cut *cut;
+	struct reservation *whole;
+	int error;
+};
+
+/* Keeps others from ending or cutting the reservation, and sockets from being bound in it. */
+static long start_cut(__u32 index, struct cut_start *start)
+{
+	struct reservation *whole = start->whole;
+	struct cut *cut = start->cut;
+	bool ours, binding;
+
+	bpf_spin_lock(&whole->lock);
+	ours = whole->token == cut->token && !(whole->flags & CHANGING);
+	binding = whole->binding;
+	if (ours && !binding)
+		whole->flags |= CHANGING;
+	cut->start = whole->start;
+	cut->end = (__u32)whole->start + whole->count - 1;
+	cut->charged_uid = whole->charged_uid;
+	bpf_spin_unlock(&whole->lock);
+	start->error = !ours ? -ENOENT : binding ? -EAGAIN : 0;
+	return !ours || !binding;
+}
+
+/*
+ * At no instant is a port free that stays reserved. CHANGING keeps others from
+ * ending or cutting the reservation meanwhile; they find nothing that matches.
+ */
+__verified_alone int cut_out(struct cut *cut)
+{
+	struct cut_start start = { .cut = cut };
+	struct reservation *whole;
+	int error = 0;
+
+	if (!cut)
+		return -EINVAL;
+	whole = reservation_in(cut->netns, cut->token);
+	if (!whole)
+		return -ENOENT;
+	start.whole = whole;
+	start.error = -ENOENT + zero_for_loops;
+	bpf_loop(BINDING_TRIES, start_cut, &start, 0);
+	if (start.error)
+		return start.error;
+	if (cut->first < cut->start || cut->last > cut->end)
+		error = -ENOENT;
+	else if (cut->last < cut->end)
+		error = store_tail(cut, whole);
+	if (error) {
+		store_head(cut, whole, cut->end - cut->start + 1);
+		return error;
+	}
+	if (cut->first > cut->start)
+		occupy_once_more(cut->first, cut->first - 1);
+	if (cut->last < cut->end)
+		occupy_once_more(cut->last, cut->last + 1);
+	store_head(cut, whole, cut->first - cut->start);
+	unmark_block(cut->netns, cut->protocol, cut->first, cut->last);
+	uncharge_ports(cut->charged_uid, cut->last - cut->first + 1);
+	return cut->last < cut->end ? finish_tail(cut) : 0;
+}
+
+static __always_inline int delete_part(struct cut *cut)
+{
+	struct reservation *reservation = reservation_with(cut->netns, cut->protocol, cut->first);
+
+	if (!reservation)
+		return -ENOENT;
+	cut->token = *(volatile __u64 *)&reservation->token;
+	return reservation->flags & PERSISTENT ? cut_out(cut) : -ENOENT;
+}
+
+static __always_inline int delete_whole(const struct cut *cut)
+{
+	__u64 token = token_of(reservation_at(cut->netns, cut->protocol, cut->first),
+			       cut->last - cut->first + 1);
+
+	return !token || end_reservation(cut->netns, token, 0) ? -ENOENT : 0;
+}
+
+static __noinline int delete(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
+	struct portkeep_delete request = {};
+	struct cut cut = { .protocol = sk->protocol };
+	int error = read_range(ctx, &request);
+
+	if (error)
+		return error;
+	if (request.flags & ~(PORTKEEP_PART | PORTKEEP_EVERY_NETNS))
+		return -EINVAL;
+	if (!is_administrator(sk, request.flags))
+		return -EACCES;
+	cut.netns = netns_of(netns, request.flags);
+	cut.first = bpf_ntohs(request.range.start);
+	cut.last = cut.first + request.range.count - 1;
+	return request.flags & PORTKEEP_PART ? delete_part(&cut) : delete_whole(&cut);
+}
+
+#endif /* PORTKEEP_PERSISTENT_H */

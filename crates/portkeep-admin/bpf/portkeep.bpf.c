@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel part of Portkeep: the hooks and what each is for.
+ *
+ *   cgroup/setsockopt              acquire, release, …        set_option.h
+ *   cgroup/getsockopt              token, conflict, …         get_option.h
+ *   cgroup/bind4, bind6            refuse, allow or choose    bind.h
+ *   cgroup/post_bind4, post_bind6  look again once bound      bind.h
+ *   cgroup/sock_release            end what the socket held   reservation.h
+ *   iter/bpf_map_elem              list the reservations      list.h
+ *
+ * Below them: persistent.h and acquire.h reserve, wildcard.h and take.h take
+ * blocks, in_use.h asks the kernel's socket tables, reservation.h, port_map.h and
+ * maps.h hold the truth, consumers.h, task.h and quota.h say who may, sweep.h
+ * clears up.
+ *
+ * Where nothing is reserved nothing is refused, whatever goes wrong here; where
+ * a port is reserved, doubt refuses.
+ */
+#include "bind.h"
+#include "connect.h"
+#include "get_option.h"
+#include "list.h"
+#include "set_option.h"
+
+#define PROCEED 1
+#define REFUSE 0
+
+static __always_inline int verdict(int error)
+{
+	if (!error)
+		return PROCEED;
+	bpf_set_retval(error);
+	return REFUSE;
+}
+
+/* optlen -1 tells the kernel that the option has been dealt with. */
+#define DEALT_WITH (-1)
+
+/*
+ * The kernel copies a page of a value at most. Before Linux 6.5 a longer one that
+ * is not ours would fail with EFAULT, unless its length is 0: nothing was changed.
+ */
+#define SMALLEST_PAGE 4096
+
+static __always_inline void leave_alone(struct bpf_sockopt *ctx)
+{
+	if (ctx->optlen > SMALLEST_PAGE)
+		ctx->optlen = 0;
+}
+
+/*
+ * Portkeep may be installed at a cgroup and at one above it. The hooks then run
+ * innermost first, and the innermost has dealt with the call already.
+ */
+SEC("cgroup/setsockopt")
+int portkeep_setsockopt(struct bpf_sockopt *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	int error;
+
+	if (ctx->level != SOL_PORTKEEP) {
+		leave_alone(ctx);
+		return PROCEED;
+	}
+	if (!sk || ctx->optlen < 0 || bpf_get_retval() < 0)
+		return PROCEED;
+	if (is_tcp_or_udp(sk->family, sk->type, sk->protocol))
+		error = set_option(ctx, sk);
+	else
+		error = -EOPNOTSUPP;
+	if (error == NOT_OURS)
+		return PROCEED;
+	if (!error)
+		ctx->optlen = DEALT_WITH;
+	return verdict(error);
+}
+
+SEC("cgroup/getsockopt")
+int portkeep_getsockopt(struct bpf_sockopt *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	int error;
+
+	if (ctx->level != SOL_PORTKEEP) {
+		leave_alone(ctx);
+		/* The kernel may report more than there was room for. */
+		if (ctx->optlen > ctx->optval_end - ctx->optval)
+			ctx->optlen = 0;
+		return PROCEED;
+	}
+	if (!sk || !bpf_get_retval())
+		return PROCEED;
+	if (is_tcp_or_udp(sk->family, sk->type, sk->protocol))
+		error = get_option(ctx, sk);
+	else
+		error = -EOPNOTSUPP;
+	if (!error)
+		bpf_set_retval(0);
+	return verdict(error);
+}
+
+SEC("cgroup/bind4")
+int portkeep_bind4(struct bpf_sock_addr *ctx)
+{
+	return verdict(before_bind(ctx));
+}
+
+SEC("cgroup/bind6")
+int portkeep_bind6(struct bpf_sock_addr *ctx)
+{
+	return verdict(before_bind(ctx));
+}
+
+SEC("cgroup/connect4")
+int portkeep_connect4(struct bpf_sock_addr *ctx)
+{
+	return verdict(before_connect(ctx));
+}
+
+SEC("cgroup/connect6")
+int portkeep_connect6(struct bpf_sock_addr *ctx)
+{
+	return verdict(before_connect(ctx));
+}
+
+SEC("cgroup/post_bind4")
+int portkeep_post_bind4(struct bpf_sock *sk)
+{
+	return verdict(after_bind(sk));
+}
+
+SEC("cgroup/post_bind6")
+int portkeep_post_bind6(struct bpf_sock *sk)
+{
+	return verdict(after_bind(sk));
+}
+
+SEC("cgroup/sock_release")
+int portkeep_sock_release(struct bpf_sock *sk)
+{
+	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	struct acquired_visit visit = {};
+
+	if (!state || !state->highest)
+		return PROCEED;
+	visit.netns = bpf_get_netns_cookie(sk);
+	visit.acquirer = address_of(sk);
+	visit.lowest = state->lowest;
+	visit.highest = state->highest;
+	visit.protocol = sk->protocol;
+	visit.end = true;
+	visit_all_acquired(&visit);
+	return PROCEED;
+}
+
+/*
+ * The types of the ABI, for the skeleton to carry them: the Rust side compares
+ * its own declarations with these when it is compiled.
+ */
+struct abi {
+	enum portkeep_option option;
+	enum portkeep_abi abi;
+	enum portkeep_flag flag;
+	enum portkeep_conflict_kind kind;
+	struct portkeep_acquire acquire;
+	struct portkeep_instance instance;
+	struct portkeep_conflict conflict;
+	enum portkeep_consumer_kind consumer_kind;
+	struct portkeep_consumer consumer;
+	struct portkeep_delete delete;
+	enum portkeep_layout layout;
+};
+
+const volatile struct abi abi = {};
+
+char LICENSE[] SEC("license") = "GPL";

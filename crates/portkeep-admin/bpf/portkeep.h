@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0 */
+/*
+ * Portkeep's kernel ABI, version 1: the socket options at level SOL_PORTKEEP.
+ *
+ * This header is the one definition of the ABI. It needs nothing but
+ * <linux/types.h>, so that C and C++ programs, the kernel part and binding
+ * generators can all include it. The Rust side is compared with it at compile
+ * time (src/install/abi_check.rs of crate portkeep-admin).
+ *
+ * Ports are in network byte order where the type is __be16; every other number
+ * is in host byte order. Reserved fields must be zero (EINVAL otherwise). New
+ * fields come at the end: a longer value whose extra bytes are all zero means
+ * what the shorter one means, up to PORTKEEP_VALUE_MAX bytes.
+ */
+#ifndef PORTKEEP_H
+#define PORTKEEP_H
+
+#include <linux/types.h>
+
+/* The level of get- and setsockopt(2): 'P' 'K'. */
+#define SOL_PORTKEEP 0x504B
+
+/*
+ * The options. Where Winsock has a control code for the operation
+ * (SIO_ACQUIRE_PORT_RESERVATION and its siblings), the option is that code
+ * taken as an int.
+ */
+enum portkeep_option {
+	PORTKEEP_ACQUIRE = (int)0x98000064, /* set: portkeep_acquire; get: portkeep_instance */
+	PORTKEEP_RELEASE = (int)0x98000065, /* set: __u64 token */
+	PORTKEEP_ASSOCIATE = (int)0x98000066, /* set, get: __u64 token (get: 0 if none) */
+	PORTKEEP_VERSION = 1, /* get: __u32, PORTKEEP_ABI_VERSION */
+	PORTKEEP_CONFLICT = 2, /* get: portkeep_conflict */
+	PORTKEEP_CLAIM = 3, /* set: __u64 token */
+	PORTKEEP_CREATE = 4, /* set: portkeep_acquire, portkeep_consumer…; get: portkeep_instance */
+	PORTKEEP_DELETE = 5, /* set: portkeep_delete */
+	PORTKEEP_LOOKUP = 6, /* set: portkeep_range; get: portkeep_instance */
+};
+
+enum portkeep_abi {
+	PORTKEEP_ABI_VERSION = 1,
+	PORTKEEP_VALUE_MAX = 64, /* bytes of the longest value of a set call but CREATE's */
+	PORTKEEP_CONSUMERS_MAX = 8, /* of a persistent reservation */
+};
+
+enum portkeep_flag {
+	/* ACQUIRE: who may bind in the block without associating; 0: nobody, as on Windows. */
+	PORTKEEP_PROCESS = 1, /* the owning process */
+	PORTKEEP_TREE = 2, /* the owning process and its descendants */
+	/* CREATE: sockets that are bound in the block are not in the way; they stay bound. */
+	PORTKEEP_ADOPT = 4,
+	/* DELETE: the range may be a part of a block; the rest of it stays reserved. */
+	PORTKEEP_PART = 8,
+	/*
+	 * CREATE, DELETE: in every network namespace, those to come included, but where an
+	 * older reservation holds a port. Takes CAP_NET_ADMIN over the initial namespace.
+	 */
+	PORTKEEP_EVERY_NETNS = 0x10000,
+};
+
+/* A port range. start 0 in an acquire: any free block of the pool. */
+struct portkeep_range {
+	__be16 start;
+	__u16 count;
+};
+
+/* PORTKEEP_ACQUIRE, set: the range alone (4 bytes) or all of it (16 bytes). */
+struct portkeep_acquire {
+	struct portkeep_range range;
+	__u32 flags; /* enum portkeep_flag */
+	__u16 align; /* start is a multiple of this power of two; 0 is 1 */
+	__u8 reserved[6];
+};
+
+enum portkeep_consumer_kind {
+	PORTKEEP_CONSUMER_UID = 1, /* effective user id */
+	PORTKEEP_CONSUMER_GID = 2, /* effective or supplementary group id */
+	PORTKEEP_CONSUMER_CGROUP = 3, /* cgroup v2 id, descendants included */
+};
+
+/* Every process is in the root cgroup: with it as a consumer everybody may bind explicitly. */
+#define PORTKEEP_ROOT_CGROUP 1
+
+/*
+ * Who may bind in a persistent reservation without associating. PORTKEEP_CREATE
+ * sets a portkeep_acquire and right behind it none to PORTKEEP_CONSUMERS_MAX of
+ * these. The reservation lasts until DELETE. Both take CAP_NET_ADMIN over the
+ * socket's network namespace.
+ */
+struct portkeep_consumer {
+	__u32 kind; /* enum portkeep_consumer_kind */
+	__u32 reserved;
+	__u64 id; /* of users and groups: in the caller's user namespace */
+};
+
+/* PORTKEEP_DELETE, set: the range alone (4 bytes), which then is a whole block, or all of it. */
+struct portkeep_delete {
+	struct portkeep_range range;
+	__u32 flags; /* enum portkeep_flag */
+};
+
+/*
+ * PORTKEEP_ACQUIRE, CREATE and LOOKUP, get: what the calling thread last acquired,
+ * created or looked up on this socket; all zero if nothing.
+ */
+struct portkeep_instance {
+	struct portkeep_range range;
+	__u32 reserved;
+	__u64 token; /* never 0 */
+};
+
+enum portkeep_conflict_kind {
+	PORTKEEP_CONFLICT_NONE = 0,
+	PORTKEEP_CONFLICT_RESERVED = 1, /* a reservation holds the port */
+	PORTKEEP_CONFLICT_IN_USE = 2, /* a socket is bound to the port */
+	PORTKEEP_CONFLICT_AUTOMATIC = 3, /* an automatic port that connect() may take at any time */
+	PORTKEEP_CONFLICT_QUOTA = 4, /* the user's quota is used up */
+	PORTKEEP_CONFLICT_NOT_PERMITTED = 5, /* a privileged port */
+	/* The look through the kernel's sockets was too long to tell whether the port is in use. */
+	PORTKEEP_CONFLICT_CANNOT_TELL = 6,
+	PORTKEEP_CONFLICT_ENDED = 7, /* the reservation that the socket is associated with */
+};
+
+/*
+ * PORTKEEP_CONFLICT, get: about the last refused acquire or bind on this
+ * socket; all zero if none was. For kinds 1 and 2 the owner fields tell who is
+ * in the way, as far as the kernel knows: the process id as in the initial
+ * process namespace (0: unknown), the user id as in the initial user namespace.
+ */
+struct portkeep_conflict {
+	__be16 port; /* 0: no single port, as for a wildcard or the quota */
+	__u8 kind; /* enum portkeep_conflict_kind */
+	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u32 owner_pid;
+	__u32 owner_uid;
+	__u32 reserved;
+	__u64 since; /* CLOCK_BOOTTIME, ns; 0: unknown */
+};
+
+#endif /* PORTKEEP_H */

@@ -1,0 +1,32 @@
+//! The kernel part: installed, upgraded, inspected and removed.
+
+mod abi_check;
+mod bpffs;
+mod cgroup;
+mod consumers;
+mod diagnose;
+mod enable;
+mod features;
+mod inspect;
+pub(crate) mod layout;
+mod links;
+mod lock;
+mod object;
+mod others;
+mod proof;
+mod remove;
+mod settings;
+#[allow(warnings, clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, missing_docs)]
+#[rustfmt::skip]
+mod skeleton;
+mod subordinates;
+mod sys;
+
+pub use consumers::set_consumers;
+pub use diagnose::{Fault, check_features, faults, prove};
+pub use enable::{DEFAULT_POOL, InstallOptions, Installed, Running, install, install_with};
+pub use inspect::{MapMemory, Status, inspect};
+pub use layout::Layout;
+pub use others::{OtherProgram, other_programs};
+pub use remove::remove;
+pub use settings::DEFAULT_QUOTA;

@@ -1,0 +1,266 @@
+//! In what the store, the kernel part and the protected ports disagree.
+
+use std::fmt;
+
+use portkeep::{Consumer, Entry, PortRange};
+
+use crate::error::Error;
+use crate::store::document::{Document, Record};
+use crate::store::keeper::{Keeper, Kind};
+use crate::store::kernel::{EVERY_NETNS, Kernel, Live, overlap, remainder, same_consumers};
+use crate::store::names::{Missing, Resolver};
+use crate::store::namespace::Namespace;
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
+use crate::store::session::Protection;
+
+/// Something in which the store, the kernel part and `ip_local_reserved_ports` disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// The store has it, the kernel part has not.
+    Missing(Kind, PortRange),
+    /// The kernel part lets others bind there than the names in the store stand for.
+    Consumers(PortRange),
+    /// The kernel part has it, the store has not.
+    Unrecorded(PortRange),
+    /// The kernel part has it and the store had it: an administrator has deleted it there.
+    Deleted(PortRange),
+    /// The kernel part has it instead of something in the store that it overlaps.
+    InTheWay(PortRange),
+    /// A change of it was interrupted.
+    Interrupted(PortRange),
+    /// Ports that are not in `ip_local_reserved_ports`, but should be.
+    Unprotected(PortSet),
+    /// Ports that Portkeep has added to `ip_local_reserved_ports` and that nothing needs.
+    NeedlesslyProtected(PortSet),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SETTING: &str = "net.ipv4.ip_local_reserved_ports";
+        match self {
+            Difference::Missing(Kind::Reservation, ports) => {
+                write!(f, "{ports}: reserved in the store, not in the kernel part")
+            }
+            Difference::Missing(Kind::Exclusion, ports) => {
+                write!(f, "{ports}: excluded in the store, not in the kernel part")
+            }
+            Difference::Consumers(ports) => {
+                write!(f, "{ports}: others may bind than the store says")
+            }
+            Difference::Unrecorded(ports) => {
+                write!(f, "{ports}: reserved in the kernel part, not in the store")
+            }
+            Difference::Deleted(ports) => write!(
+                f,
+                "{ports}: deleted from the store, reserved in the kernel part"
+            ),
+            Difference::InTheWay(ports) => write!(
+                f,
+                "{ports}: reserved in the kernel part, where the store has other ports"
+            ),
+            Difference::Interrupted(ports) => write!(f, "{ports}: a change was interrupted"),
+            Difference::Unprotected(ports) => write!(f, "{ports}: missing in {SETTING}"),
+            Difference::NeedlesslyProtected(ports) => write!(f, "{ports}: left over in {SETTING}"),
+        }
+    }
+}
+
+/// What one namespace needs to agree with the store.
+#[derive(Debug, Default)]
+pub struct Repairs {
+    /// To be created.
+    pub missing: Vec<(Kind, Record, Vec<Consumer>)>,
+    /// To get these consumers.
+    pub changed: Vec<(Record, Vec<Consumer>)>,
+    /// In the kernel part what the store has, once more than that is cut off.
+    trimmed: Vec<(Kind, PortRange)>,
+    /// To be replaced by what the store has, or to be trimmed to it.
+    in_the_way: Vec<PortRange>,
+    /// Deleted from the store.
+    deleted: Vec<PortRange>,
+    /// To be removed from the kernel part, each within one reservation of it.
+    pub cuts: Vec<(PortRange, Scope)>,
+    /// To be written to the store.
+    pub unrecorded: Vec<Entry>,
+    /// Users, groups and cgroups that do not exist.
+    pub unresolved: Vec<(PortRange, Missing)>,
+}
+
+impl Repairs {
+    pub fn find(document: &Document, namespace: &Namespace, live: &Live) -> Result<Repairs, Error> {
+        let mut repairs = Repairs::default();
+        let mut resolver = Resolver::default();
+        let mut wanted = std::collections::HashSet::new();
+        for kind in [Kind::Reservation, Kind::Exclusion] {
+            for record in document.records(kind) {
+                if record.netns != namespace.scope && !is_everywhere(namespace, &record.netns) {
+                    continue;
+                }
+                let consumers = match kind {
+                    Kind::Exclusion => vec![Consumer::EVERYBODY],
+                    Kind::Reservation => {
+                        let resolved = resolver.resolve(record)?;
+                        let missing = resolved.missing.into_iter();
+                        repairs
+                            .unresolved
+                            .extend(missing.map(|missing| (record.ports, missing)));
+                        resolved.consumers
+                    }
+                };
+                let cookie = cookie(namespace, &record.netns);
+                wanted.insert((cookie, record.ports));
+                match live.persistent(cookie, record.ports) {
+                    Some(entry) if same_consumers(&entry.named, &consumers) => {}
+                    Some(_) => repairs.changed.push((record.clone(), consumers)),
+                    None => repairs.missing.push((kind, record.clone(), consumers)),
+                }
+            }
+        }
+        for entry in live.all_persistent() {
+            let scope = match entry.netns_cookie {
+                EVERY_NETNS => Scope::Every,
+                _ => namespace.scope.clone(),
+            };
+            let concerns_us = scope == namespace.scope || is_everywhere(namespace, &scope);
+            if wanted.contains(&(entry.netns_cookie, entry.range)) || !concerns_us {
+                continue;
+            }
+            if repairs.trim(namespace, entry, &scope) {
+                continue;
+            }
+            let identity = namespace.identity_of(entry.netns_cookie);
+            let applied = document.notes.applied(&identity);
+            if applied.is_some_and(|applied| applied.contains(entry.range)) {
+                repairs.deleted.push(entry.range);
+                repairs.cuts.push((entry.range, scope));
+            } else {
+                repairs.unrecorded.push(entry.clone());
+            }
+        }
+        // What holds in one namespace goes first: what holds in every one may not be there before.
+        let everywhere = |(_, record, _): &(Kind, Record, _)| record.netns == Scope::Every;
+        repairs.missing.sort_by_key(everywhere);
+        Ok(repairs)
+    }
+
+    /// Of a reservation that is not the store's as it is, cuts off what the store has not, so that
+    /// the ports that it has are free at no instant; `false` if it has none of them. Where two
+    /// reservations of the store touch, or one goes on outside, one has to be made anew.
+    fn trim(&mut self, namespace: &Namespace, entry: &Entry, scope: &Scope) -> bool {
+        let mut overlapping: Vec<_> = self
+            .missing
+            .extract_if(.., |(_, record, _)| {
+                cookie(namespace, &record.netns) == entry.netns_cookie
+                    && overlap(record.ports, entry.range).is_some()
+            })
+            .collect();
+        if overlapping.is_empty() {
+            return false;
+        }
+        overlapping.sort_by_key(|(_, record, _)| record.ports);
+        self.in_the_way.push(entry.range);
+        let mut rest = Some(entry.range);
+        for (kind, record, consumers) in overlapping {
+            let whole = rest.filter(|rest| overlap(*rest, record.ports) == Some(record.ports));
+            let touches = |kept: PortRange| kept.end().checked_add(1) == Some(record.ports.start());
+            let after_a_kept_one = self
+                .trimmed
+                .last()
+                .is_some_and(|(_, kept)| overlap(*kept, entry.range).is_some() && touches(*kept));
+            let Some(whole) = whole.filter(|_| !after_a_kept_one) else {
+                self.missing.push((kind, record, consumers));
+                continue;
+            };
+            rest = None;
+            for part in remainder(whole, record.ports) {
+                if part.start() < record.ports.start() {
+                    self.cuts.push((part, scope.clone()));
+                } else {
+                    rest = Some(part);
+                }
+            }
+            self.trimmed.push((kind, record.ports));
+            if !same_consumers(&entry.named, &consumers) {
+                self.changed.push((record, consumers));
+            }
+        }
+        self.cuts.extend(rest.map(|rest| (rest, scope.clone())));
+        true
+    }
+
+    pub fn differences(&self) -> Vec<Difference> {
+        let missing = self
+            .missing
+            .iter()
+            .map(|(kind, record, _)| (*kind, record.ports))
+            .chain(self.trimmed.iter().copied())
+            .map(|(kind, ports)| Difference::Missing(kind, ports));
+        let changed = self
+            .changed
+            .iter()
+            .map(|(record, _)| Difference::Consumers(record.ports));
+        let in_the_way = self
+            .in_the_way
+            .iter()
+            .map(|ports| Difference::InTheWay(*ports));
+        let deleted = self.deleted.iter().map(|ports| Difference::Deleted(*ports));
+        let unrecorded = self
+            .unrecorded
+            .iter()
+            .map(|entry| Difference::Unrecorded(entry.range));
+        missing
+            .chain(changed)
+            .chain(in_the_way)
+            .chain(deleted)
+            .chain(unrecorded)
+            .collect()
+    }
+}
+
+impl Protection {
+    pub fn differences(&self) -> impl Iterator<Item = Difference> {
+        let some = |ports: &PortSet| (!ports.is_empty()).then(|| ports.clone());
+        let missing = some(&self.missing).map(Difference::Unprotected);
+        let superfluous = some(&self.superfluous).map(Difference::NeedlesslyProtected);
+        missing.into_iter().chain(superfluous)
+    }
+}
+
+/// What holds in every network namespace is looked after at home.
+fn is_everywhere(namespace: &Namespace, scope: &Scope) -> bool {
+    *scope == Scope::Every && namespace.scope.is_home()
+}
+
+fn cookie(namespace: &Namespace, scope: &Scope) -> u64 {
+    match scope {
+        Scope::Every => EVERY_NETNS,
+        _ => namespace.cookie,
+    }
+}
+
+impl Keeper {
+    /// In what the store, the kernel part and the protected ports differ, in the network namespace
+    /// of the calling thread. Needs no privilege where the store can be read.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be read.
+    pub fn differences(&self) -> Result<Vec<Difference>, Error> {
+        let document = self.store.load()?;
+        let namespace = document.namespace(None)?;
+        let live = Kernel::in_namespace(&namespace)?.live()?;
+        let interrupted = document
+            .notes
+            .pending
+            .iter()
+            .map(|pending| Difference::Interrupted(pending.ports));
+        let repairs = Repairs::find(&document, &namespace, &live)?;
+        let protection = document.protection(&namespace, &live)?;
+        Ok(interrupted
+            .chain(repairs.differences())
+            .chain(protection.differences())
+            .collect())
+    }
+}

@@ -1,0 +1,348 @@
+//! One change under way: the lock, the store and the kernel part of one network namespace.
+//!
+//! The order of a change, so that a crash or a power cut at any instant leaves the old or the new
+//! state once [`crate::Keeper::restore`] has run:
+//!
+//! 1. The notes say which ports are about to change in the kernel, and which ports are about to be
+//!    added to `ip_local_reserved_ports`.
+//! 2. These are added: a port is protected from automatic choice before it is reserved.
+//! 3. The kernel part is changed.
+//! 4. The entries have the new state. This rename is what decides.
+//! 5. The notes say what is applied, and that nothing is pending.
+//!
+//! A removal differs in that the entries have the new state before the kernel part is changed.
+//! Whatever is pending when the next change begins was interrupted; the kernel part gives those
+//! ports back, but for what the entries have.
+
+use crate::install::set_consumers;
+use portkeep::{Consumer, PortRange};
+
+use crate::Keeper;
+use crate::error::Error;
+use crate::store::document::{Document, Record};
+use crate::store::file::Lock;
+use crate::store::grace;
+use crate::store::kernel::{Kernel, Live, overlap};
+use crate::store::namespace::Namespace;
+use crate::store::notes::{Applied, Pending, Protected};
+use crate::store::port_set::PortSet;
+use crate::store::scope::Scope;
+use crate::store::sysctl;
+
+#[derive(Debug)]
+pub struct Session<'a> {
+    keeper: &'a Keeper,
+    _lock: Lock,
+    pub document: Document,
+    saved: Document,
+    text: Option<String>,
+    pub namespace: Namespace,
+    pub kernel: Kernel,
+}
+
+/// What is to become of `ip_local_reserved_ports`.
+#[derive(Debug)]
+pub struct Protection {
+    /// Ports of it that Portkeep added, or will have added.
+    pub own: PortSet,
+    /// Those of them that are not listed.
+    pub missing: PortSet,
+    /// Ports that Portkeep added and nothing needs any more.
+    pub superfluous: PortSet,
+    recorded: bool,
+}
+
+impl Protection {
+    /// Whether all is as it should be.
+    pub fn is_settled(&self) -> bool {
+        self.missing.is_empty() && self.superfluous.is_empty() && self.recorded
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Waits for the lock, and finishes what was interrupted.
+    pub fn begin(keeper: &'a Keeper, scope: Option<Scope>) -> Result<Session<'a>, Error> {
+        let lock = keeper.store.lock()?;
+        let mut session = Session::open(keeper, lock, scope)?;
+        session.finish_interrupted()?;
+        Ok(session)
+    }
+
+    /// As [`Session::begin`], and leaves what was interrupted.
+    pub fn open(
+        keeper: &'a Keeper,
+        lock: Lock,
+        scope: Option<Scope>,
+    ) -> Result<Session<'a>, Error> {
+        let loaded = keeper.store.read()?;
+        let saved = loaded.document;
+        if loaded.notes_are_elsewhere {
+            keeper.store.save_notes(&saved.notes)?;
+        }
+        let namespace = saved.namespace(scope)?;
+        let mut document = saved.clone();
+        document.forget_the_past(&namespace.boot);
+        if namespace.scope.is_home() && document.notes.home.is_none() {
+            document.notes.home = Some(namespace.identity());
+        }
+        Ok(Session {
+            keeper,
+            _lock: lock,
+            kernel: Kernel::in_namespace(&namespace)?,
+            document,
+            saved,
+            text: loaded.text,
+            namespace,
+        })
+    }
+
+    /// Writes what differs from what is written: the entries, then the notes.
+    pub fn save(&mut self) -> Result<(), Error> {
+        let store = &self.keeper.store;
+        let (new, old) = (&self.document, &mut self.saved);
+        if (&new.reservations, &new.exclusions) != (&old.reservations, &old.exclusions) {
+            self.text = Some(store.save_entries(self.text.as_deref(), new)?);
+            old.reservations.clone_from(&new.reservations);
+            old.exclusions.clone_from(&new.exclusions);
+        }
+        if new.notes != old.notes {
+            store.save_notes(&new.notes)?;
+            old.notes.clone_from(&new.notes);
+        }
+        Ok(())
+    }
+
+    pub fn finish_interrupted(&mut self) -> Result<(), Error> {
+        let (mine, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.document.notes.pending)
+            .into_iter()
+            .partition(|pending| self.scope_of(pending).is_some());
+        self.document.notes.pending = others;
+        if mine.is_empty() {
+            return Ok(());
+        }
+        let live = self.kernel.live()?;
+        for pending in mine {
+            let Some(scope) = self.scope_of(&pending) else {
+                continue;
+            };
+            let cookie = self.kernel.cookie(&scope);
+            let unwanted = live
+                .all_persistent()
+                .filter(|entry| entry.netns_cookie == cookie)
+                .filter(|entry| !self.document.has(entry.range, &scope));
+            for ports in unwanted.filter_map(|entry| overlap(entry.range, pending.ports)) {
+                self.kernel.delete(ports, &scope)?;
+            }
+            self.note_applied(pending.ports, &scope);
+        }
+        let protection = self.protection()?;
+        self.write_protection(&protection)?;
+        self.save()
+    }
+
+    /// The scope of something pending that concerns this namespace.
+    fn scope_of(&self, pending: &Pending) -> Option<Scope> {
+        if pending.netns == self.namespace.identity() {
+            Some(self.namespace.scope.clone())
+        } else if pending.netns
+            == self
+                .namespace
+                .identity_of(crate::store::kernel::EVERY_NETNS)
+        {
+            Some(Scope::Every)
+        } else {
+            None
+        }
+    }
+
+    /// Notes that the kernel's reservation of these ports is about to change.
+    pub fn announce(&mut self, ports: PortRange, scope: &Scope) {
+        let netns = self.namespace.identity_of(self.kernel.cookie(scope));
+        self.document.notes.pending.push(Pending { ports, netns });
+    }
+
+    /// Notes, to be saved, that the kernel part has of these ports what the entries have.
+    pub fn note_applied(&mut self, ports: PortRange, scope: &Scope) {
+        let mut applied = self.applied(scope);
+        applied.remove(ports);
+        let document = &self.document;
+        for record in document.reservations.iter().chain(&document.exclusions) {
+            if record.netns == *scope
+                && let Some(ports) = overlap(record.ports, ports)
+            {
+                applied.insert(ports);
+            }
+        }
+        self.document.notes.set_applied(applied);
+    }
+
+    /// Notes, to be saved, that the kernel part may have all that the entries have here, and some
+    /// ports besides. `keep`: and what it may have had before.
+    pub fn note_all_applied(&mut self, besides: &[(PortRange, Scope)], keep: bool) {
+        let every = self.namespace.scope.is_home().then_some(Scope::Every);
+        for scope in [self.namespace.scope.clone()].into_iter().chain(every) {
+            let mut applied = if keep {
+                self.applied(&scope)
+            } else {
+                self.nothing_applied(&scope)
+            };
+            let document = &self.document;
+            let records = document.reservations.iter().chain(&document.exclusions);
+            let ours = records.filter(|record| record.netns == scope);
+            ours.for_each(|record| applied.insert(record.ports));
+            let besides = besides.iter().filter(|(_, of)| *of == scope);
+            besides.for_each(|(ports, _)| applied.insert(*ports));
+            self.document.notes.set_applied(applied);
+        }
+    }
+
+    fn applied(&self, scope: &Scope) -> Applied {
+        let nothing = self.nothing_applied(scope);
+        let applied = self.document.notes.applied(&nothing.netns).cloned();
+        applied.unwrap_or(nothing)
+    }
+
+    fn nothing_applied(&self, scope: &Scope) -> Applied {
+        let netns = self.namespace.identity_of(self.kernel.cookie(scope));
+        Applied::new(netns, self.namespace.path())
+    }
+
+    /// Notes which ports may be added to the protected ones, before they are: else those of an
+    /// interrupted change would be taken for somebody else's.
+    pub fn announce_protection(&mut self, protection: &Protection) {
+        let own = self.document.own_ports(&self.namespace);
+        self.set_own_ports(own.union(&protection.own));
+    }
+
+    /// Adds to `ip_local_reserved_ports` what is missing there, and takes nothing away. A connect()
+    /// that has found one of these ports free before has it when this returns, so that who looks for
+    /// sockets now sees it (see `grace.rs`).
+    pub fn protect(&mut self, protection: &Protection) -> Result<(), Error> {
+        if !protection
+            .own
+            .is_subset(&self.document.own_ports(&self.namespace))
+        {
+            self.announce_protection(protection);
+            self.save()?;
+        }
+        sysctl::add_protected(self.keeper.store.files(), &protection.own)?;
+        if !protection.missing.is_empty() {
+            grace::wait();
+        }
+        Ok(())
+    }
+
+    /// Writes `ip_local_reserved_ports` and notes, to be saved, which ports of it are Portkeep's.
+    pub fn write_protection(&mut self, protection: &Protection) -> Result<(), Error> {
+        self.protect(protection)?;
+        let files = self.keeper.store.files();
+        sysctl::remove_protected(files, &protection.superfluous)?;
+        let mut own = protection.own.clone();
+        // Who acquired some of them meanwhile needs them protected; from now on nobody can.
+        let taken = protection
+            .superfluous
+            .intersection(&self.kernel.live()?.runtime_ports());
+        if !taken.is_empty() {
+            own = own.union(&taken);
+            sysctl::add_protected(files, &own)?;
+        }
+        self.set_own_ports(own);
+        Ok(())
+    }
+
+    pub fn protection(&self) -> Result<Protection, Error> {
+        let live = self.kernel.live()?;
+        self.document.protection(&self.namespace, &live)
+    }
+
+    /// Changes who may bind, at one instant.
+    pub fn set_consumers(&self, record: &Record, consumers: &[Consumer]) -> Result<(), Error> {
+        let cookie = self.kernel.cookie(&record.netns);
+        set_consumers(&self.keeper.installation, cookie, record.ports, consumers)?;
+        Ok(())
+    }
+
+    fn set_own_ports(&mut self, ports: PortSet) {
+        let netns = self.namespace.identity();
+        let protected = &mut self.document.notes.protected;
+        protected.retain(|entry| entry.netns != netns);
+        if !ports.is_empty() {
+            let path = self.namespace.path();
+            protected.push(Protected { netns, path, ports });
+        }
+    }
+}
+
+impl Document {
+    /// The network namespace that the calling thread is in. Without a scope it is that which the
+    /// thread was found in: home, unless it has a name or `enable` ran in another one.
+    pub(crate) fn namespace(&self, scope: Option<Scope>) -> Result<Namespace, Error> {
+        let asked = scope.is_some();
+        let scope = scope.map_or_else(crate::store::namespace::own_scope, Ok)?;
+        let mut namespace = Namespace::current(scope)?;
+        let elsewhere =
+            |home: &Scope| !home.is_of_the_past(&namespace.boot) && *home != namespace.identity();
+        if !asked && namespace.scope.is_home() && self.notes.home.as_ref().is_some_and(elsewhere) {
+            namespace.scope = namespace.identity();
+        }
+        Ok(namespace)
+    }
+
+    /// Whether a record is of exactly these ports in that place.
+    fn has(&self, ports: PortRange, scope: &Scope) -> bool {
+        let mut records = self.reservations.iter().chain(&self.exclusions);
+        records.any(|record| record.ports == ports && record.netns == *scope)
+    }
+
+    /// All records that hold in a namespace.
+    pub(crate) fn records_in<'d>(
+        &'d self,
+        namespace: &'d Namespace,
+    ) -> impl Iterator<Item = &'d Record> {
+        self.reservations
+            .iter()
+            .chain(&self.exclusions)
+            .filter(|record| record.is_in(namespace))
+    }
+
+    fn own_ports(&self, namespace: &Namespace) -> PortSet {
+        let netns = namespace.identity();
+        let own = self
+            .notes
+            .protected
+            .iter()
+            .find(|entry| entry.netns == netns);
+        own.map(|entry| entry.ports.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn protection(
+        &self,
+        namespace: &Namespace,
+        live: &Live,
+    ) -> Result<Protection, Error> {
+        let (listed, own) = (sysctl::protected_ports()?, self.own_ports(namespace));
+        let automatic = PortSet::from(sysctl::automatic_range()?);
+        // A process may have acquired what was protected for another protocol.
+        let mut reserved = own.intersection(&live.runtime_ports());
+        for record in self.records_in(namespace) {
+            reserved.insert(record.ports.start()..=record.ports.end());
+        }
+        // What was listed before we came is somebody else's, also where we need it too.
+        let mut needed = reserved
+            .intersection(&automatic)
+            .difference(&listed.difference(&own));
+        let missing = needed.difference(&listed);
+        let mut superfluous = own.difference(&needed).intersection(&listed);
+        // They stay ours, to be taken away once the list has got shorter.
+        if !sysctl::can_be_removed(&listed.union(&missing), &superfluous) {
+            needed = needed.union(&superfluous);
+            superfluous = PortSet::new();
+        }
+        Ok(Protection {
+            missing,
+            superfluous,
+            recorded: own == needed,
+            own: needed,
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! Every refusal of persistent reservations, with its errno and what is there afterwards: of the
+//! socket options as the library has them, and of the keeper.
+
+mod keeper;
+mod library;
+
+use portkeep_tests::trials;
+
+trials! {
+    root:
+        library::overlapping,
+        library::in_use,
+        library::adopting,
+        library::automatic_ports,
+        library::invalid_requests,
+        library::without_the_privilege,
+        library::no_such_reservation,
+        library::parts,
+        library::consumers_of_the_next_one,
+        library::every_namespace,
+        library::other_sockets,
+        library::in_a_user_namespace,
+        library::not_enabled,
+        keeper::overlapping,
+        keeper::in_use,
+        keeper::half_of_it,
+        keeper::invalid_requests,
+        keeper::without_the_privilege,
+        keeper::nothing_to_remove,
+        keeper::removing_ranges_that_overlap,
+        keeper::stores_that_overlap_themselves,
+        keeper::a_connection_that_slipped_in,
+        keeper::a_connection_that_slipped_in_at_boot,
+        keeper::unknown_names,
+        keeper::stores_that_are_not_understood,
+        keeper::not_enabled;
+}

@@ -1,0 +1,408 @@
+//! Changes that end half way: at each step of the store and of the setting, by a crash, which leaves
+//! the kernel as it is, and by a power cut, which loses the kernel and whatever was not synced.
+
+mod disk;
+mod state;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use portkeep::Protocol;
+use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
+use portkeep_admin::{Error, Installation, Keeper, Kind, Outcome, Ports, Request, sysctl};
+use portkeep_tests::{Sandbox, enable, proc, sock, trials};
+
+use disk::{CUT, Disk};
+use state::State;
+
+trials! {
+    root:
+        reserving_and_a_crash => LIMIT,
+        reserving_and_a_power_cut => LIMIT,
+        excluding_and_a_crash => LIMIT,
+        excluding_and_a_power_cut => LIMIT,
+        unreserving_a_part_and_a_crash => LIMIT,
+        unreserving_a_part_and_a_power_cut => LIMIT,
+        including_and_a_crash => LIMIT,
+        including_and_a_power_cut => LIMIT,
+        commenting_and_a_power_cut => LIMIT,
+        the_first_of_all_and_a_power_cut => LIMIT,
+        repairing_and_a_crash => LIMIT,
+        deleting_by_hand_and_a_crash => LIMIT,
+        deleting_by_hand_and_a_power_cut => LIMIT,
+        editing_by_hand_and_a_crash => LIMIT,
+        storing_anothers_and_a_crash => LIMIT,
+        unreserving_beside_a_long_list_and_a_crash => LIMIT,
+        a_store_written_without_fsync_would_be_noticed;
+}
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What others protect all the time; in a trial of its own a list that takes several writes.
+fn others() -> String {
+    if !LONG.load(Ordering::Relaxed) {
+        return "40002,50000".to_owned();
+    }
+    let every_other: Vec<_> = (10001..=20001)
+        .step_by(2)
+        .map(|port| port.to_string())
+        .collect();
+    every_other.join(",")
+}
+
+static LONG: AtomicBool = AtomicBool::new(false);
+
+type Change = fn(&Keeper) -> Result<Outcome, Error>;
+
+fn request(kind: Kind, ports: &[&str], comment: Option<&str>) -> Request {
+    let user = (kind == Kind::Reservation).then(|| "root".to_owned());
+    Request {
+        kind,
+        ports: Ports::These(ports.iter().map(|ports| range(ports)).collect()),
+        scope: None,
+        users: user.into_iter().collect(),
+        groups: Vec::new(),
+        cgroups: Vec::new(),
+        comment: comment.map(str::to_owned),
+    }
+}
+
+fn range(text: &str) -> portkeep::PortRange {
+    text.parse().expect("a range")
+}
+
+/// What is there before the change that is interrupted.
+fn prepare(keeper: &Keeper) -> Result<(), Error> {
+    keeper.reserve(
+        &request(
+            Kind::Reservation,
+            &["40000-40009/tcp", "40000-40009/udp"],
+            None,
+        ),
+        None,
+    )?;
+    keeper.reserve(
+        &request(Kind::Exclusion, &["41000-41009/udp"], Some("old")),
+        None,
+    )?;
+    Ok(())
+}
+
+fn nothing(_keeper: &Keeper) -> Result<(), Error> {
+    Ok(())
+}
+
+fn reserve(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.reserve(
+        &request(
+            Kind::Reservation,
+            &["42000-42003/tcp", "42000-42003/udp"],
+            Some("new"),
+        ),
+        None,
+    )
+}
+
+fn exclude(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.reserve(
+        &request(Kind::Exclusion, &["20000/tcp", "20000/udp"], None),
+        None,
+    )
+}
+
+fn unreserve(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.remove(
+        Kind::Reservation,
+        &[range("40003-40004/tcp"), range("40003-40004/udp")],
+        None,
+    )
+}
+
+fn include(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.remove(Kind::Exclusion, &[range("41000-41009/udp")], None)
+}
+
+fn comment(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.reserve(
+        &request(Kind::Exclusion, &["41000-41009/udp"], Some("renewed")),
+        None,
+    )
+}
+
+fn repair(keeper: &Keeper) -> Result<Outcome, Error> {
+    keeper.restore(None).map(|_| Outcome::default())
+}
+
+/// The kernel as it is after a boot: nothing reserved, nothing protected but by others. To install
+/// anew each time would take long and show nothing more.
+fn boot(sandbox: &Sandbox) {
+    state::protect(&others());
+    if portkeep::list().is_err() {
+        enable::enable(sandbox);
+    }
+    for entry in portkeep::list().expect("list") {
+        let socket = match entry.range.protocol() {
+            Protocol::Tcp => sock::tcp4(),
+            Protocol::Udp => sock::udp4(),
+        };
+        let (start, count) = (entry.range.start(), entry.range.count());
+        sockopt::delete(socket, start, count, DeleteFlags::default()).expect("delete");
+    }
+}
+
+fn installation(sandbox: &Sandbox, directory: &Path) -> Installation {
+    Installation {
+        state_dir: Some(directory.to_owned()),
+        ..enable::installation(sandbox)
+    }
+}
+
+fn keeper(sandbox: &Sandbox, directory: &Path) -> Keeper {
+    installation(sandbox, directory).keeper()
+}
+
+/// The state after everything was done undisturbed.
+fn undisturbed(
+    sandbox: &Sandbox,
+    name: &str,
+    before: fn(&Keeper) -> Result<(), Error>,
+    meddle: fn(&Path),
+    change: Option<Change>,
+) -> State {
+    let directory = sandbox.state_dir().join(name);
+    boot(sandbox);
+    let keeper = keeper(sandbox, &directory);
+    before(&keeper).expect("prepare");
+    meddle(&directory);
+    if let Some(change) = change {
+        change(&keeper).expect("change");
+    }
+    State::of(&keeper)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disaster {
+    Crash,
+    PowerCut,
+}
+
+/// Interrupts the change at each step in turn, restores, and expects the old or the new state; both
+/// must come up.
+fn interrupt(
+    sandbox: &Sandbox,
+    disaster: Disaster,
+    before: fn(&Keeper) -> Result<(), Error>,
+    change: Change,
+    meddle: fn(&Path),
+) {
+    let old = undisturbed(sandbox, "old", before, untouched, None);
+    let new = undisturbed(sandbox, "new", before, untouched, Some(change));
+    interrupt_between([&old, &new], sandbox, disaster, before, change, meddle);
+}
+
+/// Interrupts the repair after somebody has meddled, and expects what an undisturbed one makes of it.
+fn interrupt_repair(sandbox: &Sandbox, disaster: Disaster, meddle: fn(&Path)) {
+    let new = undisturbed(sandbox, "new", prepare, meddle, Some(repair));
+    interrupt_between([&new, &new], sandbox, disaster, prepare, repair, meddle);
+}
+
+fn interrupt_between(
+    [old, new]: [&State; 2],
+    sandbox: &Sandbox,
+    disaster: Disaster,
+    before: fn(&Keeper) -> Result<(), Error>,
+    change: Change,
+    meddle: fn(&Path),
+) {
+    let (mut olds, mut news) = (0, 0);
+    for step in 0.. {
+        let directory = sandbox.state_dir().join(format!("step-{step}"));
+        boot(sandbox);
+        before(&keeper(sandbox, &directory)).expect("prepare");
+        meddle(&directory);
+        let disk = Disk::watch(&directory, step);
+        let remains = disk.remains();
+        let child = proc::fork_child(|| {
+            let keeper = Keeper::with_files(installation(sandbox, &directory), Box::new(disk));
+            change(&keeper).map_or(1, |_| 0)
+        });
+        let code = child.code();
+        assert!(code == CUT || code == 0, "step {step}: {code}");
+        // What others protect is protected at each instant.
+        assert_eq!(state::unprotected(&others()), "", "step {step}");
+
+        let survivors = match disaster {
+            Disaster::Crash => vec![directory.clone()],
+            Disaster::PowerCut => remains.list(),
+        };
+        assert!(!survivors.is_empty());
+        for survivor in survivors {
+            if disaster == Disaster::PowerCut {
+                boot(sandbox);
+            }
+            let keeper = keeper(sandbox, &survivor);
+            let report = keeper.restore(None).expect("restore");
+            assert!(report.failures.is_empty(), "step {step}: {report:?}");
+            let state = State::of(&keeper);
+            assert_eq!(keeper.differences().expect("compare"), [], "step {step}");
+            if state == *new {
+                news += 1;
+            } else {
+                olds += 1;
+                assert_eq!(state, *old, "step {step}, {}", survivor.display());
+            }
+        }
+        if code == 0 {
+            assert!(step > 0, "nothing was interrupted");
+            break;
+        }
+    }
+    assert!(
+        (olds > 0 || old == new) && news > 0,
+        "old {olds} times, new {news} times"
+    );
+}
+
+fn untouched(_directory: &Path) {}
+
+/// Somebody writes the setting without a thought for what is there, and somebody else deletes.
+fn meddle(_directory: &Path) {
+    state::protect(&others());
+    sockopt::delete(sock::udp4(), 40000, 10, DeleteFlags::default()).expect("delete");
+}
+
+fn reserving_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, reserve, untouched);
+}
+
+fn reserving_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, reserve, untouched);
+}
+
+fn excluding_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, exclude, untouched);
+}
+
+fn excluding_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, exclude, untouched);
+}
+
+fn unreserving_a_part_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, unreserve, untouched);
+}
+
+fn unreserving_a_part_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, unreserve, untouched);
+}
+
+fn including_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, include, untouched);
+}
+
+fn including_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, include, untouched);
+}
+
+fn commenting_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, comment, untouched);
+}
+
+fn the_first_of_all_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, nothing, reserve, untouched);
+}
+
+fn repairing_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, repair, meddle);
+}
+
+/// The tables of the file, of which some are changed or left out.
+fn edit(directory: &Path, change: impl Fn(&str) -> Option<String>) {
+    let path = directory.join("reservations.toml");
+    let text = fs::read_to_string(&path).expect("read the store");
+    let tables = text.split_inclusive("\n\n");
+    let edited: String = tables.filter_map(change).collect();
+    assert_ne!(edited, text);
+    fs::write(path, edited).expect("write the store");
+}
+
+fn delete_by_hand(directory: &Path) {
+    edit(directory, |table| {
+        (!table.contains("40000-40009/tcp") && !table.contains("41000")).then(|| table.to_owned())
+    });
+}
+
+/// One gets shorter, and another user; one goes on; one is now three, of which two touch.
+fn edit_by_hand(directory: &Path) {
+    edit(directory, |table| {
+        let table = table.replace("41000-41009/udp", "40995-41015/udp");
+        if table.contains("40000-40009/udp") {
+            let shorter = table.replace("40000-40009", "40005-40007");
+            return Some(shorter.replace("\"root\"", "\"nobody\""));
+        }
+        if !table.contains("40000-40009/tcp") {
+            return Some(table);
+        }
+        let parts = ["40001-40003", "40004-40005", "40008"];
+        let parts = parts.map(|part| table.replace("40000-40009", part));
+        Some(parts.concat())
+    });
+}
+
+/// As a program does that knows nothing but the ABI.
+fn create_as_another(_directory: &Path) {
+    let flags = CreateFlags::default();
+    sockopt::create(sock::udp4(), 20000, 4, 1, flags, &[]).expect("create");
+}
+
+fn deleting_by_hand_and_a_crash(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::Crash, delete_by_hand);
+}
+
+fn deleting_by_hand_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::PowerCut, delete_by_hand);
+}
+
+fn editing_by_hand_and_a_crash(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::Crash, edit_by_hand);
+}
+
+fn storing_anothers_and_a_crash(sandbox: &Sandbox) {
+    interrupt_repair(sandbox, Disaster::Crash, create_as_another);
+}
+
+/// The ports that are not reserved any more stay protected: to take them out of the list would take
+/// several writes, between which the ports of others were not.
+fn unreserving_beside_a_long_list_and_a_crash(sandbox: &Sandbox) {
+    LONG.store(true, Ordering::Relaxed);
+    interrupt(sandbox, Disaster::Crash, prepare, unreserve, untouched);
+    let left = sysctl::protected_ports().expect("read");
+    assert!(left.contains(40003) && left.contains(40004));
+    // Once it is shorter the next command takes them out.
+    LONG.store(false, Ordering::Relaxed);
+    state::protect("40000-40009,41000-41009,50000");
+    let keeper = keeper(sandbox, &sandbox.state_dir().join("new"));
+    keeper.restore(None).expect("restore");
+    keeper
+        .reserve(&request(Kind::Exclusion, &["45000/tcp"], None), None)
+        .expect("exclude");
+    let left = sysctl::protected_ports().expect("read").to_string();
+    assert_eq!(left, "40000-40002,40005-40009,41000-41009,45000,50000");
+}
+
+/// That the model of the disk can tell: without the fsync a power cut leaves what is neither the
+/// old nor the new store.
+fn a_store_written_without_fsync_would_be_noticed(sandbox: &Sandbox) {
+    let directory = sandbox.state_dir().join("store");
+    boot(sandbox);
+    let disk = Disk::watch(&directory, usize::MAX).without_fsync();
+    let remains = disk.remains();
+    let keeper = Keeper::with_files(installation(sandbox, &directory), Box::new(disk));
+    reserve(&keeper).expect("reserve");
+    let damaged = remains
+        .list()
+        .into_iter()
+        .filter(|survivor| keeper(sandbox, survivor).contents().is_err());
+    assert!(damaged.count() > 0);
+}
