@@ -4,6 +4,7 @@ mod api;
 mod benchmarks;
 mod bpf;
 mod command;
+mod dist;
 mod kernels;
 mod verified;
 
@@ -22,6 +23,7 @@ enum Task {
     Check,
     Api(api::Arguments),
     Kernels(kernels::Arguments),
+    Dist(dist::Arguments),
     Benchmarks(benchmarks::Arguments),
     /// Prints how many instructions the verifier walked for each of Portkeep's BPF programs
     Verified {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         // What is quick first.
         Task::Check => api::check().and_then(|()| bpf::check()),
         Task::Kernels(arguments) => kernels::run(&arguments),
+        Task::Dist(arguments) => dist::run(&arguments),
         Task::Benchmarks(arguments) => benchmarks::run(&arguments),
         Task::Verified { directory } => verified::print(&directory),
     };

@@ -109,6 +109,14 @@ const LOCATION: &str = "location-cgroup";
 impl Cli {
     /// Reads the command line. Wrong usage ends the process, with exit code 2.
     pub fn read() -> Cli {
+        let matches = Cli::definition().get_matches();
+        Cli::from_arg_matches(&matches)
+            .map(|cli| cli.with_location_of(&matches))
+            .unwrap_or_else(|error| error.format(&mut Cli::command()).exit())
+    }
+
+    /// The command line as it is read, and documented.
+    pub fn definition() -> clap::Command {
         let location = Arg::new(LOCATION)
             .long("cgroup")
             .value_name("DIR")
@@ -117,15 +125,10 @@ impl Cli {
             .help(CGROUP_HELP)
             .help_heading("Locations")
             .value_parser(ValueParser::path_buf());
-        let matches = Cli::command()
-            .mut_subcommands(|command| match command.get_name() {
-                NAMES_CONSUMERS => command,
-                _ => command.arg(location.clone()),
-            })
-            .get_matches();
-        Cli::from_arg_matches(&matches)
-            .map(|cli| cli.with_location_of(&matches))
-            .unwrap_or_else(|error| error.format(&mut Cli::command()).exit())
+        Cli::command().mut_subcommands(|command| match command.get_name() {
+            NAMES_CONSUMERS => command,
+            _ => command.arg(location.clone()),
+        })
     }
 
     /// With the `--cgroup` after the name of the command, where there is one.

@@ -1,5 +1,7 @@
 //! The `portkeep` command.
 
+#[cfg(feature = "assets")]
+mod assets;
 mod cli;
 mod clock;
 mod commands;
@@ -27,6 +29,16 @@ use crate::cli::Cli;
 use crate::failure::{Failure, REFUSED};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "assets")]
+    if let Some(directory) = std::env::var_os("PORTKEEP_ASSETS") {
+        return match assets::write(directory.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                Failure::from(&error.into()).print();
+                ExitCode::from(REFUSED)
+            }
+        };
+    }
     let cli = Cli::read();
     cli.locations.export();
     match cli.execute() {

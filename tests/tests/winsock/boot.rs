@@ -1,6 +1,5 @@
 //! Persistent reservations outlive a boot: the kernel part goes, comes again and is restored.
 
-use portkeep_admin::Keeper;
 use portkeep_tests::enable::{enable, installation};
 use portkeep_tests::{Sandbox, reservations};
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use portkeep_host::bpffs::{Directory, FOLDER, LIST, OpenError};
 use portkeep_host::mounts;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::install::layout::{LINKS, Layout, MAPS, first_mount};
 use crate::install::sys;
 use crate::installation::Installation;
@@ -48,6 +48,7 @@ impl Bpffs {
         if !bpffs.mounted {
             let _turn = wait_for_turn(&bpffs.path);
             if !is_mounted(&bpffs.path)? {
+                require_lasting_mounts(&bpffs.path, installation)?;
                 sys::mount_bpffs(&bpffs.path).map_err(|error| {
                     Error::path("mounting a BPF file system at", &bpffs.path, error)
                 })?;
@@ -138,6 +139,31 @@ fn found<T>(opened: Result<T, OpenError>) -> Result<Option<T>, Error> {
         Err(error) if error.is_not_found() => Ok(None),
         opened => Ok(Some(opened?)),
     }
+}
+
+/// A mount ends with its mount namespace, and everything pinned in it. That of a systemd unit ends
+/// with `enable`, so this refuses outside the namespace of process 1, which in a container is the
+/// container's. It does not if the caller named the place, or may not look at process 1.
+fn require_lasting_mounts(path: &Path, installation: &Installation) -> Result<(), Error> {
+    let namespace = |process| fs::metadata(format!("/proc/{process}/ns/mnt"));
+    let (Ok(own), Ok(first)) = (namespace("self"), namespace("1")) else {
+        return Ok(());
+    };
+    let same = (own.dev(), own.ino()) == (first.dev(), first.ino());
+    if same || installation.bpffs.is_some() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!(
+            "no BPF file system is mounted at {path}, and one that is mounted now would end with \
+             this mount namespace, which is not that of process 1; nothing is changed"
+        ),
+    )
+    .with_hint(format!(
+        "mount it first, outside of this unit or container: mount -t bpf bpf {path}"
+    )))
 }
 
 fn is_mounted(path: &Path) -> Result<bool, Error> {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 use portkeep::Consumer;
 
@@ -110,17 +111,25 @@ impl Resolver {
 
 /// A name goes before a number of the same digits, as useradd(8) allows such names.
 fn uid(name: &str) -> Result<Option<u32>, Error> {
-    let user = User::from_name(name)
+    let user = found(User::from_name(name))
         .map_err(|errno| Error::system(format!("asking for user {name}"), errno.into()))?;
     Ok(user.map(|user| user.uid.as_raw()).or_else(|| number(name)))
 }
 
 fn gid(name: &str) -> Result<Option<u32>, Error> {
-    let group = Group::from_name(name)
+    let group = found(Group::from_name(name))
         .map_err(|errno| Error::system(format!("asking for group {name}"), errno.into()))?;
     Ok(group
         .map(|group| group.gid.as_raw())
         .or_else(|| number(name)))
+}
+
+/// C libraries report a missing name, or a missing /etc/passwd, by any of these (getpwnam(3)).
+fn found<T>(looked_up: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
+    match looked_up {
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        other => other,
+    }
 }
 
 /// All ones is no id.

@@ -398,8 +398,8 @@ fn a_store_written_without_fsync_would_be_noticed(sandbox: &Sandbox) {
     boot(sandbox);
     let disk = Disk::watch(&directory, usize::MAX).without_fsync();
     let remains = disk.remains();
-    let keeper = Keeper::with_files(installation(sandbox, &directory), Box::new(disk));
-    reserve(&keeper).expect("reserve");
+    let watched = Keeper::with_files(installation(sandbox, &directory), Box::new(disk));
+    reserve(&watched).expect("reserve");
     let damaged = remains
         .list()
         .into_iter()

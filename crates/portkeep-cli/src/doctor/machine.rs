@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
+use portkeep::Protocol;
 use portkeep_admin::{Installation, check_features, other_programs, prove};
 use portkeep_host::mounts;
 
 use crate::doctor::{Check, State};
+use crate::sockets;
 
 pub fn checks(installation: &Installation) -> Vec<Check> {
     let mut checks = vec![
@@ -16,6 +18,7 @@ pub fn checks(installation: &Installation) -> Vec<Check> {
         self_test(installation),
     ];
     checks.extend(others(installation));
+    checks.push(socket_lists());
     checks.push(held_sockets());
     checks.push(descriptors());
     checks
@@ -125,6 +128,25 @@ fn others(installation: &Installation) -> Vec<Check> {
             )
         })
         .collect()
+}
+
+/// `reserve` and `why` name the sockets at a port.
+fn socket_lists() -> Check {
+    const NAME: &str = "socket lists";
+    let available = sockets::is_available;
+    match (available(Protocol::Tcp), available(Protocol::Udp)) {
+        (Err(error), _) | (_, Err(error)) => Check::error(NAME, State::Unknown, error),
+        (Ok(true), Ok(true)) => {
+            Check::ok(NAME, "the kernel lists TCP and UDP sockets by sock_diag")
+        }
+        _ => Check::not_ok(
+            NAME,
+            State::Warning,
+            "sock_diag is not available, so sockets are looked up in /proc/net, which is slower and \
+             does not show TCP sockets that are bound but neither listen nor connect",
+            "modprobe -a tcp_diag udp_diag",
+        ),
+    }
 }
 
 /// What `portkeep run` lets its command in by where the kernel part is absent.

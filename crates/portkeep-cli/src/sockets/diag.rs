@@ -18,8 +18,7 @@ use nix::sys::socket::{
 };
 use portkeep::Protocol;
 
-use crate::failure::Refusal;
-use crate::sockets::{Socket, State};
+use crate::sockets::{Socket, State, proc_net};
 
 /// Bit 13 is TCP_BOUND_INACTIVE, sockets that are bound and do no more; Linux has it from 6.8 on,
 /// older kernels pass over it, and the crate's flags lack it.
@@ -35,6 +34,23 @@ pub fn bound_to(protocol: Protocol, port: u16) -> anyhow::Result<Vec<Socket>> {
 
 /// The sockets of this network namespace whose local port is one of `ports`.
 pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> anyhow::Result<Vec<Socket>> {
+    let mut sockets = match ask(protocol, &ports)? {
+        Some(sockets) => sockets,
+        None => proc_net::sockets(protocol)?,
+    };
+    // Kernels that do not filter by port answer with every socket.
+    sockets.retain(|socket| ports.contains(&socket.local.port()));
+    Ok(sockets)
+}
+
+/// Whether the kernel has sock_diag(7) for a protocol, for which it may have to load modules.
+pub fn is_available(protocol: Protocol) -> anyhow::Result<bool> {
+    // Of a single port, so that few sockets are listed.
+    Ok(ask(protocol, &(1..=1))?.is_some())
+}
+
+/// `None` if the kernel has no handler for the protocol.
+fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> anyhow::Result<Option<Vec<Socket>>> {
     // The kernel compares with one port, or with none.
     let source_port = if ports.start() == ports.end() {
         *ports.start()
@@ -60,12 +76,20 @@ pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> anyhow::Resul
             states: StateFlags::from_bits_retain(ALL_STATES),
             socket_id: SocketId { source_port, ..any },
         };
-        dump(&netlink, request, &mut sockets)
-            .with_context(|| format!("cannot ask the kernel for {protocol} sockets"))?;
+        match dump(&netlink, request, &mut sockets) {
+            Err(error) if is_no_handler(&error) => return Ok(None),
+            result => {
+                result.with_context(|| format!("cannot ask the kernel for {protocol} sockets"))?
+            }
+        }
     }
-    // Kernels that do not filter by port answer with every socket.
-    sockets.retain(|socket| ports.contains(&socket.local.port()));
-    Ok(sockets)
+    Ok(Some(sockets))
+}
+
+fn is_no_handler(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.raw_os_error() == Some(libc::ENOENT))
 }
 
 fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> anyhow::Result<()> {
@@ -91,23 +115,10 @@ fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> a
                     sockets.push(Socket::from(&response.header));
                 }
                 NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => return Err(explain(error.to_io())),
+                NetlinkPayload::Error(error) => return Err(error.to_io().into()),
                 _ => bail!("an answer of an unknown kind"),
             }
         }
-    }
-}
-
-fn explain(error: io::Error) -> anyhow::Error {
-    match error.raw_os_error() {
-        // sock_diag(7): no handler for this family or protocol.
-        Some(libc::ENOENT) => Refusal {
-            message: "this kernel cannot list sockets".to_owned(),
-            hint: "load the modules tcp_diag and udp_diag (CONFIG_INET_DIAG)".to_owned(),
-            source: None,
-        }
-        .into(),
-        _ => error.into(),
     }
 }
 

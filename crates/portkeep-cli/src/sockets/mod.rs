@@ -2,11 +2,12 @@
 
 mod diag;
 mod in_use;
+mod proc_net;
 mod processes;
 
 use std::net::SocketAddr;
 
-pub use diag::{bound_to, shows_inactive};
+pub use diag::{bound_to, is_available, shows_inactive};
 pub use in_use::InUse;
 pub use processes::{Process, Processes, command_line};
 

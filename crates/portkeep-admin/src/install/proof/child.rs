@@ -114,7 +114,7 @@ fn bring_loopback_up() -> Step {
         request.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
         request.ifr_ifru.ifru_flags = libc::IFF_UP as _;
         let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        let result = libc::ioctl(socket, libc::SIOCSIFFLAGS, &request);
+        let result = libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &request);
         let errno = errno();
         libc::close(socket);
         if result == 0 { Ok(()) } else { fail(3, errno) }

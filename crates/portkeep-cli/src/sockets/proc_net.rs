@@ -1,0 +1,103 @@
+//! The sockets as /proc/net lists them, for kernels without the modules of sock_diag(7).
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use nix::unistd::gettid;
+use portkeep::Protocol;
+use procfs::process::Process;
+
+use crate::sockets::{Socket, State};
+
+/// All sockets of the network namespace of the calling thread, except TCP sockets that are bound and
+/// do no more: those are not listed.
+pub fn sockets(protocol: Protocol) -> anyhow::Result<Vec<Socket>> {
+    // A thread's directory can be opened by its id as that of a process can.
+    let thread = Process::new(gettid().as_raw()).context("cannot read /proc")?;
+    let listed = match protocol {
+        Protocol::Tcp => both(thread.tcp(), thread.tcp6())?
+            .map(|it| {
+                let inode = it.inode;
+                let state = it.state.to_u8();
+                socket(state, it.local_address, it.remote_address, it.uid, inode)
+            })
+            .collect(),
+        Protocol::Udp => both(thread.udp(), thread.udp6())?
+            .map(|it| {
+                let inode = it.inode;
+                let state = it.state.to_u8();
+                socket(state, it.local_address, it.remote_address, it.uid, inode)
+            })
+            .collect(),
+    };
+    Ok(listed)
+}
+
+/// IPv6 may be switched off at boot; then there is no file.
+fn both<T>(
+    ipv4: procfs::ProcResult<Vec<T>>,
+    ipv6: procfs::ProcResult<Vec<T>>,
+) -> anyhow::Result<impl Iterator<Item = T>> {
+    let ipv4 = ipv4.context("cannot read the sockets in /proc/net")?;
+    let ipv6 = match ipv6 {
+        Err(procfs::ProcError::NotFound(_)) => Vec::new(),
+        sockets => sockets.context("cannot read the sockets in /proc/net")?,
+    };
+    Ok(ipv4.into_iter().chain(ipv6))
+}
+
+fn socket(state: u8, local: SocketAddr, peer: SocketAddr, uid: u32, inode: u64) -> Socket {
+    Socket {
+        state: State::from_kernel(state),
+        local,
+        peer: (peer.port() != 0).then_some(peer),
+        uid,
+        inode: u32::try_from(inode).ok().filter(|&inode| inode != 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+
+    use portkeep::Protocol;
+
+    use super::sockets;
+    use crate::sockets::{Socket, diag};
+
+    /// Of one port, in an order of their own.
+    fn at(port: u16, mut sockets: Vec<Socket>) -> Vec<String> {
+        sockets.retain(|socket| socket.local.port() == port);
+        let mut sockets: Vec<_> = sockets.iter().map(|it| format!("{it:?}")).collect();
+        sockets.sort();
+        sockets
+    }
+
+    #[test]
+    fn lists_what_sock_diag_lists() {
+        let mut open = Vec::new();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).expect("listen");
+            let port = listener.local_addr().expect("an address").port();
+            let stream = TcpStream::connect(("localhost", port));
+            let stream = stream.or_else(|_| TcpStream::connect(listener.local_addr()?));
+            let accepted = listener.accept().expect("accept");
+            let tcp = at(port, sockets(Protocol::Tcp).expect("read /proc/net"));
+            assert_eq!(tcp.len(), 2, "the listener and what it accepted: {tcp:?}");
+            assert_eq!(
+                tcp,
+                at(port, diag::bound_to(Protocol::Tcp, port).expect("ask"))
+            );
+            open.push((listener, stream, accepted));
+
+            let socket = UdpSocket::bind(address).expect("bind");
+            let port = socket.local_addr().expect("an address").port();
+            let udp = at(port, sockets(Protocol::Udp).expect("read /proc/net"));
+            assert_eq!(udp.len(), 1);
+            assert_eq!(
+                udp,
+                at(port, diag::bound_to(Protocol::Udp, port).expect("ask"))
+            );
+        }
+    }
+}

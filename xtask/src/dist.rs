@@ -1,0 +1,179 @@
+//! What people install, in `target/dist`: `cargo xtask dist`.
+
+mod architecture;
+mod build;
+mod command_files;
+mod deb;
+mod kernel_part;
+mod manual;
+mod package;
+mod rehearsal;
+mod rpm;
+mod tarball;
+mod third_party;
+mod tools;
+mod tree;
+mod winsock_files;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{command, root};
+use architecture::Architecture;
+use build::Linkage;
+use package::Format;
+use tools::Tools;
+
+/// Builds packages, man pages, completions and static tarballs into target/dist
+///
+/// Installs by itself what it needs: Zig, from PyPI into target/dist-build, targets of Rust, and
+/// Debian's packages. The same commit gives the same bytes.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// What to build
+    #[arg(value_enum, default_values_t = Artifact::value_variants().iter().copied())]
+    artifacts: Vec<Artifact>,
+    /// For which processors; the Winsock library's packages are for x86_64 only
+    #[arg(long = "arch", value_enum, default_values_t = Architecture::value_variants().iter().copied())]
+    architectures: Vec<Architecture>,
+    /// Builds again in another directory with another home of cargo, and compares the bytes
+    #[arg(long)]
+    check_reproducible: bool,
+    /// The revision of the packages
+    #[arg(long, default_value_t = 1)]
+    revision: u32,
+    /// Where to put them
+    #[arg(long, value_name = "DIR", default_value = "target/dist")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Artifact {
+    /// The command for Debian and Ubuntu
+    Deb,
+    /// The command for Fedora, RHEL and SUSE
+    Rpm,
+    /// The C library for Debian and Ubuntu, and for Fedora, RHEL and SUSE
+    Winsock,
+    /// The command without any shared library
+    Tarball,
+}
+
+/// What all artifacts of a run share.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where finished artifacts go.
+    pub output: PathBuf,
+    /// Where things are put together.
+    pub work: PathBuf,
+    /// The date of the commit, which all files get, in seconds since 1970.
+    pub epoch: String,
+    /// The revision of the packages.
+    pub revision: u32,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(epoch) => epoch,
+        Err(_) => date_of_the_commit()?,
+    };
+    // For dpkg-deb, rpmbuild and all that they run.
+    // The process has one thread here; nothing reads the environment meanwhile.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let output = std::path::absolute(&arguments.output)?;
+    let settings = Settings {
+        work: std::path::absolute(root().join("target/dist-build"))?,
+        output,
+        epoch: epoch.trim().to_owned(),
+        revision: arguments.revision,
+    };
+    fs::create_dir_all(&settings.output)
+        .with_context(|| format!("making {}", settings.output.display()))?;
+    let tools = Tools::set_up(&settings.work, &arguments.architectures)?;
+    let made = make(arguments, &settings, &tools)?;
+    println!("{:>11}  name", "bytes");
+    for path in &made {
+        let name = path.strip_prefix(&settings.output).unwrap_or(path);
+        println!("{:>11}  {}", fs::metadata(path)?.len(), name.display());
+    }
+    if arguments.check_reproducible {
+        rehearsal::compare(arguments, &settings, &made)?;
+    }
+    Ok(())
+}
+
+fn make(arguments: &Arguments, settings: &Settings, tools: &Tools) -> Result<Vec<PathBuf>> {
+    let manual = manual::write(&settings.output)?;
+    let kernel_part = kernel_part::pack(settings)?;
+    let wants = |artifact| arguments.artifacts.contains(&artifact);
+    let mut made = Vec::new();
+    for &architecture in &arguments.architectures {
+        let mut formats = Vec::new();
+        if wants(Artifact::Deb) {
+            formats.push(Format::Deb);
+        }
+        if wants(Artifact::Rpm) {
+            formats.push(Format::Rpm);
+        }
+        if !formats.is_empty() {
+            let program = build::command(tools, architecture, Linkage::Glibc)?;
+            let licenses = third_party::write(
+                settings,
+                tools,
+                "portkeep-cli",
+                architecture,
+                Linkage::Glibc,
+            )?;
+            for format in formats {
+                made.push(command_files::package(
+                    settings,
+                    format,
+                    architecture,
+                    &program,
+                    &manual,
+                    &kernel_part,
+                    &licenses,
+                )?);
+            }
+        }
+        if wants(Artifact::Winsock) && architecture == Architecture::X86_64 {
+            made.extend(winsock_files::packages(settings, tools, &kernel_part)?);
+        }
+        if wants(Artifact::Tarball) {
+            let program = build::command(tools, architecture, Linkage::Musl)?;
+            let licenses =
+                third_party::write(settings, tools, "portkeep-cli", architecture, Linkage::Musl)?;
+            made.push(tarball::pack(
+                settings,
+                architecture,
+                &program,
+                &manual,
+                &kernel_part,
+                &licenses,
+            )?);
+        }
+    }
+    Ok(made)
+}
+
+fn date_of_the_commit() -> Result<String> {
+    command::output(
+        Command::new("git")
+            .current_dir(root())
+            .args(["log", "-1", "--format=%ct"]),
+    )
+    .context("the date of the commit\nHint: outside of a clone set SOURCE_DATE_EPOCH")
+}
+
+/// A file of the repository.
+fn source(path: &str) -> PathBuf {
+    root().join(path)
+}
+
+fn packaging(path: impl AsRef<Path>) -> PathBuf {
+    root().join("packaging").join(path)
+}
