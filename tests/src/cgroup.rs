@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portkeep::mounts;
+use portkeep_host::mounts;
 
 /// The cgroup below which sandboxes are made instead of the root, one that holds no processes itself
 /// or is the root.

@@ -1,5 +1,6 @@
 //! What developers run: `cargo xtask --help` lists it.
 
+mod api;
 mod benchmarks;
 mod bpf;
 mod command;
@@ -20,6 +21,7 @@ enum Task {
     Bpf,
     /// Fails if what is generated and committed differs from a fresh build
     Check,
+    Api(api::Arguments),
     Kernels(kernels::Arguments),
     Dist(dist::Arguments),
     Benchmarks(benchmarks::Arguments),
@@ -34,7 +36,9 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bpf => bpf::rebuild(),
-        Task::Check => bpf::check(),
+        Task::Api(arguments) => api::run(&arguments),
+        // What is quick first.
+        Task::Check => api::check().and_then(|()| bpf::check()),
         Task::Kernels(arguments) => kernels::run(&arguments),
         Task::Dist(arguments) => dist::run(&arguments),
         Task::Benchmarks(arguments) => benchmarks::run(&arguments),

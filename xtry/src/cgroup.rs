@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use portkeep::mounts;
+use portkeep_host::mounts;
 
 /// Where the kernel part is to be attached: `$PORTKEEP_CGROUP`, else the root.
 pub fn top() -> anyhow::Result<PathBuf> {

@@ -22,7 +22,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 use nix::unistd::geteuid;
-use portkeep::mounts;
+use portkeep_host::mounts;
 
 use crate::scene::Scene;
 use crate::signals::Signals;

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use portkeep::bpffs::OpenError;
+use portkeep_host::bpffs::OpenError;
 
 /// What kind of refusal or failure an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,8 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use portkeep::{ErrorKind, mounts};
+use portkeep::ErrorKind;
 use portkeep_admin::inspect;
+use portkeep_host::mounts;
 
 use crate::cli::Locations;
 

@@ -40,7 +40,7 @@ impl From<&anyhow::Error> for Failure {
     fn from(error: &anyhow::Error) -> Self {
         let hints = error.chain().filter_map(hint).collect();
         Self {
-            message: format!("{error:#}"),
+            message: message(error),
             hints,
         }
     }
@@ -55,6 +55,21 @@ impl Failure {
             let _ = writeln!(err, "Hint: {}", escaped(hint));
         }
     }
+}
+
+/// The errors from the outermost to the first cause. An error of the library also says what its cause
+/// says, for those who print it alone.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.ends_with(&cause) {
+            message.push_str(": ");
+            message.push_str(&cause);
+        }
+    }
+    message
 }
 
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
@@ -77,4 +92,20 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || io::Error::from_raw_os_error(libc::EMFILE);
+        let twice =
+            anyhow::Error::new(cause()).context(format!("making a socket failed: {}", cause()));
+        let text = format!("cannot hold: making a socket failed: {}", cause());
+        assert_eq!(message(&twice.context("cannot hold")), text);
+        let once = anyhow::Error::new(cause()).context("cannot hold");
+        assert_eq!(message(&once), format!("cannot hold: {}", cause()));
+    }
 }

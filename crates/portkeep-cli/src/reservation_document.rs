@@ -108,7 +108,7 @@ pub fn kind(entry: &Entry) -> &'static str {
 
 /// Whether everybody may bind, so that only automatic choice is kept off.
 pub fn is_exclusion(entry: &Entry) -> bool {
-    entry.kind == EntryKind::Persistent && entry.who.contains(&Consumer::EVERYBODY)
+    entry.kind == EntryKind::Persistent && entry.named.contains(&Consumer::EVERYBODY)
 }
 
 /// Whether it holds in every network namespace.
@@ -120,7 +120,7 @@ pub fn is_everywhere(entry: &Entry) -> bool {
 pub fn may_bind(entry: &Entry) -> &'static str {
     if is_exclusion(entry) {
         "everybody"
-    } else if !entry.who.is_empty() {
+    } else if !entry.named.is_empty() {
         "consumers"
     } else if entry.consumers.contains(Consumers::TREE) {
         "tree"
@@ -139,7 +139,7 @@ pub fn may_bind_in_words(entry: &Entry, record: Option<&Record>) -> String {
     if let Some(record) = record.filter(|record| record.has_consumers()) {
         return record.consumers_in_words();
     }
-    if entry.who.is_empty() {
+    if entry.named.is_empty() {
         return may_bind(entry).to_owned();
     }
     let [users, groups, cgroups] = names(entry);
@@ -161,11 +161,17 @@ pub fn may_bind_in_words(entry: &Entry, record: Option<&Record>) -> String {
 /// The users, groups and cgroups; the last by their numbers.
 fn names(entry: &Entry) -> [Vec<String>; 3] {
     let mut names = [Vec::new(), Vec::new(), Vec::new()];
-    for consumer in entry.who.iter().filter(|who| **who != Consumer::EVERYBODY) {
+    for consumer in entry
+        .named
+        .iter()
+        .filter(|named| **named != Consumer::EVERYBODY)
+    {
         match *consumer {
             Consumer::User(uid) => names[0].push(user_name(uid)),
             Consumer::Group(gid) => names[1].push(group_name(gid)),
             Consumer::Cgroup(id) => names[2].push(id.to_string()),
+            // The document has fields for no others.
+            _ => {}
         }
     }
     names

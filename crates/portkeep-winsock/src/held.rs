@@ -127,7 +127,7 @@ pub(crate) fn bind(
         let address = read_address(address, length)?;
         // As with the kernel part the ports are others' now.
         let block = block.ok_or(Code::ADDRNOTAVAIL)?;
-        block.bind(&socket.as_fd(), address)?;
+        block.bind(socket.as_fd(), address)?;
         Ok(0)
     };
     Some(bind())
@@ -136,7 +136,7 @@ pub(crate) fn bind(
 /// Listens on a socket that was bound in a block; `None` if it was not, or the block has ended.
 pub(crate) fn listen(socket: Handle, backlog: c_int) -> Option<Result<c_int, Code>> {
     let block = block_of(socket)??;
-    let listened = block.listen(&socket.as_fd(), backlog);
+    let listened = block.listen(socket.as_fd(), backlog);
     Some(listened.map(|()| 0).map_err(Code::from))
 }
 

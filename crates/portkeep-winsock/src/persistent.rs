@@ -90,9 +90,9 @@ mod kept {
 mod kept {
     use std::path::PathBuf;
 
-    use portkeep::bpffs;
-    use portkeep::environment::variable;
     use portkeep_admin::{Error, ErrorKind, Installation, Keeper, Kind, Ports, Request};
+    use portkeep_host::bpffs;
+    use portkeep_host::environment::variable;
 
     use super::*;
 

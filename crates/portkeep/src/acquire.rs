@@ -1,18 +1,10 @@
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(windows)]
-mod windows;
-
 use std::ops::RangeInclusive;
 
-#[cfg(target_os = "linux")]
-use crate::backend::Backend;
-use crate::consumers::Consumers;
-use crate::error::Error;
-use crate::protocol::Protocol;
-
-#[cfg(target_os = "linux")]
-pub(crate) use linux::acquiring_socket;
+use crate::reservation::Reservation;
+use crate::system::Reserved;
+#[cfg(any(test, doc))]
+use crate::types::ErrorKind;
+use crate::types::{Backend, Consumers, Error, Ports, Protocol, Request};
 
 /// A request for ports, made by [`Reservation::builder`](crate::Reservation::builder).
 ///
@@ -28,33 +20,16 @@ pub(crate) use linux::acquiring_socket;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is reserved until `acquire` is called"]
-pub struct Acquire {
-    protocols: Vec<Protocol>,
-    ports: Ports,
-    align: u16,
-    consumers: Consumers,
-    #[cfg(target_os = "linux")]
-    backend: Backend,
-}
+pub struct Acquire(Request);
 
-#[derive(Clone, Debug)]
-enum Ports {
-    Any { count: u16 },
-    These(RangeInclusive<u16>),
+impl Reservation {
+    /// Asks for ports.
+    pub fn builder() -> Acquire {
+        Acquire(Request::new())
+    }
 }
 
 impl Acquire {
-    pub(crate) fn new() -> Acquire {
-        Acquire {
-            protocols: Vec::new(),
-            ports: Ports::Any { count: 1 },
-            align: 1,
-            consumers: Consumers::ASSOCIATED,
-            #[cfg(target_os = "linux")]
-            backend: Backend::Auto,
-        }
-    }
-
     /// TCP ports, besides those of other protocols that are asked for.
     pub fn tcp(self) -> Acquire {
         self.protocol(Protocol::Tcp)
@@ -68,22 +43,20 @@ impl Acquire {
     /// Ports of this protocol, besides those of other protocols that are asked for. Of several
     /// protocols the ports with the same numbers are reserved, all or none.
     pub fn protocol(mut self, protocol: Protocol) -> Acquire {
-        if !self.protocols.contains(&protocol) {
-            self.protocols.push(protocol);
-        }
+        self.0.add(protocol);
         self
     }
 
     /// Any free block of so many consecutive ports from the pool. It takes the place of an earlier
     /// [`range`](Acquire::range) or [`port`](Acquire::port).
     pub fn count(mut self, count: u16) -> Acquire {
-        self.ports = Ports::Any { count };
+        self.0.ports = Ports::Any { count };
         self
     }
 
     /// Exactly these ports. They take the place of an earlier [`count`](Acquire::count).
     pub fn range(mut self, ports: RangeInclusive<u16>) -> Acquire {
-        self.ports = Ports::These(ports);
+        self.0.ports = Ports::These(ports);
         self
     }
 
@@ -95,51 +68,56 @@ impl Acquire {
     /// A first port that is a multiple of `align`, a power of two. RTP wants an even one, 2
     /// ([RFC 3550, section 11](https://www.rfc-editor.org/rfc/rfc3550#section-11)).
     pub fn align(mut self, align: u16) -> Acquire {
-        self.align = align;
+        self.0.align = align;
         self
     }
 
     /// Who may bind there besides associated sockets. On Windows nobody may.
     pub fn consumers(mut self, consumers: Consumers) -> Acquire {
-        self.consumers = consumers;
+        self.0.consumers = consumers;
         self
     }
 
-    /// What is to keep the ports.
-    #[cfg(target_os = "linux")]
+    /// What is to keep the ports. One that the system does not have is refused with
+    /// [`ErrorKind::NotSupported`].
     pub fn backend(mut self, backend: Backend) -> Acquire {
-        self.backend = backend;
+        self.0.backend = backend;
         self
     }
 
-    /// Refuses what makes no sense.
-    fn check(&self) -> Result<(), Error> {
-        if !self.align.is_power_of_two() {
-            return Err(Error::invalid_input("the alignment must be a power of two"));
-        }
-        match &self.ports {
-            Ports::Any { count: 0 } => {
-                Err(Error::invalid_input("the number of ports must not be 0"))
-            }
-            Ports::Any { .. } => Ok(()),
-            Ports::These(ports) if *ports.start() == 0 => {
-                Err(Error::invalid_input("port 0 cannot be reserved"))
-            }
-            Ports::These(ports) if ports.end() < ports.start() => {
-                Err(Error::invalid_input("the port range is empty"))
-            }
-            Ports::These(ports) if !ports.start().is_multiple_of(self.align) => {
-                let message = format!("port {} is not a multiple of {}", ports.start(), self.align);
-                Err(Error::invalid_input(message))
-            }
-            Ports::These(_) => Ok(()),
-        }
+    /// Reserves the ports, on Linux in the calling thread's network namespace.
+    ///
+    /// While a wildcard of several protocols is searched for, ports that only one of them has free
+    /// are reserved for moments, and count for the user's quota.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Reserved`] and [`ErrorKind::InUse`] name the first port in the way;
+    /// [`ErrorKind::NoFreeBlock`], [`ErrorKind::NotPermitted`], [`ErrorKind::InvalidInput`],
+    /// [`ErrorKind::Io`]; of the kernel part [`ErrorKind::AutomaticRange`], [`ErrorKind::Quota`],
+    /// [`ErrorKind::TablesFull`], and [`ErrorKind::NotEnabled`] if there is to be no other; where
+    /// sockets hold the ports [`ErrorKind::DescriptorLimit`], and [`ErrorKind::NotSupportedHeld`]
+    /// with consumers. Windows does not tell reservations from sockets, and refuses consumers with
+    /// [`ErrorKind::InvalidInput`]. Other systems refuse everything with
+    /// [`ErrorKind::NotSupported`].
+    #[doc(alias = "SIO_ACQUIRE_PORT_RESERVATION")]
+    pub fn acquire(&self) -> Result<Reservation, Error> {
+        self.0.check()?;
+        Reserved::acquire(&self.0).map(Reservation::new)
     }
+}
 
-    fn protocols(&self) -> &[Protocol] {
-        match self.protocols.as_slice() {
-            [] => &[Protocol::Tcp],
-            protocols => protocols,
+impl Backend {
+    /// What [`Auto`](Backend::Auto) comes to in this process; the others are themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] if no socket can be made to ask the kernel part with;
+    /// [`ErrorKind::NotSupported`] where the system has none.
+    pub fn resolve(self) -> Result<Backend, Error> {
+        match self {
+            Backend::Auto => Reserved::default_backend(),
+            other => Ok(other),
         }
     }
 }
@@ -147,7 +125,6 @@ impl Acquire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorKind, Reservation};
 
     #[test]
     fn requests_that_make_no_sense() {
@@ -170,11 +147,21 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn the_last_choice_of_ports_holds() {
-        let request = Reservation::builder().tcp().tcp().count(4).port(61000);
-        assert_eq!(request.protocols, [Protocol::Tcp]);
+        let Acquire(request) = Reservation::builder().tcp().tcp().count(4).port(61000);
+        assert_eq!(request.protocols(), (Protocol::Tcp, &[][..]));
         assert!(matches!(request.ports, Ports::These(ports) if ports == (61000..=61000)));
-        let request = Reservation::builder().port(61000).count(4);
+        let Acquire(request) = Reservation::builder().port(61000).count(4);
         assert!(matches!(request.ports, Ports::Any { count: 4 }));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_backend_that_is_asked_for_stays() -> Result<(), Error> {
+        assert_eq!(Backend::Held.resolve()?, Backend::Held);
+        assert_eq!(Backend::Kernel.resolve()?, Backend::Kernel);
+        assert_ne!(Backend::Auto.resolve()?, Backend::Auto);
+        Ok(())
     }
 }

@@ -1,15 +1,12 @@
 use std::error;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
 
-use crate::error::{Error, ErrorKind};
-use crate::kernel::{Block, Blocks};
-use crate::list::{self, Entry};
-use crate::port_range::PortRange;
-use crate::reservation::{Ports, Reservation};
-use crate::sockopt;
-use crate::sys;
-use crate::token::Token;
+use crate::reservation::Reservation;
+use crate::socket::OwnedSocket;
+use crate::system::Reserved;
+#[cfg(doc)]
+use crate::types::ErrorKind;
+use crate::types::{Error, PortRange, Token};
 
 impl Reservation {
     /// Takes over a reservation from another process, by its acquiring sockets, which may come by
@@ -23,32 +20,15 @@ impl Reservation {
     ///
     /// [`ErrorKind::NotClaimable`] if a socket has not acquired exactly one block, or if the blocks
     /// do not have the same numbers in different protocols; [`ErrorKind::Quota`];
-    /// [`ErrorKind::NotEnabled`]; [`ErrorKind::ListUnavailable`], then
+    /// [`ErrorKind::NotEnabled`]; on systems other than Linux [`ErrorKind::NotSupported`];
+    /// [`ErrorKind::ListUnavailable`], then
     /// [`claim_token`](Reservation::claim_token) is a way. The error gives the sockets back.
-    pub fn claim(sockets: impl IntoIterator<Item = OwnedFd>) -> Result<Reservation, ClaimError> {
-        let sockets: Vec<OwnedFd> = sockets.into_iter().collect();
-        let claimed = match claim_all(&sockets) {
-            Ok(claimed) => claimed,
-            Err(error) => return Err(ClaimError { error, sockets }),
-        };
-        let mut blocks = sockets
-            .into_iter()
-            .zip(claimed)
-            .map(|(socket, (range, token))| Block {
-                socket,
-                range,
-                token,
-            });
-        match blocks.next() {
-            Some(first) => {
-                let blocks = Blocks::new(first, blocks.collect());
-                Ok(Reservation::new(Ports::Kernel(blocks)))
-            }
-            None => Err(ClaimError {
-                error: not_claimable("there is no socket"),
-                sockets: Vec::new(),
-            }),
-        }
+    pub fn claim(
+        sockets: impl IntoIterator<Item = OwnedSocket>,
+    ) -> Result<Reservation, ClaimError> {
+        Reserved::claim(sockets.into_iter().collect())
+            .map(Reservation::new)
+            .map_err(ClaimError::new)
     }
 
     /// Takes over a reservation of one protocol as [`claim`](Reservation::claim) does, without the
@@ -57,96 +37,38 @@ impl Reservation {
     /// # Errors
     ///
     /// [`ErrorKind::NotOwner`] or [`ErrorKind::UnknownToken`] if the socket has not acquired
-    /// `token`; [`ErrorKind::Quota`]; [`ErrorKind::NotEnabled`]. The error gives the socket back.
+    /// `token`; [`ErrorKind::Quota`]; [`ErrorKind::NotEnabled`],
+    /// [`ErrorKind::NotSupported`]. The error gives the socket back.
     pub fn claim_token(
-        socket: OwnedFd,
+        socket: OwnedSocket,
         range: PortRange,
         token: Token,
     ) -> Result<Reservation, ClaimError> {
-        match sockopt::claim(&socket, token) {
-            Ok(()) => {
-                let block = Block {
-                    socket,
-                    range,
-                    token,
-                };
-                let blocks = Blocks::new(block, Vec::new());
-                Ok(Reservation::new(Ports::Kernel(blocks)))
-            }
-            Err(error) => Err(ClaimError {
-                error,
-                sockets: vec![socket],
-            }),
-        }
+        Reserved::claim_token(socket, range, token)
+            .map(Reservation::new)
+            .map_err(ClaimError::new)
     }
-}
-
-fn claim_all(sockets: &[OwnedFd]) -> Result<Vec<(PortRange, Token)>, Error> {
-    let entries = list::list()?;
-    let mut found = Vec::with_capacity(sockets.len());
-    for socket in sockets {
-        let cookie = sys::cookie(socket.as_fd())
-            .map_err(|error| Error::from_call("asking the socket for its cookie", error))?;
-        found.push(find(cookie, &entries)?);
-    }
-    check_same_numbers(&found)?;
-    for (socket, (_, token)) in sockets.iter().zip(&found) {
-        sockopt::claim(socket, *token)?;
-    }
-    Ok(found)
-}
-
-/// The one reservation that the socket with this cookie has acquired.
-fn find(cookie: u64, entries: &[Entry]) -> Result<(PortRange, Token), Error> {
-    let mut own = entries.iter().filter(|entry| entry.socket_cookie == cookie);
-    match (own.next(), own.next()) {
-        (Some(entry), None) => Ok((entry.range, entry.token)),
-        (None, _) => Err(not_claimable("the socket has acquired no reservation")),
-        (Some(_), Some(_)) => Err(not_claimable(
-            "the socket has acquired several reservations",
-        )),
-    }
-}
-
-fn check_same_numbers(found: &[(PortRange, Token)]) -> Result<(), Error> {
-    let Some(((first, _), others)) = found.split_first() else {
-        return Ok(());
-    };
-    for (index, (range, _)) in others.iter().enumerate() {
-        if (range.start(), range.end()) != (first.start(), first.end()) {
-            let message = format!("the sockets hold different ports, {first} and {range}");
-            return Err(not_claimable(message));
-        }
-        if found[..=index]
-            .iter()
-            .any(|(earlier, _)| earlier.protocol() == range.protocol())
-        {
-            let message = format!("two of the sockets hold {} ports", range.protocol());
-            return Err(not_claimable(message));
-        }
-    }
-    Ok(())
-}
-
-fn not_claimable(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::NotClaimable, libc::EINVAL, message)
 }
 
 /// Why a reservation could not be claimed, and the sockets, so that it does not end.
 #[derive(Debug)]
 pub struct ClaimError {
     error: Error,
-    sockets: Vec<OwnedFd>,
+    sockets: Vec<OwnedSocket>,
 }
 
 impl ClaimError {
+    fn new((error, sockets): (Error, Vec<OwnedSocket>)) -> ClaimError {
+        ClaimError { error, sockets }
+    }
+
     /// Why.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
     /// The sockets that were to be claimed.
-    pub fn into_sockets(self) -> Vec<OwnedFd> {
+    pub fn into_sockets(self) -> Vec<OwnedSocket> {
         self.sockets
     }
 }
@@ -157,7 +79,12 @@ impl fmt::Display for ClaimError {
     }
 }
 
-impl error::Error for ClaimError {}
+/// It says what [`ClaimError::error`] says, and has its source.
+impl error::Error for ClaimError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        error::Error::source(&self.error)
+    }
+}
 
 /// Closes the sockets.
 impl From<ClaimError> for Error {
@@ -166,54 +93,10 @@ impl From<ClaimError> for Error {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::net::UdpSocket;
-
-    fn entries() -> Vec<Entry> {
-        [
-            "tcp 61000-61003 - 5 0 a 1 11 100 1 runtime -",
-            "udp 61000-61003 - 5 0 a 1 12 101 1 runtime -",
-            "udp 61004-61007 - 5 0 a 1 13 102 1 runtime -",
-            "udp 61008-61008 - 5 0 a 1 14 103 1 runtime -",
-            "udp 61009-61009 - 5 0 a 1 15 103 1 runtime -",
-        ]
-        .map(|line| line.parse().expect("a line"))
-        .to_vec()
-    }
-
-    #[test]
-    fn finds_the_reservation_of_a_socket() -> Result<(), Error> {
-        let (range, token) = find(101, &entries())?;
-        assert_eq!(
-            (range.to_string(), token.as_raw()),
-            ("61000-61003/udp".to_owned(), 12)
-        );
-        for cookie in [103, 999] {
-            let error = find(cookie, &entries()).expect_err("not exactly one");
-            assert_eq!(error.kind(), ErrorKind::NotClaimable);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn several_sockets_hold_the_same_numbers() -> Result<(), Error> {
-        let entries = entries();
-        let [tcp, udp, other] = [
-            find(100, &entries)?,
-            find(101, &entries)?,
-            find(102, &entries)?,
-        ];
-        check_same_numbers(&[])?;
-        check_same_numbers(&[tcp])?;
-        check_same_numbers(&[udp, tcp])?;
-        for found in [[tcp, other], [udp, udp]] {
-            let error = check_same_numbers(&found).expect_err("these do not go together");
-            assert_eq!(error.kind(), ErrorKind::NotClaimable, "{found:?}");
-        }
-        Ok(())
-    }
 
     #[test]
     fn a_refusal_gives_the_sockets_back() -> Result<(), Box<dyn error::Error>> {

@@ -4,11 +4,11 @@
 //!
 //! The kernel enforces that through Portkeep's kernel part, which root installs once per boot with
 //! `portkeep enable`; after that nobody needs a privilege. Where it is not installed, bound sockets
-//! of the process hold the ports instead, which takes no privilege at all; what they can do less is
-//! in `docs/backends.md`, and [`Reservation::backend`] tells which it is.
+//! of the process hold the ports instead, which takes no privilege at all; [they can do
+//! less](#held-sockets), and [`Reservation::backend`] tells which it is.
 //!
-//! This crate does not install the kernel part, keeps no ports over a reboot (the crate
-//! `portkeep-admin` and the command do), and is no firewall: who may talk to a port is not its business.
+//! This crate does not install the kernel part and keeps no ports over a reboot: the command
+//! `portkeep` does both. It is not a firewall either.
 //!
 //! # A short tour
 //!
@@ -40,8 +40,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`list()`] shows the reservations of everybody that the kernel part keeps, [`list_held`] those
-//!   that this user's processes hold by sockets, [`version()`] whether the kernel part is there.
+//! - [`list()`] shows the reservations of everybody that the kernel part keeps, [`list_at`] those of
+//!   an installation elsewhere, [`list_held`] those that this user's processes hold by sockets,
+//!   [`version()`] whether the kernel part is there.
 //! - A service hands its ports to its successor with [`Reservation::sockets`] and
 //!   [`Reservation::claim`], without a moment in which they are free.
 //! - [`sockopt`] has the socket options themselves, [`abi`] their layout for other bindings.
@@ -69,13 +70,40 @@
 //! }
 //! ```
 //!
+//! An [`Error`] becomes a [`std::io::Error`] that keeps its kind, its message and its source.
+//!
+//! # Held sockets
+//!
+//! Both backends keep strangers and automatic ports out of the block, name the port in the way, take
+//! all ports or none, and end with the process. Where sockets hold the ports:
+//!
+//! | | kernel part | held sockets |
+//! |---|---|---|
+//! | needs | root, once per boot | a descriptor for each port and protocol; Linux 5.14 |
+//! | an owner's socket is | associated, then bound by anybody's bind(2) | opened or bound by the [`Reservation`], which also listens |
+//! | [`Consumers`] | `PROCESS`, `TREE` | none |
+//! | tokens, [`claim`](Reservation::claim) | yes | no; copies of the sockets hold the ports in any process |
+//! | [`release`](Reservation::release) while others have copies | ends it | closes this process's |
+//! | ports of the automatic range | those in `ip_local_reserved_ports` | all |
+//! | seen by | everybody, with [`list()`] | processes of the same user, with [`list_held`] |
+//! | the pool | `portkeep enable --pool` | 61000-65535 |
+//! | kept out | everybody | everybody; but a socket of the same user with `SO_REUSEPORT`, which to the kernel is like the owner's, can slip in while the owner binds or listens |
+//!
 //! # On Windows
 //!
 //! There the crate makes the calls that it is named after: the control codes
 //! `SIO_ACQUIRE_PORT_RESERVATION` and its siblings, and the IP Helper functions for persistent
-//! reservations. [`Reservation`] and its builder are the same; what only the kernel part has is not
-//! there, or refused with [`ErrorKind::InvalidInput`]. C programs for Windows compile on Linux with
-//! the library `portkeep-winsock`.
+//! reservations, in `portkeep::persistent`. [`Reservation`] and its builder are the same.
+//! [`Consumers`] are refused with [`ErrorKind::InvalidInput`], and what only the kernel part has with
+//! [`ErrorKind::NotSupported`]: [`list()`], [`Reservation::claim`], most of [`sockopt`]. A refused
+//! bind to a port that is reserved is [`ErrorKind::Reserved`], but a refused acquire does not tell
+//! reservations from sockets: it is [`ErrorKind::InUse`]. C programs for Windows compile on Linux
+//! with the library `portkeep-winsock`.
+//!
+//! # On other systems
+//!
+//! The crate compiles on the BSDs and on macOS, so that programs need no conditions. There every call
+//! is refused with [`ErrorKind::NotSupported`].
 //!
 //! # Threads and fork
 //!
@@ -111,82 +139,44 @@
 //!
 //! Acquiring and opening take microseconds and wait for nobody, so they need no `spawn_blocking`.
 
-#[cfg(not(any(target_os = "linux", windows)))]
-compile_error!("portkeep is for Linux, and for Windows, which has such calls itself");
-
-pub mod abi;
 mod acquire;
-#[cfg(target_os = "linux")]
-mod backend;
-#[cfg(target_os = "linux")]
-pub mod bpffs;
-#[cfg(target_os = "linux")]
+mod age;
 mod claim;
-mod conflict;
-mod consumer;
-mod consumers;
-#[cfg(target_os = "linux")]
-pub mod environment;
-mod error;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 #[cfg(target_os = "linux")]
 mod held;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
-mod list;
-#[cfg(target_os = "linux")]
-pub mod mounts;
+mod linux;
 #[cfg(target_os = "linux")]
 mod netns;
-#[cfg(target_os = "linux")]
-mod persistent;
-mod port_range;
-mod protocol;
-#[cfg(target_os = "linux")]
-mod refusal;
-#[cfg(target_os = "linux")]
 mod reservation;
-#[cfg(target_os = "linux")]
-pub mod sockopt;
+mod socket;
 #[cfg(target_os = "linux")]
 mod sys;
-mod token;
+mod types;
 #[cfg(windows)]
 mod windows;
 
-pub use crate::acquire::Acquire;
+#[cfg(not(any(target_os = "linux", windows)))]
+use crate::elsewhere as system;
 #[cfg(target_os = "linux")]
-pub use crate::backend::Backend;
-#[cfg(target_os = "linux")]
-pub use crate::claim::ClaimError;
-pub use crate::conflict::{Conflict, ConflictKind};
-pub use crate::consumer::Consumer;
-pub use crate::consumers::Consumers;
-pub use crate::error::{Error, ErrorKind};
-#[cfg(target_os = "linux")]
-pub use crate::held::{HeldEntry, list as list_held};
-#[cfg(target_os = "linux")]
-pub use crate::list::{Entry, EntryKind, Owner, list};
-#[cfg(target_os = "linux")]
-pub use crate::netns::netns_cookie;
-pub use crate::port_range::{ParseError, PortRange};
-pub use crate::protocol::Protocol;
-#[cfg(target_os = "linux")]
-pub use crate::reservation::Reservation;
-pub use crate::token::Token;
+use crate::linux as system;
 #[cfg(windows)]
-pub use crate::windows::{Reservation, persistent, sockopt};
+use crate::windows as system;
 
-/// The version of the kernel ABI that answers this process.
-///
-/// # Errors
-///
-/// [`ErrorKind::NotEnabled`] if the kernel part is not there, or does not serve this process's
-/// cgroup; [`ErrorKind::Io`] if no socket can be made.
-#[cfg(target_os = "linux")]
-pub fn version() -> Result<u32, Error> {
-    sockopt::version(acquire::acquiring_socket(Protocol::Udp)?)
-}
+pub use crate::acquire::Acquire;
+pub use crate::claim::ClaimError;
+pub use crate::reservation::Reservation;
+pub use crate::system::{list, list_at, list_held, netns_cookie, sockopt, version};
+pub use crate::types::{
+    Backend, Conflict, ConflictKind, Consumer, Consumers, Entry, EntryKind, Error, ErrorKind,
+    HeldEntry, Owner, ParseError, PortRange, Protocol, Token, abi,
+};
+#[cfg(windows)]
+pub use crate::windows::persistent;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -1,15 +1,10 @@
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::acquire::Acquire;
-use crate::backend::Backend;
-use crate::error::{Error, ErrorKind};
-use crate::held;
-use crate::kernel;
-use crate::port_range::PortRange;
-use crate::protocol::Protocol;
-use crate::sys;
-use crate::token::Token;
+use crate::socket::{self, AsSocket, BorrowedSocket, OwnedSocket};
+use crate::system::{self, Reserved};
+#[cfg(doc)]
+use crate::types::ErrorKind;
+use crate::types::{Backend, Error, PortRange, Protocol, Token};
 
 /// Reserved ports: the same numbers of one protocol or of several.
 ///
@@ -29,31 +24,17 @@ use crate::token::Token;
 #[doc(alias = "INET_PORT_RESERVATION_INSTANCE")]
 #[derive(Debug)]
 #[must_use = "dropping a reservation releases its ports"]
-pub struct Reservation(Ports);
-
-/// The ports, by what keeps them.
-#[derive(Debug)]
-pub(crate) enum Ports {
-    Kernel(kernel::Blocks),
-    Held(held::Block),
-}
+pub struct Reservation(Reserved);
 
 impl Reservation {
-    /// Asks for ports.
-    pub fn builder() -> Acquire {
-        Acquire::new()
+    pub(crate) fn new(reserved: Reserved) -> Reservation {
+        Reservation(reserved)
     }
 
-    pub(crate) fn new(ports: Ports) -> Reservation {
-        Reservation(ports)
-    }
-
-    /// What keeps the ports: [`Backend::Kernel`] or [`Backend::Held`].
+    /// What keeps the ports: [`Backend::Kernel`] or [`Backend::Held`], on Windows
+    /// [`Backend::System`].
     pub fn backend(&self) -> Backend {
-        match &self.0 {
-            Ports::Kernel(_) => Backend::Kernel,
-            Ports::Held(_) => Backend::Held,
-        }
+        self.0.backend()
     }
 
     /// The ports of a protocol; `None` if none of it are reserved.
@@ -63,30 +44,17 @@ impl Reservation {
 
     /// The ports of each protocol.
     pub fn ranges(&self) -> impl Iterator<Item = PortRange> {
-        let (kernel, held) = match &self.0 {
-            Ports::Kernel(blocks) => (Some(blocks.ranges()), None),
-            Ports::Held(block) => (None, Some(block.ranges())),
-        };
-        kernel
-            .into_iter()
-            .flatten()
-            .chain(held.into_iter().flatten())
+        self.0.ranges()
     }
 
     /// The first port.
     pub fn start(&self) -> u16 {
-        match &self.0 {
-            Ports::Kernel(blocks) => blocks.numbers().start(),
-            Ports::Held(block) => block.start(),
-        }
+        self.0.numbers().0
     }
 
     /// The last port.
     pub fn end(&self) -> u16 {
-        match &self.0 {
-            Ports::Kernel(blocks) => blocks.numbers().end(),
-            Ports::Held(block) => block.end(),
-        }
+        self.0.numbers().1
     }
 
     /// The number of ports of each protocol.
@@ -103,10 +71,7 @@ impl Reservation {
 
     /// The token of a protocol's ports; `None` if none of it are reserved, and for held ports.
     pub fn token(&self, protocol: Protocol) -> Option<Token> {
-        match &self.0 {
-            Ports::Kernel(blocks) => blocks.token(protocol),
-            Ports::Held(_) => None,
-        }
+        self.0.token(protocol)
     }
 
     /// Lets an unbound TCP or UDP socket bind to the reserved ports, and to no other.
@@ -129,13 +94,8 @@ impl Reservation {
     /// claimed the reservation; [`ErrorKind::UnknownToken`] if the socket is of another network
     /// namespace; [`ErrorKind::NotSupportedHeld`].
     #[doc(alias = "SIO_ASSOCIATE_PORT_RESERVATION")]
-    pub fn associate(&self, socket: &(impl AsFd + ?Sized)) -> Result<(), Error> {
-        match &self.0 {
-            Ports::Kernel(blocks) => blocks.associate(socket.as_fd()),
-            Ports::Held(_) => Err(Error::not_supported_held(
-                "associate a socket that is bound later",
-            )),
-        }
+    pub fn associate(&self, socket: impl AsSocket) -> Result<(), Error> {
+        self.0.associate(socket::borrow(&socket))
     }
 
     /// Binds a socket to a reserved port; port 0 takes a free one.
@@ -148,15 +108,8 @@ impl Reservation {
     /// [`ErrorKind::AlreadyBound`], [`ErrorKind::WrongProtocol`],
     /// [`ErrorKind::NotSupportedSocket`], [`ErrorKind::NotASocket`], [`ErrorKind::NotOwner`],
     /// [`ErrorKind::UnknownToken`]; [`ErrorKind::Io`] with the errno of bind(2).
-    pub fn bind(
-        &self,
-        socket: &(impl AsFd + ?Sized),
-        address: impl Into<SocketAddr>,
-    ) -> Result<(), Error> {
-        match &self.0 {
-            Ports::Kernel(blocks) => blocks.bind(socket.as_fd(), address.into()),
-            Ports::Held(block) => block.bind(socket.as_fd(), address.into()),
-        }
+    pub fn bind(&self, socket: impl AsSocket, address: impl Into<SocketAddr>) -> Result<(), Error> {
+        self.0.bind(socket::borrow(&socket), address.into())
     }
 
     /// Listens on a TCP socket that [`bind`](Reservation::bind) has bound, as listen(2) does. One
@@ -170,21 +123,8 @@ impl Reservation {
     ///
     /// [`ErrorKind::Io`] with the errno of listen(2), such as `EADDRINUSE` if another socket listens
     /// there. For a socket that is not bound those of [`bind`](Reservation::bind), too.
-    pub fn listen(&self, socket: &(impl AsFd + ?Sized), backlog: i32) -> Result<(), Error> {
-        let socket = socket.as_fd();
-        let failed = |error| Error::from_call("listening", error);
-        if let Some(address) = sys::unbound_stream(socket).map_err(failed)? {
-            match self.bind(&socket, address) {
-                // Another thread was faster.
-                Err(error) if error.kind() == ErrorKind::AlreadyBound => {}
-                bound => bound?,
-            }
-        }
-        match &self.0 {
-            Ports::Kernel(_) => sys::listen(socket, backlog),
-            Ports::Held(block) => block.listen(socket, backlog),
-        }
-        .map_err(failed)
+    pub fn listen(&self, socket: impl AsSocket, backlog: i32) -> Result<(), Error> {
+        self.0.listen(socket::borrow(&socket), backlog)
     }
 
     /// Closes what had to be opened for UDP sockets with `SO_REUSEPORT` at all IPv6 addresses of a held
@@ -194,14 +134,10 @@ impl Reservation {
     /// # Errors
     ///
     /// [`ErrorKind::Io`] with the errno of socket(2) or bind(2).
+    #[cfg(target_os = "linux")]
     #[doc(hidden)]
     pub fn take_back(&self, port: u16) -> Result<bool, Error> {
-        match &self.0 {
-            Ports::Kernel(_) => Ok(false),
-            Ports::Held(block) => block
-                .take_back(port)
-                .map_err(|error| Error::from_call("taking a port back", error)),
-        }
+        self.0.take_back(port)
     }
 
     /// A listening TCP socket at a reserved port; `None` takes a free one.
@@ -218,8 +154,7 @@ impl Reservation {
         port: Option<u16>,
     ) -> Result<TcpListener, Error> {
         let socket = self.bound_socket(Protocol::Tcp, address.into(), port)?;
-        // As long a queue as net.core.somaxconn allows.
-        self.listen(&socket, libc::SOMAXCONN)?;
+        self.0.listen(socket::borrow(&socket), system::BACKLOG)?;
         Ok(socket.into())
     }
 
@@ -245,25 +180,14 @@ impl Reservation {
         protocol: Protocol,
         address: IpAddr,
         port: Option<u16>,
-    ) -> Result<OwnedFd, Error> {
+    ) -> Result<OwnedSocket, Error> {
         let range = self
             .range(protocol)
             .ok_or_else(|| Error::wrong_protocol(protocol))?;
         if let Some(port) = port.filter(|&port| !range.contains(port)) {
             return Err(Error::outside_block(port, range));
         }
-        let family = if address.is_ipv4() {
-            libc::AF_INET
-        } else {
-            libc::AF_INET6
-        };
-        let socket = sys::socket(family, protocol.socket_type(), protocol.number())
-            .map_err(|error| Error::from_call("making a socket", error))?;
-        // On UDP the option would let sockets share the port.
-        if protocol == Protocol::Tcp {
-            sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)
-                .map_err(|error| Error::from_call("setting SO_REUSEADDR", error))?;
-        }
+        let socket = system::open(protocol, address.is_ipv6())?;
         self.bind(&socket, (address, port.unwrap_or(0)))?;
         Ok(socket)
     }
@@ -273,23 +197,13 @@ impl Reservation {
     ///
     /// They are not to be bound. Of held ports they are the sockets that hold them, which cannot be
     /// claimed but keep strangers out as long as a copy is open.
-    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let (kernel, held) = match &self.0 {
-            Ports::Kernel(blocks) => (Some(blocks.sockets()), None),
-            Ports::Held(block) => (None, Some(block.sockets())),
-        };
-        kernel
-            .into_iter()
-            .flatten()
-            .chain(held.into_iter().flatten())
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedSocket<'_>> {
+        self.0.sockets()
     }
 
     /// Gives away the acquiring sockets, and with them the duty to close them.
-    pub fn into_sockets(self) -> Vec<OwnedFd> {
-        match self.0 {
-            Ports::Kernel(blocks) => blocks.into_sockets(),
-            Ports::Held(block) => block.into_sockets(),
-        }
+    pub fn into_sockets(self) -> Vec<OwnedSocket> {
+        self.0.into_sockets()
     }
 
     /// Ends the reservation now, even if another process has copies of the acquiring sockets. Held
@@ -301,10 +215,7 @@ impl Reservation {
     /// has ended. This process's copies of the acquiring sockets are closed in any case.
     #[doc(alias = "SIO_RELEASE_PORT_RESERVATION")]
     pub fn release(self) -> Result<(), Error> {
-        match self.0 {
-            Ports::Kernel(blocks) => blocks.release(),
-            Ports::Held(_) => Ok(()),
-        }
+        self.0.release()
     }
 }
 
@@ -316,6 +227,6 @@ mod tests {
     fn crosses_threads() {
         fn check<T: Send + Sync + 'static>() {}
         check::<Reservation>();
-        check::<Acquire>();
+        check::<crate::Acquire>();
     }
 }

@@ -1,15 +1,12 @@
 //! The system calls the crate makes.
 
 use std::ffi::{CStr, c_int};
-use std::fs::File;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::slice;
 use std::time::Duration;
-
-use crate::abi;
 
 /// Turns the -1 of a system call into the error that errno tells.
 fn check(result: c_int) -> io::Result<c_int> {
@@ -33,20 +30,6 @@ unsafe impl Plain for i32 {}
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
 unsafe impl Plain for u64 {}
-// SAFETY: abi.rs asserts the size and every offset; all fields are integers.
-unsafe impl Plain for abi::AcquireRequest {}
-// SAFETY: as above.
-unsafe impl Plain for abi::Instance {}
-// SAFETY: as above.
-unsafe impl Plain for abi::ConflictRecord {}
-
-// SAFETY: as above.
-unsafe impl Plain for abi::ConsumerRecord {}
-// SAFETY: as above.
-unsafe impl Plain for abi::DeleteRequest {}
-// SAFETY: as above.
-unsafe impl Plain for abi::Range {}
-
 /// The bytes of a value.
 pub(crate) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: it is so long, has no padding, and is borrowed as long as its bytes.
@@ -111,30 +94,6 @@ pub(crate) fn get_option<T: Plain>(
 /// The number that names a socket until the next boot (`SO_COOKIE`, Linux 4.12).
 pub(crate) fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     get_option(socket, libc::SOL_SOCKET, libc::SO_COOKIE)
-}
-
-/// `openat(2)`, closed on exec; `directory` is the current one if it is `None`.
-pub(crate) fn open_at(
-    directory: Option<BorrowedFd<'_>>,
-    path: &CStr,
-    flags: c_int,
-) -> io::Result<File> {
-    let directory = directory.map_or(libc::AT_FDCWD, |it| it.as_raw_fd());
-    // SAFETY: the path is a C string that outlives the call.
-    let fd = check(unsafe { libc::openat(directory, path.as_ptr(), flags | libc::O_CLOEXEC) })?;
-    // SAFETY: the kernel has just returned this descriptor, nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
-}
-
-/// The magic number of the file system that an open file is in (`fstatfs(2)`).
-pub(crate) fn file_system_magic(file: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut status = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: `status` has room for the result.
-    check(unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) })?;
-    // SAFETY: the call filled it in; it was zeroed before, too.
-    let magic = unsafe { status.assume_init() }.f_type;
-    // Its type differs between architectures; the magic numbers have 32 bits.
-    Ok(magic as u32)
 }
 
 /// `socket(2)`, closed on exec.

@@ -169,7 +169,7 @@ fn own_and_let_others_try(reservation: &Reservation, others_try: impl Fn(Option<
         for share in [false, true] {
             let second = Own { share, ..own };
             let errno = reservation
-                .bind(&second.open(), at)
+                .bind(second.open(), at)
                 .err()
                 .map_or(0, |error| error.errno().expect("an errno"));
             let listens = own.protocol == Protocol::Tcp;

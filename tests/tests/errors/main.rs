@@ -17,6 +17,8 @@ mod bind;
 mod bind_associated;
 mod in_use;
 mod in_use_tcp;
+mod io_error;
+mod list;
 mod overlap;
 mod privileged;
 mod quota;
@@ -64,6 +66,11 @@ trials! {
         in_use_tcp::a_multipath_socket_is_in_the_way,
         in_use_tcp::time_wait_alone_is_not,
         in_use_tcp::time_wait_beside_a_socket_is,
+        io_error::keeps_who_is_in_the_way,
+        io_error::keeps_the_error_of_the_call,
+        list::of_a_given_file_system,
+        list::of_what_is_not_a_bpf_file_system,
+        list::of_what_another_user_has_made,
         overlap::own_reservations_are_in_the_way,
         overlap::another_processs_reservations_are,
         overlap::the_lowest_of_several_is_named,

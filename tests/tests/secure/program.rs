@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
-use portkeep::{Backend, Reservation, bpffs};
+use portkeep::{Backend, Reservation};
+use portkeep_host::bpffs;
 use portkeep_tests::{Sandbox, skip};
 
 /// The argument with which the runner is such a program.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use portkeep::bpffs::{Directory, FOLDER, LIST, OpenError};
-use portkeep::mounts;
+use portkeep_host::bpffs::{Directory, FOLDER, LIST, OpenError};
+use portkeep_host::mounts;
 
 use crate::error::{Error, ErrorKind};
 use crate::install::layout::{LINKS, Layout, MAPS, first_mount};

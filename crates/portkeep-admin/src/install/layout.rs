@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use portkeep::bpffs::{FOLDER, LIST};
-use portkeep::mounts;
+use portkeep_host::bpffs::{FOLDER, LIST};
+use portkeep_host::mounts;
 
 use crate::error::{Error, ErrorKind};
 use crate::install::sys;

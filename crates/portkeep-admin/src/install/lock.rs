@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use portkeep::bpffs::FOLDER;
+use portkeep_host::bpffs::FOLDER;
 
 use crate::error::Error;
 use crate::install::bpffs::Bpffs;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use portkeep::mounts;
+use portkeep_host::mounts;
 
 use crate::error::{Error, ErrorKind};
 

@@ -112,7 +112,7 @@ impl Repairs {
                 let cookie = cookie(namespace, &record.netns);
                 wanted.insert((cookie, record.ports));
                 match live.persistent(cookie, record.ports) {
-                    Some(entry) if same_consumers(&entry.who, &consumers) => {}
+                    Some(entry) if same_consumers(&entry.named, &consumers) => {}
                     Some(_) => repairs.changed.push((record.clone(), consumers)),
                     None => repairs.missing.push((kind, record.clone(), consumers)),
                 }
@@ -182,7 +182,7 @@ impl Repairs {
                 }
             }
             self.trimmed.push((kind, record.ports));
-            if !same_consumers(&entry.who, &consumers) {
+            if !same_consumers(&entry.named, &consumers) {
                 self.changed.push((record, consumers));
             }
         }

@@ -147,6 +147,8 @@ pub fn name(consumers: &[Consumer], record: &mut Record) {
             Consumer::User(uid) => record.users.push(user_name(uid)),
             Consumer::Group(gid) => record.groups.push(group_name(gid)),
             Consumer::Cgroup(id) => record.cgroups.extend(cgroups::path_of(id)),
+            // The store has names for no others.
+            _ => {}
         }
     }
 }

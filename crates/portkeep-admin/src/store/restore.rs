@@ -269,10 +269,10 @@ impl Document {
             cgroups: Vec::new(),
             comment: None,
         };
-        let kind = if entry.who == [portkeep::Consumer::EVERYBODY] {
+        let kind = if entry.named == [portkeep::Consumer::EVERYBODY] {
             Kind::Exclusion
         } else {
-            names::name(&entry.who, &mut record);
+            names::name(&entry.named, &mut record);
             Kind::Reservation
         };
         self.records_mut(kind).push(record);

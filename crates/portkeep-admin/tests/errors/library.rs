@@ -347,7 +347,7 @@ pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
             make(6, 1001);
             let now = portkeep::list().expect("list");
             delete(&socket, 20000, 6).expect("delete");
-            (now[0].who != who(1001)).then_some((round, now))
+            (now[0].named != who(1001)).then_some((round, now))
         });
         is_done.store(true, Ordering::Relaxed);
         let changed = changer.join().expect("a thread");
@@ -356,5 +356,5 @@ pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
         make(10, 1003);
     });
     portkeep_admin::set_consumers(&installation, cookie, ports, &who(1002)).expect("change");
-    assert_eq!(portkeep::list().expect("list")[0].who, who(1002));
+    assert_eq!(portkeep::list().expect("list")[0].named, who(1002));
 }

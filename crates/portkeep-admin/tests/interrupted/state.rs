@@ -33,7 +33,7 @@ impl State {
         State {
             stored: stored.collect(),
             kernel: persistent
-                .map(|entry| format!("{} {:?}", entry.range, entry.who))
+                .map(|entry| format!("{} {:?}", entry.range, entry.named))
                 .collect(),
             protected: sysctl::protected_ports()
                 .expect("read the setting")

@@ -88,7 +88,10 @@ fn list() -> Vec<Check> {
         Err(error) if error.kind() == ErrorKind::NotEnabled => return Vec::new(),
         Err(error) => return vec![Check::error(NAME, State::Wrong, error)],
     };
-    let with_consumers = entries.iter().filter(|entry| !entry.who.is_empty()).count();
+    let with_consumers = entries
+        .iter()
+        .filter(|entry| !entry.named.is_empty())
+        .count();
     [
         ("reservations", entries.len(), RESERVATIONS_MAX),
         (

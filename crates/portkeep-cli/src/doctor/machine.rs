@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
-use portkeep::{Protocol, mounts};
+use portkeep::Protocol;
 use portkeep_admin::{Installation, check_features, other_programs, prove};
+use portkeep_host::mounts;
 
 use crate::doctor::{Check, State};
 use crate::sockets;

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use nix::unistd::geteuid;
-use portkeep::{Consumer, mounts};
+use portkeep::Consumer;
+use portkeep_host::mounts;
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
 
 use crate::printable::text_of;
@@ -172,6 +173,7 @@ pub fn is_consumer(pid: u32, consumers: &[Consumer]) -> bool {
         Consumer::User(uid) => identity.uid == uid,
         Consumer::Group(gid) => identity.gid == gid || identity.groups.contains(&gid),
         Consumer::Cgroup(id) => is_in_cgroup(pid, id),
+        _ => false,
     })
 }
 

@@ -3,13 +3,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::error::{Error, ErrorKind};
 use crate::held::holder::Holder;
 use crate::held::owner;
 use crate::held::record::Record;
-use crate::port_range::PortRange;
-use crate::protocol::Protocol;
 use crate::sys;
+use crate::types::{Error, ErrorKind, PortRange, Protocol};
 
 /// The same ports of each protocol, with a holder for each.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::held::time_wait;
-use crate::protocol::Protocol;
 use crate::sys;
+use crate::types::Protocol;
 
 /// A bound socket that never listens and never receives.
 ///

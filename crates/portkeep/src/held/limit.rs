@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::error::{Error, ErrorKind};
 use crate::sys;
+use crate::types::{Error, ErrorKind};
 
 /// Refuses more holders than the limit on descriptors (`RLIMIT_NOFILE`) leaves room for, before any
 /// port is taken. The limit is the program's business and stays as it is.

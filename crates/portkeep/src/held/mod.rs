@@ -16,7 +16,7 @@
 //!
 //! In those moments a stranger that is just like the owner passes too, as it must: where user, flags,
 //! device and address are the same, the kernel has nothing to tell the two by. What that comes to is in
-//! `docs/backends.md`.
+//! the documentation of the crate, "Held sockets".
 
 mod block;
 mod device;
@@ -34,5 +34,5 @@ mod udp;
 mod users;
 
 pub(crate) use block::Block;
-pub use record::{HeldEntry, list};
+pub use record::list;
 pub(crate) use search::{Request, acquire};

@@ -7,8 +7,8 @@ use std::os::fd::BorrowedFd;
 
 use crate::held::holder::Holder;
 use crate::held::{device, tcp, udp};
-use crate::protocol::Protocol;
 use crate::sys;
+use crate::types::Protocol;
 
 /// Binds an owner's socket to the port that `holder` holds.
 pub(super) fn bind(

@@ -11,32 +11,11 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::environment;
-use crate::list::Owner;
+use portkeep_host::environment;
+
 use crate::netns;
-use crate::port_range::{ParseError, PortRange};
 use crate::sys;
-
-/// A reservation that a process of this user holds by sockets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HeldEntry {
-    /// The ports.
-    pub range: PortRange,
-    /// The process that acquired it, by its id in the caller's process namespace.
-    pub owner: Owner,
-    /// When it was acquired, as time since boot, suspended time included (`CLOCK_BOOTTIME`).
-    pub since: Duration,
-    /// The network namespace (`SO_NETNS_COOKIE`).
-    pub netns_cookie: u64,
-}
-
-impl HeldEntry {
-    /// How long the reservation has existed.
-    pub fn age(&self) -> Duration {
-        sys::time_since_boot().saturating_sub(self.since)
-    }
-}
+use crate::types::{HeldEntry, Owner, ParseError, PortRange};
 
 /// The reservations that processes of this user, in this process namespace, hold by sockets; in all
 /// network namespaces, in no order.

@@ -3,11 +3,9 @@
 use std::fs;
 use std::io;
 
-use crate::conflict::{Conflict, ConflictKind, UNKNOWN_USER};
-use crate::error::{Error, ErrorKind};
 use crate::held::record;
 use crate::netns;
-use crate::protocol::Protocol;
+use crate::types::{Conflict, ConflictKind, Error, ErrorKind, Protocol, UNKNOWN_USER};
 
 /// Why a port cannot be held.
 pub(super) fn of_holder(error: io::Error, protocol: Protocol, port: u16) -> Error {
@@ -18,7 +16,7 @@ pub(super) fn of_holder(error: io::Error, protocol: Protocol, port: u16) -> Erro
         owner_pid: None,
         owner_uid,
         owner_command: None,
-        consumers: None,
+        named: None,
         since: None,
     };
     let (kind, errno, conflict) = match error.raw_os_error() {
@@ -64,7 +62,7 @@ fn reserved(protocol: Protocol, port: u16) -> Option<Conflict> {
         owner_pid: Some(entry.owner.pid),
         owner_uid: entry.owner.uid,
         owner_command: Some(entry.owner.command),
-        consumers: None,
+        named: None,
         since: Some(entry.since),
     })
 }

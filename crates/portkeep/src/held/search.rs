@@ -1,10 +1,9 @@
 //! Finding and taking a block.
 
-use crate::error::{Error, ErrorKind};
 use crate::held::block::Block;
 use crate::held::holder::Holder;
 use crate::held::{limit, refusal};
-use crate::protocol::Protocol;
+use crate::types::{Error, ErrorKind, Protocol};
 
 /// Where wildcards are served from: the kernel part's pool unless `enable --pool` says otherwise.
 const POOL: (u16, u16) = (61000, 65535);

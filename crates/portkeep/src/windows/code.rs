@@ -1,8 +1,6 @@
 //! From Windows' codes to errors.
 
-use crate::error::{Error, ErrorKind};
-use crate::port_range::PortRange;
-use crate::token::Token;
+use crate::types::{Error, ErrorKind, PortRange, Token};
 
 pub(crate) const ERROR_ACCESS_DENIED: i32 = 5;
 pub(crate) const ERROR_SHARING_VIOLATION: i32 = 32;
@@ -28,13 +26,7 @@ pub(crate) fn of_call(doing: &str, code: i32) -> Error {
             ErrorKind::TablesFull,
             "the system has no room for it".to_owned(),
         ),
-        _ => (
-            ErrorKind::Io,
-            format!(
-                "{doing} failed: {}",
-                std::io::Error::from_raw_os_error(code)
-            ),
-        ),
+        _ => return Error::failed(doing, std::io::Error::from_raw_os_error(code)),
     };
     Error::new(kind, code, message)
 }

@@ -4,11 +4,8 @@
 //! A token may change when the machine starts, so it is looked up. The functions that change
 //! something need an elevated administrator.
 
-use crate::error::{Error, ErrorKind};
-use crate::port_range::PortRange;
-use crate::protocol::Protocol;
-use crate::token::Token;
-use crate::windows::code;
+use super::code;
+use crate::types::{Error, ErrorKind, PortRange, Protocol, Token};
 
 #[link(name = "iphlpapi")]
 unsafe extern "system" {

@@ -4,21 +4,23 @@
 //! themselves: nothing is held open or released behind the caller's back.
 //!
 //! Every function may fail with [`ErrorKind::NotSupportedSocket`] and [`ErrorKind::NotASocket`].
+//! What Linux alone has fails with [`ErrorKind::NotSupported`]. Persistent reservations are in
+//! [`persistent`](crate::persistent).
 //! See [`SIO_ACQUIRE_PORT_RESERVATION`] and its siblings.
 //!
 //! [`ErrorKind::NotSupportedSocket`]: crate::ErrorKind::NotSupportedSocket
+//! [`ErrorKind::NotSupported`]: crate::ErrorKind::NotSupported
 //! [`ErrorKind::NotASocket`]: crate::ErrorKind::NotASocket
 //! [`SIO_ACQUIRE_PORT_RESERVATION`]: https://learn.microsoft.com/windows/win32/winsock/sio-acquire-port-reservation
 
 use std::os::windows::io::{AsSocket, BorrowedSocket};
 
-use crate::consumers::Consumers;
-use crate::error::{Error, ErrorKind};
-use crate::port_range::PortRange;
-use crate::protocol::Protocol;
-use crate::token::Token;
-use crate::windows::code;
-use crate::windows::winsock::{self, Instance, Range};
+use super::code;
+use super::winsock::{self, Instance, Range};
+use crate::types::{Consumers, Error, ErrorKind, PortRange, Protocol, Token};
+
+pub use crate::elsewhere::sockopt::{associated, claim, conflict, create, delete, lookup, version};
+pub use crate::types::{CreateFlags, DeleteFlags};
 
 const SIO_ACQUIRE_PORT_RESERVATION: u32 = 0x9800_0064;
 const SIO_RELEASE_PORT_RESERVATION: u32 = 0x9800_0065;

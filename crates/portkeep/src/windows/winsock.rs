@@ -2,11 +2,12 @@
 
 use std::ffi::{c_int, c_void};
 use std::mem::{self, MaybeUninit};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::windows::io::{AsRawSocket, BorrowedSocket, FromRawSocket, OwnedSocket};
 use std::sync::OnceLock;
 
-use crate::protocol::Protocol;
+use super::code::WSAEINVAL;
+use crate::types::Protocol;
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 23;
@@ -14,7 +15,12 @@ const SOL_SOCKET: c_int = 0xFFFF;
 const SO_TYPE: c_int = 0x1008;
 const SOCKET_ERROR: c_int = -1;
 const INVALID_SOCKET: usize = usize::MAX;
-const SOMAXCONN: c_int = 0x7FFF_FFFF;
+/// The longest queue of `listen`.
+pub(crate) const SOMAXCONN: c_int = 0x7FFF_FFFF;
+const SO_PROTOCOL_INFOW: c_int = 0x2005;
+/// The length of a `WSAPROTOCOL_INFOW`, and where its `iAddressFamily` is.
+const PROTOCOL_INFO_LENGTH: usize = 628;
+const PROTOCOL_INFO_FAMILY: usize = 76;
 const WSA_FLAG_OVERLAPPED: u32 = 0x01;
 const WSA_FLAG_NO_HANDLE_INHERIT: u32 = 0x80;
 
@@ -43,6 +49,7 @@ unsafe extern "system" {
     ) -> c_int;
     fn bind(socket: usize, address: *const c_void, length: c_int) -> c_int;
     fn listen(socket: usize, backlog: c_int) -> c_int;
+    fn getsockname(socket: usize, name: *mut c_void, length: *mut c_int) -> c_int;
     fn getsockopt(
         socket: usize,
         level: c_int,
@@ -230,8 +237,50 @@ pub(crate) fn bind_to(socket: BorrowedSocket<'_>, address: SocketAddr) -> Result
     check(unsafe { bind(raw(socket), bytes.as_ptr().cast(), length) })
 }
 
-/// `listen` with the longest queue.
-pub(crate) fn start_listening(socket: BorrowedSocket<'_>) -> Result<(), i32> {
+/// `listen`
+pub(crate) fn start_listening(socket: BorrowedSocket<'_>, backlog: c_int) -> Result<(), i32> {
     // SAFETY: it takes no pointers.
-    check(unsafe { listen(raw(socket), SOMAXCONN) })
+    check(unsafe { listen(raw(socket), backlog) })
+}
+
+/// Where `listen` would bind an IPv4 or IPv6 stream socket that has no port yet, if Windows did as
+/// Linux does; `None` for other sockets.
+pub(crate) fn unbound_stream(socket: BorrowedSocket<'_>) -> Result<Option<SocketAddr>, i32> {
+    if is_bound(socket)? || protocol_of(socket)? != Some(Protocol::Tcp) {
+        return Ok(None);
+    }
+    // The family is in the `WSAPROTOCOL_INFOW` of the socket.
+    let mut info = [0_i32; PROTOCOL_INFO_LENGTH / 4];
+    let mut length = PROTOCOL_INFO_LENGTH as c_int;
+    // SAFETY: the pointers describe `info`, which is as long as a WSAPROTOCOL_INFOW.
+    check(unsafe {
+        getsockopt(
+            raw(socket),
+            SOL_SOCKET,
+            SO_PROTOCOL_INFOW,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    })?;
+    let family = info[PROTOCOL_INFO_FAMILY / 4];
+    Ok([
+        (AF_INET, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        (AF_INET6, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+    ]
+    .into_iter()
+    .find(|(number, _)| i32::from(*number) == family)
+    .map(|(_, address)| SocketAddr::new(address, 0)))
+}
+
+/// Whether a socket has a name, which `getsockname` refuses with `WSAEINVAL` otherwise.
+fn is_bound(socket: BorrowedSocket<'_>) -> Result<bool, i32> {
+    let mut address = [0_u64; 16];
+    let mut length = size_of_val(&address) as c_int;
+    // SAFETY: the pointers describe `address`, which is as long as a SOCKADDR_STORAGE.
+    let named = unsafe { getsockname(raw(socket), address.as_mut_ptr().cast(), &raw mut length) };
+    match check(named) {
+        Ok(()) => Ok(true),
+        Err(WSAEINVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

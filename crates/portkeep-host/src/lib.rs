@@ -1,0 +1,14 @@
+//! What Portkeep's crates share about the machine they run on.
+//!
+//! The library reads the kernel part's list, the installer pins what is beside it, and neither may
+//! believe what others than root have put there. The check exists once, here, so that it is no part
+//! of the library's own interface. There is no promise of stability.
+//!
+//! On systems other than Linux the crate is empty.
+
+#![cfg(target_os = "linux")]
+
+pub mod bpffs;
+pub mod environment;
+pub mod mounts;
+mod sys;

@@ -1,0 +1,66 @@
+use std::ops::{BitOr, BitOrAssign};
+
+use super::abi;
+
+/// How [`create`](crate::sockopt::create) reserves. No flag is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CreateFlags(u32);
+
+impl CreateFlags {
+    /// Sockets that are bound in the block are not in the way; they stay bound
+    /// (`PORTKEEP_ADOPT`).
+    pub const ADOPT: CreateFlags = CreateFlags(abi::PORTKEEP_ADOPT);
+    /// In every network namespace, those to come included, but where an older reservation holds
+    /// a port (`PORTKEEP_EVERY_NETNS`). It takes `CAP_NET_ADMIN` over the initial namespace.
+    pub const EVERY_NETNS: CreateFlags = CreateFlags(abi::PORTKEEP_EVERY_NETNS);
+
+    /// The flags of the kernel ABI.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl BitOr for CreateFlags {
+    type Output = CreateFlags;
+
+    fn bitor(self, other: CreateFlags) -> CreateFlags {
+        CreateFlags(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for CreateFlags {
+    fn bitor_assign(&mut self, other: CreateFlags) {
+        *self = *self | other;
+    }
+}
+
+/// What [`delete`](crate::sockopt::delete) deletes. No flag is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DeleteFlags(u32);
+
+impl DeleteFlags {
+    /// The range may be a part of a block; the rest of it stays reserved, with the same
+    /// consumers and at every instant (`PORTKEEP_PART`).
+    pub const PART: DeleteFlags = DeleteFlags(abi::PORTKEEP_PART);
+    /// A reservation that holds in every network namespace (`PORTKEEP_EVERY_NETNS`).
+    pub const EVERY_NETNS: DeleteFlags = DeleteFlags(abi::PORTKEEP_EVERY_NETNS);
+
+    /// The flags of the kernel ABI.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl BitOr for DeleteFlags {
+    type Output = DeleteFlags;
+
+    fn bitor(self, other: DeleteFlags) -> DeleteFlags {
+        DeleteFlags(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for DeleteFlags {
+    fn bitor_assign(&mut self, other: DeleteFlags) {
+        *self = *self | other;
+    }
+}
