@@ -166,7 +166,8 @@ fn own_and_let_others_try(reservation: &Reservation, others_try: impl Fn(Option<
             others_try(Some(own));
         }
         // Of its own sockets, only one that shares with one that does.
-        for share in [false, true] {
+        // A refusal leaves no way open for the next.
+        for share in [false, true].repeat(2) {
             let second = Own { share, ..own };
             let errno = reservation
                 .bind(second.open(), at)

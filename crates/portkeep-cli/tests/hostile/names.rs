@@ -110,7 +110,7 @@ pub fn of_cgroups(sandbox: &Sandbox) {
         fit(&["enable", "--cgroup"], &output);
         look(&argument);
         run(&["disable"]);
-        done(&mut portkeep(["enable"]));
+        done(&mut portkeep(["enable", "--control", "all"]));
         fs::remove_dir(&cgroup).expect("remove the cgroup");
     }
 }

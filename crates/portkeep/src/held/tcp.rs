@@ -28,6 +28,10 @@ pub(super) fn listen(
     socket: BorrowedFd<'_>,
     backlog: c_int,
 ) -> io::Result<()> {
+    // Only the length of its queue changes; the kernel checks nothing.
+    if flag::is_set(socket, libc::SO_ACCEPTCONN)? {
+        return sys::listen(socket, backlog);
+    }
     let address = sys::local_address(socket)?;
     let_in(holder, socket, address, || sys::listen(socket, backlog))
 }
@@ -48,7 +52,9 @@ fn let_in(
         // Nobody is like it, now or later.
         let _shares = Set::on_holder(socket, libc::SO_REUSEPORT)?;
         let _open = Set::on_holder(holder.socket, libc::SO_REUSEPORT)?;
-        return call();
+        let result = call();
+        one.remembered(holder.socket, &result);
+        return result;
     }
     Sharing {
         holder: holder.socket,

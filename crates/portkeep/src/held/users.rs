@@ -15,7 +15,8 @@ use crate::sys;
 pub(super) struct OneUser<'a> {
     /// The user that both are of now.
     user: u32,
-    spare: bool,
+    /// Which of the spare users it is.
+    turn: Option<bool>,
     given_back: Vec<(BorrowedFd<'a>, u32)>,
 }
 
@@ -30,19 +31,18 @@ impl<'a> OneUser<'a> {
         let (of_holder, of_socket) = (sys::user_of(holder)?, sys::user_of(socket)?);
         let mut one = OneUser {
             user: of_socket,
-            spare: false,
+            turn: None,
             given_back: Vec::new(),
         };
         if !stays && let Some(spare) = spare_users() {
-            // Of the last that shared the kernel remembers the user, and lets that user's others pass
-            // unchecked (`tb->fastuid`). So the next is another.
+            // The kernel remembers the user of the last socket that shared, and lets that user's others
+            // pass unchecked (`tb->fastuid`). So the next one is another, see `remembered`.
             let turn = is_noted(holder, Note::Turn)?;
             let user = spare[usize::from(turn)];
             if sys::set_user(socket, user).is_ok() {
                 one.given_back.push((socket, of_socket));
                 one.user = user;
-                one.spare = true;
-                note(holder, Note::Turn, !turn)?;
+                one.turn = Some(turn);
             }
         }
         if one.user != of_holder {
@@ -56,7 +56,19 @@ impl<'a> OneUser<'a> {
 
     /// Whether it is a user that nobody is.
     pub(super) fn is_spare(&self) -> bool {
-        self.spare
+        self.turn.is_some()
+    }
+
+    /// The kernel has the user of a call that it did not refuse for a conflict, so it is the other one's
+    /// turn. Of a refused one it still has the user before.
+    pub(super) fn remembered(&self, holder: BorrowedFd<'_>, result: &io::Result<()>) {
+        let refused = |error: &io::Error| error.raw_os_error() == Some(libc::EADDRINUSE);
+        if let Some(turn) = self.turn
+            && !result.as_ref().is_err_and(refused)
+        {
+            // It can only fail where the call before it did.
+            let _ = note(holder, Note::Turn, !turn);
+        }
     }
 
     /// Makes one more socket of this process this user's.
