@@ -250,7 +250,7 @@ impl Keeper {
     pub fn differences(&self) -> Result<Vec<Difference>, Error> {
         let document = self.store.load()?;
         let namespace = document.namespace(None)?;
-        let live = Kernel::in_namespace(&namespace)?.live()?;
+        let live = Kernel::in_namespace(&self.installation, &namespace)?.live()?;
         let interrupted = document
             .notes
             .pending

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
 use portkeep::{Consumer, Entry, EntryKind, ErrorKind, PortRange, Protocol};
 
 use crate::error::Error;
+use crate::installation::Installation;
 use crate::store::namespace::Namespace;
 use crate::store::port_set::PortSet;
 use crate::store::scope::Scope;
@@ -18,13 +20,18 @@ pub const EVERY_NETNS: u64 = 0;
 /// The kernel part, asked from the network namespace that the calling thread is in.
 #[derive(Debug)]
 pub struct Kernel {
+    /// Where its list is; `None`: where the machine's is.
+    bpffs: Option<PathBuf>,
     netns_cookie: u64,
     tcp: OwnedFd,
     udp: OwnedFd,
 }
 
 impl Kernel {
-    pub fn in_namespace(namespace: &Namespace) -> Result<Kernel, Error> {
+    pub fn in_namespace(
+        installation: &Installation,
+        namespace: &Namespace,
+    ) -> Result<Kernel, Error> {
         // One record covers both families; IPv6 is for hosts without IPv4.
         let open = |kind| {
             let open = |family| socket(family, kind, SockFlag::SOCK_CLOEXEC, None);
@@ -33,6 +40,7 @@ impl Kernel {
                 .map_err(|errno| Error::system("making a socket", errno.into()))
         };
         Ok(Kernel {
+            bpffs: installation.bpffs.clone(),
             netns_cookie: namespace.cookie,
             tcp: open(SockType::Stream)?,
             udp: open(SockType::Datagram)?,
@@ -88,7 +96,11 @@ impl Kernel {
 
     /// All reservations that concern this namespace.
     pub fn live(&self) -> Result<Live, Error> {
-        let entries = portkeep::list()?.into_iter().filter(|entry| {
+        let listed = match &self.bpffs {
+            Some(bpffs) => portkeep::list_at(bpffs)?,
+            None => portkeep::list()?,
+        };
+        let entries = listed.into_iter().filter(|entry| {
             entry.netns_cookie == self.netns_cookie || entry.netns_cookie == EVERY_NETNS
         });
         Ok(Live(

@@ -82,7 +82,7 @@ impl Keeper {
     /// Whether there is neither a store nor anything that one would be made for.
     fn has_nothing_to_store(&self) -> Result<bool, Error> {
         let namespace = Namespace::current(Scope::Home)?;
-        let live = Kernel::in_namespace(&namespace)?.live()?;
+        let live = Kernel::in_namespace(&self.installation, &namespace)?.live()?;
         Ok(live.all_persistent().next().is_none())
     }
 }

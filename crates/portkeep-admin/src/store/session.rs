@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         Ok(Session {
             keeper,
             _lock: lock,
-            kernel: Kernel::in_namespace(&namespace)?,
+            kernel: Kernel::in_namespace(&keeper.installation, &namespace)?,
             document,
             saved,
             text: loaded.text,

@@ -375,3 +375,22 @@ pub fn not_enabled(sandbox: &Sandbox) {
         refused(removed, ErrorKind::Kernel);
     });
 }
+
+/// The list of an installation is its own, whichever one the environment names.
+pub(crate) fn another_installation_in_the_environment(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    keeper(sandbox)
+        .reserve(&request(&["10000/tcp"]), None)
+        .expect("reserve");
+    let child = proc::fork_child(|| {
+        // SAFETY: the child has one thread; nothing reads the environment meanwhile.
+        unsafe { std::env::set_var("PORTKEEP_BPFFS", sandbox.state_dir()) };
+        assert!(portkeep::list().is_err());
+        assert_eq!(keeper(sandbox).differences().expect("compare"), []);
+        let report = keeper(sandbox).restore(None).expect("restore");
+        assert_eq!(report.differences, []);
+        0
+    });
+    assert_eq!(child.code(), 0);
+    assert_eq!(portkeep::list().expect("list").len(), 1);
+}

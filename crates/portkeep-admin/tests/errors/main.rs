@@ -33,5 +33,6 @@ trials! {
         keeper::a_connection_that_slipped_in_at_boot,
         keeper::unknown_names,
         keeper::stores_that_are_not_understood,
+        keeper::another_installation_in_the_environment,
         keeper::not_enabled;
 }
