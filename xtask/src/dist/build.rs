@@ -82,6 +82,7 @@ pub fn build(
         )?;
     }
     let home = cargo_home()?;
+    let real_home = fs::canonicalize(&home).context("finding cargo's home")?;
     let sysroot = command::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let include = libraries.join("include");
     let c_flags = format!(
@@ -90,12 +91,15 @@ pub fn build(
         home.display()
     );
     // Paths of this machine would be in the messages of panics.
-    let flags = [
+    let mut flags = [
         (home.as_path(), "/cargo"),
+        (real_home.as_path(), "/cargo"),
         (top.as_path(), "/portkeep"),
         (Path::new(sysroot.trim()), "/rust"),
     ]
-    .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
+    .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()))
+    .to_vec();
+    flags.dedup();
     let target = work.join("cargo");
     command::run(
         Command::new(env!("CARGO"))
@@ -121,13 +125,12 @@ pub fn build(
     Ok(target.join(linkage.triple(architecture)).join("release"))
 }
 
-/// Where cargo keeps the sources of crates.
+/// Where cargo keeps the sources of crates, as it names the place itself.
 pub fn cargo_home() -> Result<PathBuf> {
     let home = |variable| env::var_os(variable).filter(|path: &OsString| !path.is_empty());
-    let path = match (home("CARGO_HOME"), home("HOME")) {
-        (Some(path), _) => PathBuf::from(path),
-        (None, Some(path)) => PathBuf::from(path).join(".cargo"),
+    match (home("CARGO_HOME"), home("HOME")) {
+        (Some(path), _) => Ok(PathBuf::from(path)),
+        (None, Some(path)) => Ok(PathBuf::from(path).join(".cargo")),
         (None, None) => anyhow::bail!("neither CARGO_HOME nor HOME is set"),
-    };
-    fs::canonicalize(&path).with_context(|| format!("finding {}", path.display()))
+    }
 }

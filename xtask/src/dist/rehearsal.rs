@@ -13,7 +13,7 @@ use crate::{command, root};
 /// Builds a copy of the working tree, and compares what was made.
 pub fn compare(arguments: &Arguments, settings: &Settings, made: &[PathBuf]) -> Result<()> {
     println!("again, to compare the bytes");
-    let place = settings.work.join("another/place");
+    let place = settings.work.canonicalize()?.join("another/place");
     let (copy, home) = (place.join("source"), place.join("home"));
     if copy.exists() {
         fs::remove_dir_all(&copy).context("removing an old copy")?;
