@@ -346,7 +346,6 @@ struct look {
 	__u32 port;
 	__u32 uid;
 	enum usage usage; /* UNTOLD until the end or a live socket is met */
-	__u32 locked; /* not 0: a socket may have been on no list */
 };
 
 static __always_inline bool is_live_socket(struct look *look, __u64 node)
@@ -408,21 +407,33 @@ static __always_inline __u32 lock_word(const struct port_space *space, __u32 por
 	return !!owner;
 }
 
-static __noinline enum usage look_at_lists(struct look *look)
-{
-	struct port_space *space = (struct port_space *)look->space;
-	__u32 bucket = (hash_of_no_address(space->hash_mix) ^ look->port) & space->sockets_mask;
-	__u64 address = space->by_address + (__u64)bucket * space->sockets_stride;
-	struct inet_bind_hashbucket *head = kernel_object(inet_bind_hashbucket, address);
-	__u32 left = space->visited < CALL_ENTRIES ? CALL_ENTRIES - space->visited : 0;
+/* In the answer of a look: a socket may have been on no list. */
+#define SEEN_LOCKED (1 << 8)
 
-	look->locked |= lock_word(space, look->port);
-	look->usage = UNTOLD - zero_for_loops;
-	look->node = address_of(kernel_read(head, chain.first));
-	look->locked |= lock_word(space, look->port);
-	look->came_from = address + bpf_core_field_offset(struct inet_bind_hashbucket, chain.first);
-	space->visited += (__u32)bpf_loop(left, visit_list, look, 0);
-	return look->usage;
+/*
+ * One look at the lists: an enum usage, SEEN_LOCKED beside it, and the user of a socket in the
+ * high half. Verified by itself, since it is looked often.
+ */
+__verified_alone __u64 look_at_lists(const struct port_space *space, __u32 port)
+{
+	struct look look = { .space = space, .port = port };
+	struct inet_bind_hashbucket *head;
+	__u32 bucket, left, locked;
+	__u64 address;
+
+	if (!space)
+		return UNTOLD;
+	bucket = (hash_of_no_address(space->hash_mix) ^ port) & space->sockets_mask;
+	address = space->by_address + (__u64)bucket * space->sockets_stride;
+	head = kernel_object(inet_bind_hashbucket, address);
+	left = space->visited < CALL_ENTRIES ? CALL_ENTRIES - space->visited : 0;
+	look.usage = UNTOLD - zero_for_loops;
+	locked = lock_word(space, port);
+	look.node = address_of(kernel_read(head, chain.first));
+	locked |= lock_word(space, port);
+	look.came_from = address + bpf_core_field_offset(struct inet_bind_hashbucket, chain.first);
+	((struct port_space *)space)->visited += (__u32)bpf_loop(left, visit_list, &look, 0);
+	return (__u64)look.uid << 32 | (locked ? SEEN_LOCKED : 0) | look.usage;
 }
 
 /*
@@ -434,21 +445,19 @@ static __noinline enum usage look_at_lists(struct look *look)
  */
 __verified_alone __u64 use_without_address(const struct port_space *space, __u32 port)
 {
-	struct look look = { .space = space, .port = port };
-
-	if (!space)
-		return IN_USE;
 	for (int tries = 0; tries < LOOK_TRIES; tries++) {
-		enum usage first;
+		__u64 first = look_at_lists(space, port), second;
 
-		look.locked = 0;
-		first = look_at_lists(&look);
-		if (first == IN_USE || look_at_lists(&look) == IN_USE)
-			break;
-		if (first == UNUSED && look.usage == UNUSED && !look.locked)
+		if ((__u8)first == IN_USE)
+			return first & ~(__u64)SEEN_LOCKED;
+		second = look_at_lists(space, port);
+		if ((__u8)second == IN_USE)
+			return second & ~(__u64)SEEN_LOCKED;
+		/* Nobody, twice, and never locked. */
+		if ((first | second) == UNUSED)
 			return UNUSED;
 	}
-	return (__u64)look.uid << 32 | (look.usage == IN_USE ? IN_USE : UNTOLD);
+	return UNTOLD;
 }
 
 /* Decisive check of a marked port that seems to have only TIME_WAITs; returns like port_use(). */

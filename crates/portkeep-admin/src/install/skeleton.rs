@@ -1417,6 +1417,28 @@ mod imp {
             pub state: u32,
             pub rx_queue_mapping: i32,
         }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct inet_bind_hashbucket___rt {
+            pub lock: spinlock___rt,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct spinlock___rt {
+            pub lock: rt_mutex_base,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct rt_mutex_base {
+            pub owner: *mut task_struct,
+        }
+        impl Default for rt_mutex_base {
+            fn default() -> Self {
+                Self {
+                    owner: std::ptr::null_mut(),
+                }
+            }
+        }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
         pub struct look {
@@ -1426,7 +1448,7 @@ mod imp {
             pub port: u32,
             pub uid: u32,
             pub usage: usage,
-            pub locked: u32,
+            pub __pad_36: [u8; 4],
         }
         impl Default for look {
             fn default() -> Self {
@@ -1437,7 +1459,7 @@ mod imp {
                     port: u32::default(),
                     uid: u32::default(),
                     usage: usage::default(),
-                    locked: u32::default(),
+                    __pad_36: [u8::default(); 4],
                 }
             }
         }
@@ -1459,23 +1481,96 @@ mod imp {
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
-        pub struct inet_bind_hashbucket___rt {
-            pub lock: spinlock___rt,
-        }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct spinlock___rt {
-            pub lock: rt_mutex_base,
+        pub struct inet_bind2_bucket {
+            pub ib_net: __anon_inet_bind2_bucket_1,
+            pub port: u16,
+            pub __pad_10: [u8; 6],
+            pub node: hlist_node,
+            pub bhash_node: hlist_node,
+            pub owners: hlist_head,
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
-        pub struct rt_mutex_base {
-            pub owner: *mut task_struct,
+        pub struct __anon_inet_bind2_bucket_1 {
+            pub net: *mut net,
         }
-        impl Default for rt_mutex_base {
+        impl Default for __anon_inet_bind2_bucket_1 {
             fn default() -> Self {
                 Self {
-                    owner: std::ptr::null_mut(),
+                    net: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct sock {
+            pub __sk_common: sock_common,
+            pub sk_uid: __anon_cred_1,
+            pub __pad_76: [u8; 4],
+            pub sk_bpf_storage: *mut std::ffi::c_void,
+        }
+        impl Default for sock {
+            fn default() -> Self {
+                Self {
+                    __sk_common: sock_common::default(),
+                    sk_uid: __anon_cred_1::default(),
+                    __pad_76: [u8::default(); 4],
+                    sk_bpf_storage: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct sock_common {
+            pub skc_state: u8,
+            pub __pad_1: [u8; 7],
+            pub skc_bind_node: hlist_node,
+            pub skc_prot: *mut proto,
+            pub skc_net: __anon_inet_bind2_bucket_1,
+            pub skc_cookie: __anon_sock_common_2,
+            pub skc_node: hlist_node,
+            pub skc_num: u16,
+            pub __pad_66: [u8; 6],
+        }
+        impl Default for sock_common {
+            fn default() -> Self {
+                Self {
+                    skc_state: u8::default(),
+                    __pad_1: [u8::default(); 7],
+                    skc_bind_node: hlist_node::default(),
+                    skc_prot: std::ptr::null_mut(),
+                    skc_net: __anon_inet_bind2_bucket_1::default(),
+                    skc_cookie: __anon_sock_common_2::default(),
+                    skc_node: hlist_node::default(),
+                    skc_num: u16::default(),
+                    __pad_66: [u8::default(); 6],
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct proto {
+            pub h: __anon_proto_1,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_sock_common_2 {
+            pub counter: i64,
+        }
+        #[derive(Copy, Clone)]
+        #[repr(C)]
+        pub union __anon_proto_1 {
+            pub udp_table: *mut udp_table,
+        }
+        impl std::fmt::Debug for __anon_proto_1 {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "(???)")
+            }
+        }
+        impl Default for __anon_proto_1 {
+            fn default() -> Self {
+                Self {
+                    udp_table: std::ptr::null_mut(),
                 }
             }
         }
@@ -1618,91 +1713,6 @@ mod imp {
                 }
             }
         }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct sock {
-            pub __sk_common: sock_common,
-            pub sk_uid: __anon_cred_1,
-            pub __pad_76: [u8; 4],
-            pub sk_bpf_storage: *mut std::ffi::c_void,
-        }
-        impl Default for sock {
-            fn default() -> Self {
-                Self {
-                    __sk_common: sock_common::default(),
-                    sk_uid: __anon_cred_1::default(),
-                    __pad_76: [u8::default(); 4],
-                    sk_bpf_storage: std::ptr::null_mut(),
-                }
-            }
-        }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct sock_common {
-            pub skc_state: u8,
-            pub __pad_1: [u8; 7],
-            pub skc_bind_node: hlist_node,
-            pub skc_prot: *mut proto,
-            pub skc_net: __anon_sock_common_2,
-            pub skc_cookie: __anon_sock_common_3,
-            pub skc_node: hlist_node,
-            pub skc_num: u16,
-            pub __pad_66: [u8; 6],
-        }
-        impl Default for sock_common {
-            fn default() -> Self {
-                Self {
-                    skc_state: u8::default(),
-                    __pad_1: [u8::default(); 7],
-                    skc_bind_node: hlist_node::default(),
-                    skc_prot: std::ptr::null_mut(),
-                    skc_net: __anon_sock_common_2::default(),
-                    skc_cookie: __anon_sock_common_3::default(),
-                    skc_node: hlist_node::default(),
-                    skc_num: u16::default(),
-                    __pad_66: [u8::default(); 6],
-                }
-            }
-        }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct proto {
-            pub h: __anon_proto_1,
-        }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct __anon_sock_common_2 {
-            pub net: *mut net,
-        }
-        impl Default for __anon_sock_common_2 {
-            fn default() -> Self {
-                Self {
-                    net: std::ptr::null_mut(),
-                }
-            }
-        }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct __anon_sock_common_3 {
-            pub counter: i64,
-        }
-        #[derive(Copy, Clone)]
-        #[repr(C)]
-        pub union __anon_proto_1 {
-            pub udp_table: *mut udp_table,
-        }
-        impl std::fmt::Debug for __anon_proto_1 {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "(???)")
-            }
-        }
-        impl Default for __anon_proto_1 {
-            fn default() -> Self {
-                Self {
-                    udp_table: std::ptr::null_mut(),
-                }
-            }
-        }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct local_ports___word {
@@ -1797,7 +1807,7 @@ mod imp {
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct inet_bind_bucket {
-            pub ib_net: __anon_sock_common_2,
+            pub ib_net: __anon_inet_bind2_bucket_1,
             pub port: u16,
             pub __pad_10: [u8; 6],
             pub node: hlist_node,
@@ -1827,16 +1837,6 @@ mod imp {
                     usage: usage::default(),
                 }
             }
-        }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct inet_bind2_bucket {
-            pub ib_net: __anon_sock_common_2,
-            pub port: u16,
-            pub __pad_10: [u8; 6],
-            pub node: hlist_node,
-            pub bhash_node: hlist_node,
-            pub owners: hlist_head,
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -2232,5 +2232,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 284072] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 284632] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }
