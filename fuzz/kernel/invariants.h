@@ -134,13 +134,15 @@ static struct holdings charged_to(__u32 uid)
 
 	FOR_EACH(entry, reservations)
 	{
+		struct reservation_key *key = (void *)entry->key;
 		struct reservation *it = entry->value;
+		struct consumers_key of = { .netns = key->netns, .token = it->token };
 
 		if (it->charged_uid != uid)
 			continue;
 		sum.ports += it->count;
 		sum.reservations++;
-		sum.consumers += !!map_lookup(&consumers, entry->key);
+		sum.consumers += !!map_lookup(&consumers, &of);
 	}
 	FOR_EACH(entry, port_chunks)
 	sum.chunks += ((struct port_chunk *)entry->value)->charged_uid == uid;
