@@ -14,7 +14,7 @@ pub(crate) fn leaves_nothing(sandbox: &Sandbox) {
     let _owner = acquire_port();
     let now = objects.look();
     let pins = pinned(sandbox.bpffs());
-    assert!(pins.maps.len() >= 7 && pins.links.len() == 7, "{pins:?}");
+    assert!(pins.maps.len() >= 7 && pins.links.len() == 9, "{pins:?}");
     objects.remember(&pins);
     assert!(pins.links.is_subset(&now.links));
     assert!(pins.programs.is_subset(&now.programs));
