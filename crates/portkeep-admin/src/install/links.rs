@@ -86,6 +86,22 @@ pub fn take_away(path: &Path) -> Result<(), Error> {
     fs::remove_file(path).map_err(|error| Error::path("removing", path, error))
 }
 
+/// The programs that enforce, in the order of [`HOOKS`].
+pub fn enforcing<'a, 'object>(
+    skeleton: &'a PortkeepSkel<'object>,
+) -> [&'a ProgramMut<'object>; HOOKS.len()] {
+    let programs = &skeleton.progs;
+    [
+        &programs.portkeep_sock_release,
+        &programs.portkeep_post_bind4,
+        &programs.portkeep_post_bind6,
+        &programs.portkeep_bind4,
+        &programs.portkeep_bind6,
+        &programs.portkeep_connect4,
+        &programs.portkeep_connect6,
+    ]
+}
+
 /// Attaches everything: enforcement at `cgroup`, the control calls at each of `control`. The
 /// release hook comes first and the control calls last, so that nothing can be reserved before it
 /// can be enforced and released.
@@ -97,16 +113,7 @@ pub fn put_all(
 ) -> Result<(), Error> {
     let programs = &skeleton.progs;
     let links = layout.links();
-    let enforcing = [
-        &programs.portkeep_sock_release,
-        &programs.portkeep_post_bind4,
-        &programs.portkeep_post_bind6,
-        &programs.portkeep_bind4,
-        &programs.portkeep_bind6,
-        &programs.portkeep_connect4,
-        &programs.portkeep_connect6,
-    ];
-    for (program, name) in enforcing.into_iter().zip(HOOKS) {
+    for (program, name) in enforcing(skeleton).into_iter().zip(HOOKS) {
         put(program, cgroup, &links.join(name))?;
     }
     let mut wanted = BTreeSet::new();

@@ -18,7 +18,7 @@ use libbpf_rs::Link;
 use crate::error::{Error, ErrorKind};
 use crate::install::cgroup::Cgroup;
 use crate::install::skeleton::PortkeepSkel;
-use crate::install::{object, sys};
+use crate::install::{links, object, sys};
 
 mod child;
 
@@ -116,24 +116,16 @@ pub fn prove_once(cgroup: &Path) -> Result<(), Error> {
 
 fn attach(skeleton: &PortkeepSkel<'_>, cgroup: &Cgroup) -> Result<Vec<Link>, Error> {
     let programs = &skeleton.progs;
-    [
-        &programs.portkeep_sock_release,
-        &programs.portkeep_post_bind4,
-        &programs.portkeep_post_bind6,
-        &programs.portkeep_bind4,
-        &programs.portkeep_bind6,
-        &programs.portkeep_connect4,
-        &programs.portkeep_connect6,
-        &programs.portkeep_getsockopt,
-        &programs.portkeep_setsockopt,
-    ]
-    .into_iter()
-    .map(|program| {
-        program
-            .attach_cgroup(cgroup.directory.as_raw_fd())
-            .map_err(|error| Error::bpf("attaching to a cgroup", error))
-    })
-    .collect()
+    let control = [&programs.portkeep_getsockopt, &programs.portkeep_setsockopt];
+    links::enforcing(skeleton)
+        .into_iter()
+        .chain(control)
+        .map(|program| {
+            program
+                .attach_cgroup(cgroup.directory.as_raw_fd())
+                .map_err(|error| Error::bpf("attaching to a cgroup", error))
+        })
+        .collect()
 }
 
 fn pipe() -> io::Result<(File, File)> {
