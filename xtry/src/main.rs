@@ -1,6 +1,8 @@
 //! What `./try` runs: `portkeep run`, as root with a kernel part that is enabled for this one command.
 //!
-//!     xtry PORTKEEP [ARGUMENT OF `portkeep run`]…
+//! ```text
+//! xtry PORTKEEP [ARGUMENT OF `portkeep run`]…
+//! ```
 //!
 //! That kernel part keeps everybody on the machine out of the command's ports, but only the command and
 //! what it starts can reserve any: to all others Portkeep is not enabled. Where Portkeep is enabled
