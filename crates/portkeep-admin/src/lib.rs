@@ -1,4 +1,4 @@
-//! Installs Portkeep's kernel part, and keeps persistent reservations and exclusions over reboots.
+//! Installs Portkeep's kernel part, and keeps persistent reservations and exclusions across reboots.
 //!
 //! An [`Installation`] consists of a cgroup on whose sockets reservations are enforced, a BPF file system
 //! in which the kernel part is pinned, and a directory with the store.
