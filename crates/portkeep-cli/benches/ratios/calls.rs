@@ -287,10 +287,16 @@ fn against_baseline(sandbox: &Sandbox, alone: &[Work<'_>]) {
     let lanes = [Lane::baseline, Lane::portkeep];
     for (name, times) in names.zip(measure_in(sandbox, lanes, &works)) {
         let before = median_of_starts(&times, 0) / CALLS as u32;
+        // Its aim is that against idle programs: a revision may have no hook there.
+        let aim = if name.contains("connect") {
+            ""
+        } else {
+            "<= 1.00"
+        };
         report(
             &format!("{name} ({before:.1?}), now / before"),
             ratio_of_starts(&times, 1, 0).to_string(),
-            "<= 1.00",
+            aim,
         );
     }
 }
