@@ -1,11 +1,16 @@
 //! Acquires what the port options ask for, all or nothing.
 
-use anyhow::anyhow;
-use portkeep::{Acquire, Backend, Consumers, ErrorKind, PortRange, Protocol, Reservation};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use portkeep::{
+    Acquire, Backend, ConflictKind, Consumers, EntryKind, ErrorKind, PortRange, Protocol,
+    Reservation, netns_cookie,
+};
+use portkeep_admin::Installation;
 
-use crate::descriptor_limit::DescriptorLimit;
-use crate::failure::Refusal;
-use crate::ports_argument::{Block, PortsArgument};
+use crate::arguments::ports::{Block, PortsArgument};
+use crate::error::{Error, Result};
+use crate::locations::list;
+use crate::reservation_document::is_everywhere;
 
 /// The reservations that the port options asked for. Dropping it releases them.
 #[derive(Debug)]
@@ -22,7 +27,11 @@ const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
 
 impl Holding {
     /// By the kernel part, or by sockets where it is not enabled. Then there are no consumers.
-    pub fn acquire(ports: &PortsArgument, consumers: Consumers) -> anyhow::Result<Self> {
+    pub fn acquire(
+        installation: &Installation,
+        ports: &PortsArgument,
+        consumers: Consumers,
+    ) -> Result<Self> {
         let backend = Backend::Auto.resolve()?;
         let (consumers, limit) = match backend {
             // The limit may be locked; a block that is too big for it says so.
@@ -41,9 +50,11 @@ impl Holding {
             .into_iter()
             .map(|(position, (protocols, block))| {
                 let request = Reservation::builder().backend(backend).consumers(consumers);
-                Ok((position, acquire_block(request, protocols, block)?))
+                let acquired = acquire_block(request, protocols, block);
+                let held = acquired.map_err(|error| refusal(error, block, installation))?;
+                Ok((position, held))
             })
-            .collect::<anyhow::Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>()?;
         acquired.sort_by_key(|(position, _)| *position);
         Ok(Self {
             backend,
@@ -102,7 +113,7 @@ fn acquire_block(
     mut request: Acquire,
     protocols: &[Protocol],
     block: &Block,
-) -> anyhow::Result<Reservation> {
+) -> Result<Reservation, portkeep::Error> {
     for protocol in protocols {
         request = request.protocol(*protocol);
     }
@@ -110,17 +121,61 @@ fn acquire_block(
         Block::Any(count) => request.count(count.get()),
         Block::Exactly(range) => request.range(range.clone()),
     };
-    request.acquire().map_err(|error| match block {
+    request.acquire()
+}
+
+fn refusal(error: portkeep::Error, block: &Block, installation: &Installation) -> Error {
+    match block {
         // `--tcp 8080` is a likely slip, and a block that big seldom what was meant.
         Block::Any(count) if count.get() >= 1024 && error.kind() == ErrorKind::NoFreeBlock => {
-            let message = format!("no block of {count} ports could be had");
-            let hint = format!("for port {count} itself write {count}-{count}");
-            anyhow!(Refusal {
-                message,
-                hint,
-                source: Some(error)
-            })
+            Error::refused(format!("no free block of {count} ports"))
+                .with_hint(format!("for port {count} itself write {count}-{count}"))
+                .caused_by(error)
         }
-        _ => anyhow!(error),
-    })
+        _ => with_owner(&error, installation).unwrap_or_else(|| error.into()),
+    }
+}
+
+/// The refusal with the name of the owner. The library knows only the list to which the environment leads.
+fn with_owner(error: &portkeep::Error, installation: &Installation) -> Option<Error> {
+    let mut conflict = error.conflict()?.clone();
+    let port = conflict.port?;
+    let is_named = conflict.owner_command.is_some() || conflict.named.is_some();
+    if conflict.kind != ConflictKind::Reserved || is_named {
+        return None;
+    }
+    let namespace = netns_cookie().ok()?;
+    let owner = list(installation).ok()?.into_iter().find(|entry| {
+        (entry.netns_cookie == namespace || is_everywhere(entry))
+            && entry.range.protocol() == conflict.protocol
+            && entry.range.contains(port)
+            && conflict.owner_pid.is_none_or(|pid| pid == entry.owner.pid)
+    })?;
+    match owner.kind {
+        EntryKind::Persistent => conflict.named = Some(owner.named),
+        _ => conflict.owner_command = Some(owner.owner.command),
+    }
+    let refusal = Error::refused(conflict.to_string());
+    Some(refusal.with_hint(error.hint()?))
+}
+
+/// The limit on descriptors as our caller set it. Held ports need many.
+#[derive(Debug, Clone, Copy)]
+pub struct DescriptorLimit {
+    soft: u64,
+    hard: u64,
+}
+
+impl DescriptorLimit {
+    /// Raises the soft limit to the hard one, and gives what is to be put back.
+    pub fn raise() -> nix::Result<Self> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(Self { soft, hard })
+    }
+
+    /// Puts the limit back; async-signal-safe.
+    pub fn restore(self) -> nix::Result<()> {
+        setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)
+    }
 }

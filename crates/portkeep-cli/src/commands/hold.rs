@@ -3,14 +3,15 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use nix::sys::signal::{SigSet, Signal};
 use portkeep::{Consumers, Protocol};
+use portkeep_admin::Installation;
 
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::{OPTIONS, PortsArgument};
+use crate::error::{Context as _, Result};
 use crate::holding::Holding;
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::{OPTIONS, PortsArgument};
 use crate::run::signals;
 
 /// Hold ports until interrupted, so that nobody can bind to them
@@ -30,12 +31,12 @@ pub struct Hold {
 }
 
 impl Hold {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let ends = ending_signals();
         // Blocked before the ports are held: once they are printed, a signal is an orderly end.
         ends.thread_block().context("cannot block signals")?;
-        let holding = Holding::acquire(&self.ports, Consumers::ASSOCIATED)?;
+        let holding = Holding::acquire(installation, &self.ports, Consumers::ASSOCIATED)?;
         if self.verbose {
             eprintln!("portkeep: {}", holding.explain());
         }

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Args;
+use portkeep_admin::Installation;
 
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::PortsArgument;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::PortsArgument;
+use crate::error::Result;
 use crate::run;
 
 /// Run a command that owns ports while it runs
@@ -49,9 +51,10 @@ Signals: those sent to portkeep are passed on to the command; when the command s
 Ctrl-Z, portkeep stops too.";
 
 impl Run {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let options = run::Options {
+            installation,
             ports: &self.ports,
             verbose: self.verbose,
         };
