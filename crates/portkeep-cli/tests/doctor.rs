@@ -192,7 +192,7 @@ fn an_ordinary_user_sees_a_part(_sandbox: &Sandbox) {
     for it in &found {
         assert_eq!(
             (it.state.as_str(), &*it.message),
-            ("unknown", "for root to see")
+            ("unknown", "only root can see it")
         );
         assert_eq!(it.hint.as_deref(), Some("run this as root"));
     }
@@ -320,7 +320,7 @@ fn no_control_calls_here(sandbox: &Sandbox) {
     assert_only(
         "warning",
         "control calls",
-        "this process is in no control cgroup",
+        "this process is not in a control cgroup",
     );
 }
 
@@ -389,7 +389,7 @@ fn a_user_is_gone(sandbox: &Sandbox) {
     assert_only(
         "warning",
         "consumers",
-        "20000-20003/tcp is kept closed for it, but there is no user nobody-at-all",
+        "20000-20003/tcp stays closed: there is no user nobody-at-all",
     );
 }
 
@@ -441,7 +441,7 @@ fn no_cgroup_hierarchy(sandbox: &Sandbox) {
         command.args(["--cgroup", nowhere]);
         command
     });
-    let message = format!("{nowhere} is no cgroup v2 directory");
+    let message = format!("{nowhere} is not a cgroup v2 directory");
     assert!(
         found
             .iter()

@@ -382,7 +382,7 @@ fn a_control_cgroup_that_was_removed_is_made(sandbox: &Sandbox) {
         let outcome = outcome(&mut portkeep(["enable"]));
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         let warning =
-            format!("portkeep: warning: the control cgroup {one} was missing and has been made\n");
+            format!("portkeep: warning: created the control cgroup {one}, which was missing\n");
         assert_eq!(outcome.stderr, warning);
         assert_chosen(&one);
         assert_kept(Protocol::Tcp, 30000..=30003);

@@ -126,7 +126,7 @@ fn enabled_to_an_ordinary_user(sandbox: &Sandbox) {
             "reserved",
             "4 ports (reservations: 1, network namespaces: 1)",
         ),
-        ("kernel part", "root sees more"),
+        ("kernel part", "run this as root to see more"),
     ];
     assert_eq!(rows(&text), expected);
     let status = document(&mut portkeep_as_user(["status", "--json"]));
@@ -191,7 +191,7 @@ fn outside_the_control_cgroups(sandbox: &Sandbox) {
         let text = done(&mut command(&["status"]));
         let row = (
             "control calls here",
-            "no, this process is in no control cgroup",
+            "no, this process is not in a control cgroup",
         );
         assert!(rows(&text).contains(&row), "{text}");
     }

@@ -16,8 +16,8 @@ use crate::run::signals;
 
 /// Hold ports until interrupted, so that nobody can bind to them
 ///
-/// Prints the ports, one line a range, as soon as they are held, and keeps them until it gets
-/// SIGINT, SIGTERM or SIGHUP. While it holds them no process can bind to them.
+/// Prints the ports, one range per line, as soon as they are held, and holds them until SIGINT,
+/// SIGTERM or SIGHUP. Meanwhile no process can bind to them.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
 pub struct Hold {
@@ -25,7 +25,7 @@ pub struct Hold {
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
-    /// Say what keeps the ports
+    /// Print what keeps the ports
     #[arg(short, long)]
     verbose: bool,
 }
@@ -34,7 +34,7 @@ impl Hold {
     pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let ends = ending_signals();
-        // Blocked before the ports are held: once they are printed, a signal is an orderly end.
+        // Blocked before the ports are held, so that a signal after they are printed ends this in order.
         ends.thread_block().context("cannot block signals")?;
         let holding = Holding::acquire(installation, &self.ports, Consumers::ASSOCIATED)?;
         if self.verbose {
@@ -52,7 +52,7 @@ impl Hold {
     }
 }
 
-/// The signals that end holding, without those our parent had us ignore, as nohup(1) does.
+/// The signals that end holding, except those that our parent made us ignore, as nohup(1) does.
 fn ending_signals() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()

@@ -19,13 +19,13 @@ use crate::words::Moment;
 
 /// List the reservations
 ///
-/// MAY-BIND says who can bind in the block: sockets that the owner has associated with the
-/// reservation always can; `process` means the owning process too, `tree` its descendants also.
-/// Persistent reservations name users, groups and cgroups; of excluded ports `everybody` can bind.
-/// `held` marks ports that a process of yours holds by sockets, without the kernel part.
+/// MAY-BIND says who can bind in the block. Sockets that the owner has associated with the
+/// reservation always can; `process` adds the owning process, and `tree` its descendants as well.
+/// Persistent reservations name users, groups and cgroups. `everybody` can bind to excluded ports.
+/// `held` marks ports that one of your processes holds by sockets, without the kernel part.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// The reservations of every network namespace, not only of this one
+    /// List the reservations of every network namespace, not only this one
     #[arg(long)]
     all_namespaces: bool,
     /// Print one JSON document
@@ -41,10 +41,10 @@ struct Document {
     reservations: Vec<ReservationDocument>,
 }
 
-/// A reservation, by what keeps it.
+/// A reservation of either backend.
 #[derive(Debug)]
 enum Listed {
-    /// With what the store has about it.
+    /// With its record in the store.
     Kernel(Entry, Option<Record>),
     Held(HeldEntry),
 }
@@ -96,11 +96,11 @@ impl Ls {
         self.netns.enter()?;
         let own = portkeep::netns_cookie().context("cannot identify the network namespace")?;
         let entries = match list(installation) {
-            // What is held by sockets needs no kernel part.
+            // Ports can be held by sockets without the kernel part.
             Err(error) if error.kind() == ErrorKind::NotEnabled => Vec::new(),
             entries => entries?,
         };
-        // The kernel part is the truth, also where the store cannot be read.
+        // The kernel part is the truth, even if the store cannot be read.
         let contents = installation.keeper().contents().ok();
         let mut reservations: Vec<Listed> = entries
             .into_iter()
@@ -138,7 +138,7 @@ impl Ls {
     }
 }
 
-/// What the store has about a reservation of this network namespace.
+/// The record in the store of a reservation in this network namespace.
 fn record<'c>(entry: &Entry, contents: Option<&'c Contents>, own: u64) -> Option<&'c Record> {
     contents
         .filter(|_| entry.kind == EntryKind::Persistent)

@@ -19,9 +19,9 @@ use crate::sockets::Socket;
 
 /// Explain why a port is taken, or that it is free
 ///
-/// Says who reserves the port, which processes have sockets bound to it, and whether the kernel
-/// gives it out automatically. Works without Portkeep being enabled; only root is shown the
-/// processes of other users.
+/// Shows who reserves the port, which processes have sockets bound to it, and whether the kernel
+/// gives it out automatically. Works even if Portkeep is not enabled. Only root sees the processes of
+/// other users.
 #[derive(Debug, Args)]
 pub struct Why {
     /// The port, such as 8080/tcp

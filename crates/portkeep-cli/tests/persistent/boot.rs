@@ -125,7 +125,7 @@ pub fn a_user_that_is_gone_keeps_the_block_closed(sandbox: &Sandbox) {
         let outcome = outcome(&mut portkeep(["enable"]));
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         for ports in ["20000-20003/tcp", "20010/tcp"] {
-            let warning = format!("{ports} is kept closed for it, but there is no user gone;");
+            let warning = format!("{ports} stays closed: there is no user gone");
             assert!(outcome.stderr.contains(&warning), "{outcome:?}");
         }
         assert_eq!(bind_as(USER, USER, Protocol::Tcp, 20000), EADDRINUSE);
