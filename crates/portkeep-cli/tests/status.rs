@@ -288,7 +288,7 @@ fn what_differs_from_the_store_is_told(_sandbox: &Sandbox) {
     common::persistent::protect("50000");
     let expected = [
         "20000/udp: excluded in the store, not in the kernel part",
-        "40000-40003: missing in net.ipv4.ip_local_reserved_ports",
+        "40000-40003: missing from net.ipv4.ip_local_reserved_ports",
     ];
     for command in EVERYBODY {
         let status = document(&mut command(&["status", "--json"]));

@@ -1,15 +1,11 @@
 //! The installed kernel part.
 
 use portkeep::ErrorKind;
-use portkeep_admin::{Error, Installation, Status, faults};
+use portkeep_admin::{Error, Installation, NAMING_CONSUMERS_MAX, RESERVATIONS_MAX, Status, faults};
 
 use crate::doctor::check::{Check, State};
 use crate::locations;
 use crate::words::counted;
-
-/// The sizes of the tables (`bpf/maps.h`).
-const RESERVATIONS_MAX: usize = 32768;
-const WITH_CONSUMERS_MAX: usize = 16384;
 
 const ENABLE: &str = "`portkeep enable` repairs it";
 
@@ -99,7 +95,7 @@ fn list(installation: &Installation) -> Vec<Check> {
         (
             "reservations with consumers",
             with_consumers,
-            WITH_CONSUMERS_MAX,
+            NAMING_CONSUMERS_MAX,
         ),
     ]
     .into_iter()

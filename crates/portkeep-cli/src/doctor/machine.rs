@@ -1,10 +1,9 @@
 //! What Portkeep needs from the machine.
 
-use std::path::{Path, PathBuf};
-
 use nix::sys::resource::{Resource, getrlimit};
 use portkeep::Protocol;
 use portkeep_admin::{Installation, check_features, other_programs, prove};
+use portkeep_host::bpffs::is_mounted;
 use portkeep_host::mounts;
 
 use crate::doctor::check::{Check, State};
@@ -63,9 +62,10 @@ fn bpf_file_system(installation: &Installation) -> Check {
     const NAME: &str = "bpf file system";
     let named = installation.bpffs.clone();
     let path = named.or_else(|| mounts::first("bpf").ok().flatten());
-    let mounted = |path: &PathBuf| is_mounted(path);
     match path {
-        Some(path) if mounted(&path) => Check::ok(NAME, format!("mounted at {}", path.display())),
+        Some(path) if is_mounted(&path).unwrap_or(false) => {
+            Check::ok(NAME, format!("mounted at {}", path.display()))
+        }
         Some(path) => Check::not_ok(
             NAME,
             State::Warning,
@@ -79,15 +79,6 @@ fn bpf_file_system(installation: &Installation) -> Check {
             "`portkeep enable` mounts it",
         ),
     }
-}
-
-fn is_mounted(path: &Path) -> bool {
-    let canonical = path.canonicalize().unwrap_or_else(|_| path.into());
-    mounts::read().is_ok_and(|mounts| {
-        mounts
-            .iter()
-            .any(|mount| mount.kind == "bpf" && canonical == mount.target)
-    })
 }
 
 fn self_test(installation: &Installation) -> Check {

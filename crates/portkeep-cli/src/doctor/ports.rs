@@ -1,12 +1,9 @@
 //! The kernel's port settings in this network namespace.
 
-use portkeep_admin::Status;
+use portkeep_admin::{DEFAULT_POOL, Status};
 
 use crate::doctor::check::{Check, State};
 use crate::port_state::Settings;
-
-/// `enable`'s default.
-const DEFAULT_POOL: (u16, u16) = (61000, 65535);
 
 pub fn checks(status: Option<&Status>) -> Vec<Check> {
     const NAME: &str = "pool";
