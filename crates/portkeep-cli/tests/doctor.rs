@@ -21,7 +21,8 @@ trials! {
         nothing_is_changed,
         not_enabled,
         an_ordinary_user_sees_a_part,
-        a_pin_is_missing,
+        pins_are_missing,
+        the_list_is_missing,
         a_map_is_missing,
         an_attachment_has_been_detached,
         a_pin_is_left_over,
@@ -198,19 +199,26 @@ fn an_ordinary_user_sees_a_part(_sandbox: &Sandbox) {
     }
 }
 
-fn a_pin_is_missing(sandbox: &Sandbox) {
-    for name in ["bind4", "post_bind6", "sock_release"] {
-        enable();
+fn pins_are_missing(sandbox: &Sandbox) {
+    let names = ["bind4", "post_bind6", "sock_release"];
+    enable();
+    for name in names {
         fs::remove_file(links(sandbox).join(name)).expect("remove the pin");
-        let all = found();
+    }
+    let all = found();
+    for name in names {
         let message = format!("links/{name} is missing");
         assert!(
             all.iter()
                 .any(|it| it.name == "attachments" && it.message.ends_with(&message)),
             "{all:?}"
         );
-        assert_mended_by_enable();
     }
+    assert_mended_by_enable();
+}
+
+fn the_list_is_missing(sandbox: &Sandbox) {
+    enable();
     fs::remove_file(sandbox.bpffs().join("portkeep/reservations")).expect("remove the list");
     let all = found();
     assert!(
