@@ -45,12 +45,8 @@ pub struct Program {
 impl Target {
     /// Fails also if the target has no such test.
     pub fn build(&self) -> Result<Program> {
-        let package = ["--package", &self.package, "--test", &self.name];
-        let path = executable(
-            "test",
-            &self.name,
-            &[&["test", "--no-run"], &package[..]].concat(),
-        )?;
+        let arguments = ["test", "--no-run", "--workspace", "--test", &self.name];
+        let path = executable(&self.package, "test", &self.name, &arguments)?;
         let mut list = Command::new(&path);
         list.arg("--list").args(&self.filter);
         if !command::output(&mut list)?.contains(": test") {
@@ -69,12 +65,14 @@ impl Target {
 
 /// Builds the `portkeep` command.
 pub fn portkeep() -> Result<PathBuf> {
-    let package = ["--package", "portkeep-cli", "--bin", "portkeep"];
-    executable("bin", "portkeep", &[&["build"], &package[..]].concat())
+    let arguments = ["build", "--workspace", "--bin", "portkeep"];
+    executable("portkeep-cli", "bin", "portkeep", &arguments)
 }
 
-/// The executable of this kind and name that cargo makes with these arguments.
-fn executable(kind: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
+/// The package's executable of this kind and name that cargo makes with these arguments, which are about
+/// the workspace: for one package, cargo would choose other features of what it depends on, and build all
+/// of that again.
+fn executable(package: &str, kind: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let messages = command::output(
         Command::new(env!("CARGO"))
             .current_dir(root())
@@ -84,7 +82,10 @@ fn executable(kind: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let executable = |line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let target = &message["target"];
-        if target["name"] != name || target["kind"][0] != kind {
+        let is_it = target["name"] == name
+            && target["kind"][0] == kind
+            && is_package(message["package_id"].as_str()?, package);
+        if !is_it {
             return None;
         }
         Some(PathBuf::from(message["executable"].as_str()?))
@@ -95,9 +96,27 @@ fn executable(kind: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
         .with_context(|| format!("cargo {} has not made {name}", arguments.join(" ")))
 }
 
+/// Whether this is the id of a package of the workspace (`cargo help pkgid`): it names the package, or its
+/// directory if that has the package's name.
+fn is_package(id: &str, name: &str) -> bool {
+    let Some((url, fragment)) = id.rsplit_once('#') else {
+        return false;
+    };
+    let named = fragment.split_once('@').map(|(named, _)| named);
+    named.or_else(|| url.rsplit('/').next()) == Some(name)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Target;
+    use super::{Target, is_package};
+
+    #[test]
+    fn ids_of_packages() {
+        let id = "path+file:///portkeep/crates/portkeep-cli#0.1.0";
+        assert!(is_package(id, "portkeep-cli") && !is_package(id, "portkeep"));
+        let id = "path+file:///portkeep/tests#portkeep-tests@0.1.0";
+        assert!(is_package(id, "portkeep-tests") && !is_package(id, "tests"));
+    }
 
     #[test]
     fn a_package_and_a_filter_may_be_given() {
