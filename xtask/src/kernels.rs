@@ -16,7 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::{command, root};
 use image::Image;
 use package::Kernel;
-use target::{Program, Target};
+use target::{Built, Target};
 
 /// Boots Debian's kernels in emulated machines and runs tests there
 ///
@@ -51,23 +51,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .map(|version| lock(&directory, version))
         .collect::<Result<Vec<_>>>()?;
-    let portkeep = target::portkeep()?;
     let targets: &[Target] = if arguments.no_tests {
         &[]
     } else {
         &arguments.targets
     };
-    let tests = targets
-        .iter()
-        .map(Target::build)
-        .collect::<Result<Vec<_>>>()?;
+    let built = target::build(targets)?;
     let mut failed = Vec::new();
     for version in &arguments.versions {
         let kernel = Kernel::newest(version, &directory)?;
         println!("\n== {kernel}");
         let start = Instant::now();
         let image = directory.join(format!("{version}.image"));
-        let result = try_on(&kernel, &portkeep, &tests, &image);
+        let result = try_on(&kernel, &built, &image);
         let seconds = start.elapsed().as_secs();
         match result {
             Ok(()) => println!("== {kernel}: passed after {seconds} s"),
@@ -94,14 +90,14 @@ fn lock(directory: &Path, version: &str) -> Result<Flock<File>> {
     }
 }
 
-fn try_on(kernel: &Kernel, portkeep: &Path, tests: &[Program], image: &Path) -> Result<()> {
+fn try_on(kernel: &Kernel, built: &Built, image: &Path) -> Result<()> {
     let mut image = Image::create(image)?;
-    image.add_command("portkeep", portkeep)?;
+    image.add_command("portkeep", &built.portkeep)?;
     image.add_command("xtask", &std::env::current_exe().context("finding xtask")?)?;
     for module in kernel.modules()? {
         image.add_module(&module)?;
     }
-    for test in tests {
+    for test in &built.tests {
         image.add_test(test)?;
     }
     machine::run(&kernel.image()?, &image.pack()?)
