@@ -1,18 +1,23 @@
-//! Acquires what the port options ask for, all or nothing.
+//! Acquires the ports that the options ask for, all or none.
 
-use anyhow::anyhow;
-use portkeep::{Acquire, Backend, Consumers, ErrorKind, PortRange, Protocol, Reservation};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use portkeep::{
+    Acquire, Backend, ConflictKind, Consumers, EntryKind, ErrorKind, PortRange, Protocol,
+    Reservation, netns_cookie,
+};
+use portkeep_admin::Installation;
 
-use crate::descriptor_limit::DescriptorLimit;
-use crate::failure::Refusal;
-use crate::ports_argument::{Block, PortsArgument};
+use crate::arguments::ports::{Block, PortsArgument};
+use crate::error::{Error, Result};
+use crate::locations::list;
+use crate::reservation_document::is_everywhere;
 
-/// The reservations that the port options asked for. Dropping it releases them.
+/// The reservations for the port options. Dropping it releases them.
 #[derive(Debug)]
 pub struct Holding {
     backend: Backend,
     reservations: Vec<Reservation>,
-    /// Raised for held ports; to be put back for commands.
+    /// The limit before it was raised for held ports; commands get it back.
     limit: Option<DescriptorLimit>,
 }
 
@@ -21,11 +26,15 @@ const UDP: &[Protocol] = &[Protocol::Udp];
 const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
 
 impl Holding {
-    /// By the kernel part, or by sockets where it is not enabled. Then there are no consumers.
-    pub fn acquire(ports: &PortsArgument, consumers: Consumers) -> anyhow::Result<Self> {
+    /// Acquires them from the kernel part or, if it is not enabled, with sockets and without consumers.
+    pub fn acquire(
+        installation: &Installation,
+        ports: &PortsArgument,
+        consumers: Consumers,
+    ) -> Result<Self> {
         let backend = Backend::Auto.resolve()?;
         let (consumers, limit) = match backend {
-            // The limit may be locked; a block that is too big for it says so.
+            // Raising may fail; a block that is too big for the limit is refused with a reason.
             Backend::Held => (Consumers::ASSOCIATED, DescriptorLimit::raise().ok()),
             _ => (consumers, None),
         };
@@ -34,16 +43,18 @@ impl Holding {
             .flat_map(|(protocols, blocks)| blocks.iter().map(move |block| (protocols, block)))
             .enumerate()
             .collect();
-        // The exact ranges come first: else a block that may lie anywhere could take their ports.
+        // Exact ranges come first, or a block that can be anywhere might take their ports.
         requests.sort_by_key(|(_, (_, block))| matches!(block, Block::Any(_)));
 
         let mut acquired = requests
             .into_iter()
             .map(|(position, (protocols, block))| {
                 let request = Reservation::builder().backend(backend).consumers(consumers);
-                Ok((position, acquire_block(request, protocols, block)?))
+                let acquired = acquire_block(request, protocols, block);
+                let held = acquired.map_err(|error| refusal(error, block, installation))?;
+                Ok((position, held))
             })
-            .collect::<anyhow::Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>()?;
         acquired.sort_by_key(|(position, _)| *position);
         Ok(Self {
             backend,
@@ -56,7 +67,7 @@ impl Holding {
         self.backend
     }
 
-    /// Whether any ports were asked for.
+    /// Whether no ports were asked for.
     pub fn is_empty(&self) -> bool {
         self.reservations.is_empty()
     }
@@ -66,25 +77,25 @@ impl Holding {
         self.limit
     }
 
-    /// Whether a port of this number is held, of whatever protocol.
+    /// Whether a port with this number is held, in any protocol.
     pub fn has_port(&self, port: u16) -> bool {
         self.reservations_with(port).next().is_some()
     }
 
-    /// The reservations that have a port of this number.
+    /// The reservations that contain a port with this number.
     pub fn reservations_with(&self, port: u16) -> impl Iterator<Item = &Reservation> {
         self.reservations
             .iter()
             .filter(move |held| (held.start()..=held.end()).contains(&port))
     }
 
-    /// What keeps the ports, for those who asked to be told more.
+    /// What keeps the ports, for `--verbose`.
     pub fn explain(&self) -> &'static str {
         match self.backend {
             Backend::Held => {
-                "the ports are held by sockets, beside which, while their owner binds, one of the same user \
-                 with SO_REUSEPORT can get in, and at UDP over IPv6 one that is bound to a device: \
-                 Portkeep's kernel part is not enabled here"
+                "Portkeep's kernel part is not enabled here, so sockets hold the ports. While the owner \
+                 binds, a socket of the same user with SO_REUSEPORT can take a port, too; and over \
+                 IPv6, a UDP socket that is bound to a device"
             }
             _ => "the ports are kept by Portkeep's kernel part",
         }
@@ -102,7 +113,7 @@ fn acquire_block(
     mut request: Acquire,
     protocols: &[Protocol],
     block: &Block,
-) -> anyhow::Result<Reservation> {
+) -> Result<Reservation, portkeep::Error> {
     for protocol in protocols {
         request = request.protocol(*protocol);
     }
@@ -110,17 +121,61 @@ fn acquire_block(
         Block::Any(count) => request.count(count.get()),
         Block::Exactly(range) => request.range(range.clone()),
     };
-    request.acquire().map_err(|error| match block {
-        // `--tcp 8080` is a likely slip, and a block that big seldom what was meant.
+    request.acquire()
+}
+
+fn refusal(error: portkeep::Error, block: &Block, installation: &Installation) -> Error {
+    match block {
+        // `--tcp 8080` is a likely slip; few people want such a big block.
         Block::Any(count) if count.get() >= 1024 && error.kind() == ErrorKind::NoFreeBlock => {
-            let message = format!("no block of {count} ports could be had");
-            let hint = format!("for port {count} itself write {count}-{count}");
-            anyhow!(Refusal {
-                message,
-                hint,
-                source: Some(error)
-            })
+            Error::refused(format!("no free block of {count} ports"))
+                .with_hint(format!("for port {count} alone write {count}-{count}"))
+                .caused_by(error)
         }
-        _ => anyhow!(error),
-    })
+        _ => with_owner(&error, installation).unwrap_or_else(|| error.into()),
+    }
+}
+
+/// Adds the name of the owner: the library only looks in the list that the environment leads to.
+fn with_owner(error: &portkeep::Error, installation: &Installation) -> Option<Error> {
+    let mut conflict = error.conflict()?.clone();
+    let port = conflict.port?;
+    let is_named = conflict.owner_command.is_some() || conflict.named.is_some();
+    if conflict.kind != ConflictKind::Reserved || is_named {
+        return None;
+    }
+    let namespace = netns_cookie().ok()?;
+    let owner = list(installation).ok()?.into_iter().find(|entry| {
+        (entry.netns_cookie == namespace || is_everywhere(entry))
+            && entry.range.protocol() == conflict.protocol
+            && entry.range.contains(port)
+            && conflict.owner_pid.is_none_or(|pid| pid == entry.owner.pid)
+    })?;
+    match owner.kind {
+        EntryKind::Persistent => conflict.named = Some(owner.named),
+        _ => conflict.owner_command = Some(owner.owner.command),
+    }
+    let refusal = Error::refused(conflict.to_string());
+    Some(refusal.with_hint(error.hint()?))
+}
+
+/// The limit on descriptors as our caller set it. Held ports need many of them.
+#[derive(Debug, Clone, Copy)]
+pub struct DescriptorLimit {
+    soft: u64,
+    hard: u64,
+}
+
+impl DescriptorLimit {
+    /// Raises the soft limit to the hard one, and returns the previous limit.
+    pub fn raise() -> nix::Result<Self> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(Self { soft, hard })
+    }
+
+    /// Restores the limit; async-signal-safe.
+    pub fn restore(self) -> nix::Result<()> {
+        setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)
+    }
 }

@@ -3,20 +3,21 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use nix::sys::signal::{SigSet, Signal};
 use portkeep::{Consumers, Protocol};
+use portkeep_admin::Installation;
 
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::{OPTIONS, PortsArgument};
+use crate::error::{Context as _, Result};
 use crate::holding::Holding;
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::{OPTIONS, PortsArgument};
 use crate::run::signals;
 
 /// Hold ports until interrupted, so that nobody can bind to them
 ///
-/// Prints the ports, one line a range, as soon as they are held, and keeps them until it gets
-/// SIGINT, SIGTERM or SIGHUP. While it holds them no process can bind to them.
+/// Prints the ports, one range per line, as soon as they are held, and holds them until SIGINT,
+/// SIGTERM or SIGHUP. Meanwhile no process can bind to them.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
 pub struct Hold {
@@ -24,18 +25,18 @@ pub struct Hold {
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
-    /// Say what keeps the ports
+    /// Print what keeps the ports
     #[arg(short, long)]
     verbose: bool,
 }
 
 impl Hold {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let ends = ending_signals();
-        // Blocked before the ports are held: once they are printed, a signal is an orderly end.
+        // Blocked before the ports are held, so that a signal after they are printed ends this in order.
         ends.thread_block().context("cannot block signals")?;
-        let holding = Holding::acquire(&self.ports, Consumers::ASSOCIATED)?;
+        let holding = Holding::acquire(installation, &self.ports, Consumers::ASSOCIATED)?;
         if self.verbose {
             eprintln!("portkeep: {}", holding.explain());
         }
@@ -51,7 +52,7 @@ impl Hold {
     }
 }
 
-/// The signals that end holding, without those our parent had us ignore, as nohup(1) does.
+/// The signals that end holding, except those that our parent made us ignore, as nohup(1) does.
 fn ending_signals() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()

@@ -3,30 +3,29 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, PortRange};
-use portkeep_admin::{Contents, Record};
+use portkeep_admin::{Contents, Installation, Record, user_name};
 use serde::Serialize;
 
-use crate::cli::Locations;
-use crate::clock::Moment;
-use crate::netns_argument::NetnsArgument;
-use crate::printable::{json, printable};
+use crate::arguments::netns::NetnsArgument;
+use crate::error::{Context as _, Result};
+use crate::locations::list;
+use crate::output::{json, printable, write_table};
 use crate::reservation_document::{
     HELD, ReservationDocument, is_everywhere, is_exclusion, may_bind_in_words,
 };
-use crate::{table, users};
+use crate::words::Moment;
 
 /// List the reservations
 ///
-/// MAY-BIND says who can bind in the block: sockets that the owner has associated with the
-/// reservation always can; `process` means the owning process too, `tree` its descendants also.
-/// Persistent reservations name users, groups and cgroups; of excluded ports `everybody` can bind.
-/// `held` marks ports that a process of yours holds by sockets, without the kernel part.
+/// MAY-BIND says who can bind in the block. Sockets that the owner has associated with the
+/// reservation always can; `process` adds the owning process, and `tree` its descendants as well.
+/// Persistent reservations name users, groups and cgroups. `everybody` can bind to excluded ports.
+/// `held` marks ports that one of your processes holds by sockets, without the kernel part.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// The reservations of every network namespace, not only of this one
+    /// List the reservations of every network namespace, not only this one
     #[arg(long)]
     all_namespaces: bool,
     /// Print one JSON document
@@ -42,10 +41,10 @@ struct Document {
     reservations: Vec<ReservationDocument>,
 }
 
-/// A reservation, by what keeps it.
+/// A reservation of either backend.
 #[derive(Debug)]
 enum Listed {
-    /// With what the store has about it.
+    /// With its record in the store.
     Kernel(Entry, Option<Record>),
     Held(HeldEntry),
 }
@@ -81,7 +80,7 @@ impl Listed {
                     ports(entry.range),
                     owner.pid.to_string(),
                     owner.command.clone(),
-                    users::name(owner.uid),
+                    user_name(owner.uid),
                     Moment::before_now(entry.age()).local(),
                     HELD.to_owned(),
                     entry.netns_cookie.to_string(),
@@ -93,16 +92,16 @@ impl Listed {
 }
 
 impl Ls {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let own = portkeep::netns_cookie().context("cannot identify the network namespace")?;
-        let entries = match portkeep::list() {
-            // What is held by sockets needs no kernel part.
+        let entries = match list(installation) {
+            // Ports can be held by sockets without the kernel part.
             Err(error) if error.kind() == ErrorKind::NotEnabled => Vec::new(),
             entries => entries?,
         };
-        // The kernel part is the truth, also where the store cannot be read.
-        let contents = locations.installation().keeper().contents().ok();
+        // The kernel part is the truth, even if the store cannot be read.
+        let contents = installation.keeper().contents().ok();
         let mut reservations: Vec<Listed> = entries
             .into_iter()
             .map(|entry| {
@@ -123,7 +122,7 @@ impl Ls {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print_table(&self, reservations: &[Listed]) -> anyhow::Result<()> {
+    fn print_table(&self, reservations: &[Listed]) -> Result<()> {
         let header = [
             "PROTO", "PORTS", "OWNER", "COMMAND", "USER", "SINCE", "MAY-BIND", "NETNS", "COMMENT",
         ];
@@ -135,11 +134,11 @@ impl Ls {
         if rows[1..].iter().all(|row| row[8].is_empty()) {
             rows[0][8].clear();
         }
-        Ok(table::write(&mut io::stdout().lock(), &rows)?)
+        Ok(write_table(&mut io::stdout().lock(), &rows)?)
     }
 }
 
-/// What the store has about a reservation of this network namespace.
+/// The record in the store of a reservation in this network namespace.
 fn record<'c>(entry: &Entry, contents: Option<&'c Contents>, own: u64) -> Option<&'c Record> {
     contents
         .filter(|_| entry.kind == EntryKind::Persistent)
@@ -160,7 +159,7 @@ fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
         EntryKind::Runtime => [
             entry.owner.pid.to_string(),
             entry.owner.command.clone(),
-            users::name(entry.owner.uid),
+            user_name(entry.owner.uid),
         ],
         _ if is_exclusion(entry) => ["excluded", "-", "-"].map(str::to_owned),
         _ => ["persistent", "-", "-"].map(str::to_owned),
@@ -185,7 +184,7 @@ fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
     ]
 }
 
-fn print_json(reservations: &[Listed]) -> anyhow::Result<()> {
+fn print_json(reservations: &[Listed]) -> Result<()> {
     let reservations = reservations.iter().map(Listed::document).collect();
     let document = Document {
         schema: 1,

@@ -4,17 +4,18 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Args;
+use portkeep_admin::Installation;
 
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::PortsArgument;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::PortsArgument;
+use crate::error::Result;
 use crate::run;
 
 /// Run a command that owns ports while it runs
 ///
-/// The command and its descendants, and nobody else, can bind to the ports, by plain bind(2).
-/// The command finds the ports in its environment: PORT is the first TCP port, or the first UDP
-/// port if there are no TCP ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated by
-/// commas, those of --both last.
+/// Only the command and its descendants can bind to the ports, with plain bind(2). The environment
+/// of the command names them: PORT is the first TCP port, or the first UDP port if there are no TCP
+/// ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated by commas, those of --both last.
 #[derive(Debug, Args)]
 #[command(after_long_help = HOLDER)]
 pub struct Run {
@@ -22,7 +23,7 @@ pub struct Run {
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
-    /// Say what keeps the ports
+    /// Print what keeps the ports
     #[arg(short, long)]
     verbose: bool,
     /// The command and its arguments
@@ -40,18 +41,19 @@ Exit status: that of the command, or 128+N if signal N ended it; 127 if there is
 126 if it cannot be executed; 1 if the ports are refused.
 
 How long the ports are held: a second portkeep process, the parent of the command, holds them. \
-When the command ends, portkeep returns its status at once. If the command has left descendants \
-behind, the ports stay theirs: the holder waits in the background until the last descendant that \
-it can see has gone. SIGTERM ends the holder then, and with it the reservation. If portkeep itself \
-is killed with SIGKILL, the command, the holder and the reservation go on in the same way.
+When the command ends, portkeep returns its status at once. If the command leaves descendants \
+behind, they keep the ports: the holder waits in the background until the last descendant that it \
+can see has ended. SIGTERM then ends the holder and the reservation. If portkeep itself is killed \
+with SIGKILL, the command, the holder and the reservation continue in the same way.
 
-Signals: those sent to portkeep are passed on to the command; when the command stops, as by \
-Ctrl-Z, portkeep stops too.";
+Signals: portkeep passes on signals to the command. When the command stops, as with Ctrl-Z, \
+portkeep stops too.";
 
 impl Run {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let options = run::Options {
+            installation,
             ports: &self.ports,
             verbose: self.verbose,
         };

@@ -135,7 +135,7 @@ pub fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let reason = refused(&mut run_shell(&["--tcp", "8080"], NEVER));
     assert!(
-        reason.starts_with("no block of 8080 ports could be had"),
+        reason.starts_with("no free block of 8080 ports: "),
         "{reason}"
     );
     let hint = hint(&mut run_shell(&["--tcp", "8080"], NEVER));

@@ -1,12 +1,11 @@
 //! Finding and taking a block.
 
+use portkeep_host::DEFAULT_POOL as POOL;
+
 use crate::held::block::Block;
 use crate::held::holder::Holder;
 use crate::held::{limit, refusal};
 use crate::types::{Error, ErrorKind, Protocol};
-
-/// Where wildcards are served from: the kernel part's pool unless `enable --pool` says otherwise.
-const POOL: (u16, u16) = (61000, 65535);
 
 /// What is asked for; `start` 0 is a wildcard.
 #[derive(Clone, Copy, Debug)]

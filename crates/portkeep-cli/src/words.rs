@@ -1,9 +1,33 @@
-//! Points in time as people and programs read them.
+//! Phrases that several commands use.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use portkeep::PortRange;
+use portkeep_admin::user_name;
+
+use crate::output::printable;
+
+/// As in `process 1234 (nginx), user www-data`.
+pub fn process(pid: u32, command: &str, uid: u32) -> String {
+    let (command, user) = (printable(command), user_name(uid));
+    format!("process {pid} ({command}), user {user}")
+}
+
+/// As in `10000-20000/udp`, or for both protocols `5004-5005/tcp and 5004-5005/udp`.
+pub fn list(ports: &[PortRange]) -> String {
+    let ports: Vec<_> = ports.iter().map(PortRange::to_string).collect();
+    ports.join(" and ")
+}
+
+/// As in `1 reservation`, `2 reservations`.
+pub fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
 
 /// A moment in the past.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +50,12 @@ impl Moment {
             .to_string()
     }
 
-    /// UTC as RFC 3339 has it, as in `2026-11-23T07:40:12Z`.
+    /// UTC in the form of RFC 3339, as in `2026-11-23T07:40:12Z`.
     pub fn rfc3339(&self) -> String {
         self.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// How long ago that was, in the largest unit that fits, as in `3 min ago`.
+    /// The age in the largest unit that fits, as in `3 min ago`.
     pub fn ago(&self) -> String {
         let seconds = self.age.as_secs();
         let (count, unit) = match seconds {

@@ -6,20 +6,20 @@ use std::str::FromStr;
 
 use clap::Args;
 
-/// The ports a command is to have.
+/// The ports that a command gets.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Ports")]
 pub struct PortsArgument {
-    /// TCP ports: N of them, wherever a block is free, or exactly A to B
+    /// TCP ports: N from any free block, or exactly A to B
     ///
-    /// A single number is how many, not which: for port 8080 alone write 8080-8080.
-    /// May be given several times; the command gets all of the ports or none.
+    /// A single number is a count, not a port: for port 8080 alone write 8080-8080. Can be repeated;
+    /// the command gets all of the ports or none.
     #[arg(long, value_name = "N|A-B")]
     pub tcp: Vec<Block>,
     /// UDP ports, in the same way
     #[arg(long, value_name = "N|A-B")]
     pub udp: Vec<Block>,
-    /// The same port numbers for TCP and for UDP
+    /// The same port numbers for TCP and UDP
     #[arg(long, value_name = "N|A-B")]
     pub both: Vec<Block>,
 }
@@ -30,7 +30,7 @@ pub const OPTIONS: [&str; 3] = ["tcp", "udp", "both"];
 /// A contiguous block of ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
-    /// So many ports, wherever they are free.
+    /// A number of ports from any free block.
     Any(NonZeroU16),
     /// Exactly these ports.
     Exactly(RangeInclusive<u16>),
@@ -44,12 +44,14 @@ impl FromStr for Block {
             return text
                 .parse()
                 .map(Self::Any)
-                .map_err(|_| "expected how many ports (1 to 65535) or a range A-B".to_owned());
+                .map_err(|_| "expected a number of ports (1 to 65535) or a range A-B".to_owned());
         };
         let start = port(start)?;
         let end = port(end)?;
         if end < start {
-            return Err(format!("the range ends at {end}, before its start {start}"));
+            return Err(format!(
+                "the range ends at {end}, before its start at {start}"
+            ));
         }
         Ok(Self::Exactly(start..=end))
     }
@@ -77,11 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_block() {
+    fn refuses_everything_else() {
         for text in [
             "", "0", "-", "0-5", "5-", "-5", "9-8", "65536", "1-65536", "1-2-3", "x",
         ] {
-            assert!(text.parse::<Block>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<Block>().is_err(), "{text:?} was accepted");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use portkeep::{PortRange, Protocol};
 
-use crate::ports_argument::port;
+use crate::arguments::ports::port;
 
 /// `A-B/tcp`, `A-B/udp` or `A-B/both`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl FromStr for PersistentBlock {
             .into_iter()
             .map(|protocol| PortRange::new(protocol, start, end))
             .collect::<Result<_, _>>()
-            .map_err(|_| format!("the range ends at {end}, before its start {start}"))?;
+            .map_err(|_| format!("the range ends at {end}, before its start at {start}"))?;
         Ok(Self { ranges })
     }
 }
@@ -44,7 +44,9 @@ impl FromStr for Protocols {
             "tcp" => Ok(Self(vec![Protocol::Tcp])),
             "udp" => Ok(Self(vec![Protocol::Udp])),
             "both" => Ok(Self(vec![Protocol::Tcp, Protocol::Udp])),
-            _ => Err(format!("'{text}' is no protocol; write tcp, udp or both")),
+            _ => Err(format!(
+                "'{text}' is not a protocol; write tcp, udp or both"
+            )),
         }
     }
 }
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_block() {
+    fn refuses_everything_else() {
         for text in [
             "",
             "/",
@@ -90,7 +92,7 @@ mod tests {
         ] {
             assert!(
                 text.parse::<PersistentBlock>().is_err(),
-                "{text:?} was taken"
+                "{text:?} was accepted"
             );
         }
     }

@@ -1,0 +1,5 @@
+//! Arguments that several commands share.
+
+pub mod netns;
+pub mod persistent;
+pub mod ports;

@@ -1,0 +1,54 @@
+//! A socket and its state.
+
+use std::net::SocketAddr;
+
+/// A socket that is bound to the port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Socket {
+    pub state: State,
+    pub local: SocketAddr,
+    pub peer: Option<SocketAddr>,
+    /// The user who opened the socket.
+    pub uid: u32,
+    /// The inode, by which processes are found; `None` if no process has the socket open.
+    pub inode: Option<u32>,
+}
+
+/// The state of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Bound,
+    Listening,
+    Connecting,
+    Connected,
+    /// Closed by one side or both, but not finished yet.
+    Closing,
+    TimeWait,
+}
+
+impl State {
+    /// From the numbers in the kernel's include/net/tcp_states.h. UDP sockets use them, too: 1 if
+    /// connected, else 7.
+    pub fn from_kernel(number: u8) -> Self {
+        match number {
+            1 => Self::Connected,
+            2 | 3 | 12 => Self::Connecting,
+            6 => Self::TimeWait,
+            10 => Self::Listening,
+            7 | 13 => Self::Bound,
+            _ => Self::Closing,
+        }
+    }
+
+    /// The name in JSON documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::Listening => "listening",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Closing => "closing",
+            Self::TimeWait => "time-wait",
+        }
+    }
+}
