@@ -147,7 +147,7 @@ impl Cli {
             Command::Enable(command) => command.execute(&self.locations),
             Command::Disable(command) => command.execute(&self.locations),
             Command::Status(command) => command.execute(&self.locations),
-            Command::Run(command) => command.execute(),
+            Command::Run(command) => Ok(command.execute()),
             Command::Hold(command) => command.execute(),
             Command::Ls(command) => command.execute(&self.locations),
             Command::Why(command) => command.execute(&self.locations),

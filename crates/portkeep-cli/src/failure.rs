@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use portkeep::Consumer;
+use portkeep_admin::{group_name, user_name};
 use serde::{Deserialize, Serialize};
 
 use crate::printable::{escaped, lines};
@@ -47,8 +49,19 @@ impl From<&anyhow::Error> for Failure {
 }
 
 impl Failure {
+    /// Of one who knows why: a signal told us to end.
+    pub fn silent() -> Self {
+        Self {
+            message: String::new(),
+            hints: Vec::new(),
+        }
+    }
+
     /// Prints to standard error; if that is closed, as after a hang-up, there is nobody to tell.
     pub fn print(&self) {
+        if self.message.is_empty() {
+            return;
+        }
         let mut err = io::stderr().lock();
         let _ = writeln!(err, "portkeep: {}", lines(&self.message));
         for hint in &self.hints {
@@ -61,7 +74,7 @@ impl Failure {
 /// says, for those who print it alone.
 fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+    for cause in error.chain().map(words) {
         if message.is_empty() {
             message = cause;
         } else if !message.ends_with(&cause) {
@@ -70,6 +83,21 @@ fn message(error: &anyhow::Error) -> String {
         }
     }
     message
+}
+
+/// An error of the library has numbers, here they are names, as everywhere else in the output.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let conflict = error.downcast_ref().and_then(portkeep::Error::conflict);
+    conflict.map_or_else(
+        || error.to_string(),
+        |conflict| {
+            conflict.with_names(|consumer| match consumer {
+                Consumer::User(uid) => Some(user_name(uid)),
+                Consumer::Group(gid) => Some(group_name(gid)),
+                _ => None,
+            })
+        },
+    )
 }
 
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {

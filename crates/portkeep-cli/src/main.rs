@@ -11,6 +11,7 @@ mod doctor;
 mod failure;
 mod holding;
 mod kept_options;
+mod named_place;
 mod netns_argument;
 mod persistent_block;
 mod persistent_words;
@@ -22,6 +23,8 @@ mod run;
 mod sockets;
 mod table;
 mod users;
+mod variable_name;
+mod waiting;
 
 use std::process::ExitCode;
 

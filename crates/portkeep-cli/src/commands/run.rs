@@ -3,31 +3,42 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
+use crate::failure::Failure;
 use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::PortsArgument;
+use crate::ports_argument::{OPTIONS, PortsArgument};
 use crate::run;
 
-/// Run a command that owns ports while it runs
+/// Run a command with ports of its own
 ///
-/// The command and its descendants, and nobody else, can bind to the ports, by plain bind(2).
-/// The command finds the ports in its environment: PORT is the first TCP port, or the first UDP
-/// port if there are no TCP ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated by
-/// commas, those of --both last.
+/// Only the command and its descendants can bind to the ports, by plain bind(2), for as long as any
+/// of them runs. The command finds the ports in its environment: PORT is the first TCP port, or the
+/// first UDP port if there are no TCP ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated
+/// by commas, those of --both last.
+///
+/// With NAME=, as in --tcp WEB=2, the ports of this option are also in the variable NAME, and {NAME}
+/// in the arguments of the command stands for them.
 #[derive(Debug, Args)]
-#[command(after_long_help = HOLDER)]
+#[command(
+    override_usage = "portkeep run [OPTIONS] <--tcp|--udp|--both [NAME=]N|A-B> [--] COMMAND [ARGUMENT]...",
+    after_long_help = HOLDER,
+    group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true))
+)]
 pub struct Run {
     #[command(flatten)]
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
-    /// Say what keeps the ports
-    #[arg(short, long)]
+    /// Print how the ports are kept
+    #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
-    /// The command and its arguments
+    /// Print nothing but the reason if the command cannot run
+    #[arg(short, long)]
+    quiet: bool,
+    /// The command and its arguments; options of `run` go before it
     #[arg(
-        last = true,
+        trailing_var_arg = true,
         required = true,
         value_name = "COMMAND",
         help_heading = "Arguments"
@@ -36,24 +47,40 @@ pub struct Run {
 }
 
 const HOLDER: &str = "\
-Exit status: that of the command, or 128+N if signal N ended it; 127 if there is no such command, \
-126 if it cannot be executed; 1 if the ports are refused.
+Exit status: that of the command, or 128+N if signal N ended it; 125 if the ports are refused or the \
+usage is wrong; 126 if the command is found but cannot be executed; 127 if it is not found; 130 if \
+Ctrl-C ends --wait.
 
 How long the ports are held: a second portkeep process, the parent of the command, holds them. \
 When the command ends, portkeep returns its status at once. If the command has left descendants \
-behind, the ports stay theirs: the holder waits in the background until the last descendant that \
-it can see has gone. SIGTERM ends the holder then, and with it the reservation. If portkeep itself \
+behind, they keep the ports: the holder waits in the background until the last descendant that \
+it can see has ended. SIGTERM ends the holder then, and with it the reservation. If portkeep itself \
 is killed with SIGKILL, the command, the holder and the reservation go on in the same way.
 
 Signals: those sent to portkeep are passed on to the command; when the command stops, as by \
-Ctrl-Z, portkeep stops too.";
+Ctrl-Z, portkeep stops too.
+
+Examples:
+  portkeep run --tcp 1 pytest -x
+  portkeep run --tcp MASTER_PORT=1 torchrun --master-port={MASTER_PORT} train.py
+  portkeep run --tcp 8080-8080 --wait=60 npm start
+  portkeep run --tcp 2 --name web --verbose docker-compose up";
 
 impl Run {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    /// Every failure has the same exit code, which no command is likely to have.
+    pub fn execute(&self) -> ExitCode {
+        self.run().unwrap_or_else(|error| {
+            Failure::from(&error).print();
+            ExitCode::from(run::REFUSED)
+        })
+    }
+
+    fn run(&self) -> anyhow::Result<ExitCode> {
         self.netns.enter()?;
         let options = run::Options {
             ports: &self.ports,
             verbose: self.verbose,
+            quiet: self.quiet,
         };
         run::run(&options, &self.command)
     }

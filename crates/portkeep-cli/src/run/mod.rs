@@ -43,7 +43,13 @@ pub struct Options<'a> {
     pub ports: &'a PortsArgument,
     /// Whether to say what keeps the ports.
     pub verbose: bool,
+    /// Whether to say nothing but why the command does not run.
+    pub quiet: bool,
 }
+
+/// The exit code if `run` itself fails, as that of env(1), timeout(1) and docker: a command has 1 and 2
+/// for failures of its own.
+pub const REFUSED: u8 = 125;
 
 /// Runs the command with the ports and gives its exit status.
 pub fn run(options: &Options<'_>, command: &[OsString]) -> anyhow::Result<ExitCode> {
