@@ -9,10 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portkeep::ErrorKind;
-use portkeep_admin::inspect;
+use portkeep_admin::{Installation, inspect};
 use portkeep_host::mounts;
-
-use crate::cli::Locations;
 
 /// What the names of our cgroups begin with.
 const PREFIX: &str = "portkeep-command-";
@@ -30,12 +28,12 @@ struct Visit {
 impl InControlCgroup {
     /// Goes into one of the control cgroups, unless the process is in one. What prevents it will
     /// prevent the control calls too, and is told then.
-    pub fn enter(locations: &Locations) -> Self {
+    pub fn enter(installation: &Installation) -> Self {
         let not_enabled = |error: portkeep::Error| error.kind() == ErrorKind::NotEnabled;
         if !portkeep::version().is_err_and(not_enabled) {
             return Self(None);
         }
-        let Ok(Some(installed)) = inspect(&locations.installation()) else {
+        let Ok(Some(installed)) = inspect(installation) else {
             return Self(None);
         };
         let visit = installed

@@ -1,10 +1,18 @@
 //! Acquires what the port options ask for, all or nothing.
 
-use portkeep::{Acquire, Backend, Consumers, ErrorKind, PortRange, Protocol, Reservation};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use portkeep::{
+    Acquire, Backend, ConflictKind, Consumers, EntryKind, ErrorKind, PortRange, Protocol,
+    Reservation, netns_cookie,
+};
+use portkeep_admin::Installation;
 
-use crate::descriptor_limit::DescriptorLimit;
+use crate::arguments::ports::{Block, PortRequest, PortsArgument};
+use crate::error::Error;
+use crate::locations::list;
 use crate::named_place;
-use crate::ports_argument::{Block, PortRequest, PortsArgument};
+use crate::reservation_document::is_everywhere;
+use crate::words;
 
 /// The reservations that the port options asked for. Dropping it releases them.
 #[derive(Debug)]
@@ -245,5 +253,54 @@ impl Requests<'_> {
             }
         }
         self.keep(ports.count(count))
+    }
+}
+
+/// A refusal with the name of the owner.
+pub fn refusal(error: portkeep::Error, installation: &Installation) -> Error {
+    with_owner(&error, installation).unwrap_or_else(|| error.into())
+}
+
+/// The library knows only the list to which the environment leads.
+fn with_owner(error: &portkeep::Error, installation: &Installation) -> Option<Error> {
+    let mut conflict = error.conflict()?.clone();
+    let port = conflict.port?;
+    let is_named = conflict.owner_command.is_some() || conflict.named.is_some();
+    if conflict.kind != ConflictKind::Reserved || is_named {
+        return None;
+    }
+    let namespace = netns_cookie().ok()?;
+    let owner = list(installation).ok()?.into_iter().find(|entry| {
+        (entry.netns_cookie == namespace || is_everywhere(entry))
+            && entry.range.protocol() == conflict.protocol
+            && entry.range.contains(port)
+            && conflict.owner_pid.is_none_or(|pid| pid == entry.owner.pid)
+    })?;
+    match owner.kind {
+        EntryKind::Persistent => conflict.named = Some(owner.named),
+        _ => conflict.owner_command = Some(owner.owner.command),
+    }
+    let refusal = Error::refused(words::conflict(&conflict));
+    Some(refusal.with_hint(error.hint()?))
+}
+
+/// The limit on descriptors as our caller set it. Held ports need many.
+#[derive(Debug, Clone, Copy)]
+pub struct DescriptorLimit {
+    soft: u64,
+    hard: u64,
+}
+
+impl DescriptorLimit {
+    /// Raises the soft limit to the hard one, and gives what is to be put back.
+    pub fn raise() -> nix::Result<Self> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(Self { soft, hard })
+    }
+
+    /// Puts the limit back; async-signal-safe.
+    pub fn restore(self) -> nix::Result<()> {
+        setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)
     }
 }

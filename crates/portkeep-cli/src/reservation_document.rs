@@ -4,8 +4,7 @@ use portkeep::{Backend, Consumer, Consumers, Entry, EntryKind, HeldEntry};
 use portkeep_admin::{Record, group_name, user_name};
 use serde::Serialize;
 
-use crate::clock::Moment;
-use crate::users;
+use crate::words::Moment;
 
 /// A reservation as the JSON documents of `ls` and `why` have it.
 #[derive(Debug, Serialize)]
@@ -51,7 +50,7 @@ impl ReservationDocument {
             pid: owner.map(|owner| owner.pid),
             command: owner.map(|owner| owner.command.clone()),
             uid: owner.map(|owner| owner.uid),
-            user: owner.map(|owner| users::name(owner.uid)),
+            user: owner.map(|owner| user_name(owner.uid)),
             since: Moment::before_now(entry.age()).rfc3339(),
             may_bind: may_bind(entry),
             users,
@@ -77,7 +76,7 @@ impl From<&HeldEntry> for ReservationDocument {
             pid: Some(entry.owner.pid),
             command: Some(entry.owner.command.clone()),
             uid: Some(entry.owner.uid),
-            user: Some(users::name(entry.owner.uid)),
+            user: Some(user_name(entry.owner.uid)),
             since: Moment::before_now(entry.age()).rfc3339(),
             may_bind: HELD,
             users: Vec::new(),

@@ -8,18 +8,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portkeep::{Consumers, ErrorKind};
+use portkeep_admin::Installation;
 
-use crate::failure::Failure;
-use crate::holding::Holding;
-use crate::ports_argument::{Limit, PortsArgument};
-
-/// Why there are no ports.
-#[derive(Debug)]
-pub enum NoPorts {
-    Refused(anyhow::Error),
-    /// A signal of this number came while waiting.
-    Interrupted(i32),
-}
+use crate::arguments::ports::{Limit, PortsArgument};
+use crate::error::{Error, Kind, Result};
+use crate::holding::{Holding, refusal};
+use crate::output::lines;
 
 /// Who is to be told what, and who is to be heard meanwhile.
 pub struct Surroundings<'a> {
@@ -28,7 +22,7 @@ pub struct Surroundings<'a> {
     /// What becomes readable if something is to be looked after.
     pub inputs: &'a [BorrowedFd<'a>],
     /// Looks after it; gives the signal that ends the waiting, if one came.
-    pub look_after: &'a mut dyn FnMut() -> anyhow::Result<Option<i32>>,
+    pub look_after: &'a mut dyn FnMut() -> Result<Option<u8>>,
 }
 
 /// Acquires the ports; with `--wait` as soon as they can be had.
@@ -36,10 +30,11 @@ pub struct Surroundings<'a> {
 /// The end of the process that has the port is an event; that a process gives a port back is none, so it
 /// is tried again and again, too.
 pub fn acquire(
+    installation: &Installation,
     ports: &PortsArgument,
     consumers: Consumers,
     surroundings: Surroundings<'_>,
-) -> Result<Holding, NoPorts> {
+) -> Result<Holding> {
     let start = Instant::now();
     let mut pause = PAUSE_MIN;
     let mut told = String::new();
@@ -56,13 +51,15 @@ pub fn acquire(
             _ => Duration::ZERO,
         };
         if left.is_zero() {
-            return Err(NoPorts::Refused(error.into()));
+            return Err(refusal(error, installation));
         }
         let owner = error.conflict().and_then(|conflict| conflict.owner_pid);
-        let failure = Failure::from(&anyhow::Error::new(error));
-        if !surroundings.quiet && told != failure.message && io::stderr().is_terminal() {
-            eprintln!("portkeep: waiting: {}", failure.message);
-            told = failure.message;
+        if !surroundings.quiet && io::stderr().is_terminal() {
+            let refusal = refusal(error, installation);
+            if told != refusal.message() {
+                eprintln!("portkeep: waiting: {}", lines(refusal.message()));
+                told = refusal.message().to_owned();
+            }
         }
         // One that has ended may have left the port to others.
         let process = owner
@@ -70,12 +67,12 @@ pub fn acquire(
             .and_then(open_process);
         let mut inputs: Vec<_> = surroundings.inputs.to_vec();
         inputs.extend(process.as_ref().map(|process| process.as_fd()));
-        let ready = wait_for(&inputs, left.min(pause)).map_err(NoPorts::Refused)?;
+        let ready = wait_for(&inputs, left.min(pause))?;
         if process.is_some() && ready.last() == Some(&true) {
             ended = owner;
         }
-        if let Some(number) = (surroundings.look_after)().map_err(NoPorts::Refused)? {
-            return Err(NoPorts::Interrupted(number));
+        if let Some(number) = (surroundings.look_after)()? {
+            return Err(Error::new(Kind::Interrupted(number), "interrupted"));
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -99,7 +96,7 @@ fn may_pass(kind: ErrorKind) -> bool {
 }
 
 /// Which of them are ready, after at most so long.
-fn wait_for(inputs: &[BorrowedFd<'_>], limit: Duration) -> anyhow::Result<Vec<bool>> {
+fn wait_for(inputs: &[BorrowedFd<'_>], limit: Duration) -> Result<Vec<bool>> {
     let mut polled: Vec<_> = inputs
         .iter()
         .map(|input| PollFd::new(*input, PollFlags::POLLIN))

@@ -28,6 +28,7 @@ trials! {
         ignored_signals_stay_ignored,
         an_ordinary_user_can,
         a_reserved_port_is_refused,
+        its_owner_is_looked_up_in_the_list_that_the_option_names,
         a_bound_port_is_refused,
         nothing_is_held_when_one_is_refused,
         automatic_ports_are_refused,
@@ -244,6 +245,29 @@ fn a_reserved_port_is_refused(sandbox: &Sandbox) {
     assert!(running.is_alive());
 }
 
+/// The library would look where the environment leads.
+fn its_owner_is_looked_up_in_the_list_that_the_option_names(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let (running, _) = hold(&["--tcp", "20000-20000"], 1);
+    let bpffs = sandbox.bpffs().to_str().expect("a path in UTF-8");
+    let mut other = portkeep(["hold", "--tcp", "20000-20000", "--bpffs", bpffs]);
+    let reason = refused(other.env("PORTKEEP_BPFFS", sandbox.state_dir()));
+    let pid = running.pid();
+    assert_eq!(
+        reason,
+        format!("port 20000/tcp is reserved by process {pid} (portkeep), user 0")
+    );
+    assert_eq!(reserved(sandbox), [(Protocol::Tcp, 20000..=20000)]);
+    end(running);
+    assert_nothing_reserved(sandbox);
+    done(&mut portkeep(["reserve", "20001/udp", "--user", "1000"]));
+    let mut other = portkeep(["hold", "--udp", "20001-20001", "--bpffs", bpffs]);
+    let reason = refused(other.env("PORTKEEP_BPFFS", sandbox.state_dir()));
+    let expected = refused(&mut portkeep(["hold", "--udp", "20001-20001"]));
+    assert_eq!(reason, expected);
+    assert!(reason.contains("1000"), "{reason}");
+}
+
 fn a_bound_port_is_refused(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let bound = sock::tcp6();
@@ -331,7 +355,7 @@ fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
     // A likely slip.
     let reason = refused(&mut portkeep(["hold", "--tcp", "3", "--udp", "8080"]));
     assert!(
-        reason.starts_with("no block of 8080 ports could be had"),
+        reason.starts_with("no free block of 8080 ports: "),
         "{reason}"
     );
     assert_nothing_reserved(sandbox);

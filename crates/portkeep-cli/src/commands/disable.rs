@@ -4,10 +4,10 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_admin::remove;
+use portkeep_admin::{Installation, remove};
 
-use crate::cli::Locations;
-use crate::persistent_words::warn;
+use crate::error::Result;
+use crate::output::warn;
 
 /// Remove the kernel part, and with it every reservation
 ///
@@ -18,8 +18,8 @@ use crate::persistent_words::warn;
 pub struct Disable {}
 
 impl Disable {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let removed = remove(&locations.installation())?;
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let removed = remove(installation)?;
         let words = if removed {
             "Portkeep is disabled"
         } else {
@@ -27,7 +27,7 @@ impl Disable {
         };
         writeln!(io::stdout().lock(), "{words}")?;
         // After the removal: a store that cannot be understood must not be in its way.
-        let left = locations.installation().keeper().withdraw()?;
+        let left = installation.keeper().withdraw()?;
         if !left.is_empty() {
             warn(&[format!(
                 "{left} stays in net.ipv4.ip_local_reserved_ports: the kernel takes 4095 bytes at \

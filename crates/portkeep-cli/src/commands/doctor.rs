@@ -4,13 +4,12 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
+use portkeep_admin::Installation;
 use serde::Serialize;
 
-use crate::cli::Locations;
 use crate::doctor::{self, Check, State};
-use crate::failure::REFUSED;
-use crate::printable::json;
-use crate::table;
+use crate::error::{Kind, Result};
+use crate::output::{json, write_table};
 
 /// Check what Portkeep relies on, and say how to mend what is not so
 ///
@@ -34,8 +33,8 @@ struct Document<'a> {
 }
 
 impl Doctor {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let checks = doctor::examine(locations);
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let checks = doctor::examine(installation);
         let state = checks.iter().map(|check| check.state).max();
         let state = state.unwrap_or(State::Ok);
         let mut out = io::stdout().lock();
@@ -47,10 +46,10 @@ impl Doctor {
             };
             writeln!(out, "{}", json(&document)?)?;
         } else {
-            table::write(&mut out, &rows(&checks))?;
+            write_table(&mut out, &rows(&checks))?;
         }
         Ok(match state {
-            State::Wrong => ExitCode::from(REFUSED),
+            State::Wrong => Kind::Refused.into(),
             _ => ExitCode::SUCCESS,
         })
     }

@@ -5,18 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _};
-use portkeep_admin::{InstallOptions, install_with};
+use clap::Args;
+use portkeep_admin::{InstallOptions, Installation, install_with};
 
-use crate::cli::{Cli, Locations};
 use crate::control_cgroup::InControlCgroup;
-use crate::failure::{Failure, REFUSED};
+use crate::error::{Error, Kind, Result};
 use crate::kept_options::{Given, to_be_noted};
-use crate::persistent_words::{counted, warn};
+use crate::output::{escaped, text_of, warn};
 use crate::port_state::Settings;
-use crate::printable::{escaped, text_of};
 use crate::sockets::InUse;
+use crate::words::counted;
 
 /// Install the kernel part, or upgrade it in place
 ///
@@ -66,30 +64,29 @@ impl FromStr for Pool {
 }
 
 impl Enable {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         let (all, control): (Vec<_>, Vec<_>) = self
             .control
             .iter()
             .cloned()
             .partition(|path| path.as_os_str() == ALL);
         if !all.is_empty() && !control.is_empty() {
-            misused("--control all has every cgroup: name no other");
+            return Err(Error::usage(
+                "--control all has every cgroup: name no other",
+            ));
         }
         let given = Given {
             pool: self.pool.map(|Pool(start, end)| (start, end)),
             quota: self.quota,
             control: (!self.control.is_empty()).then_some(control),
         };
-        let noted = locations.installation().keeper().settings()?;
+        let noted = installation.keeper().settings()?;
         let mut chosen = InstallOptions::default();
-        let installed = install_with(&locations.installation(), |running| {
-            chosen = given.choose(locations.installation(), running, &noted)?;
-            anyhow::Ok(chosen.clone())
+        let installed = install_with(installation, |running| -> Result<_> {
+            chosen = given.choose(installation, running, &noted)?;
+            Ok(chosen.clone())
         })?;
-        locations
-            .installation()
-            .keeper()
-            .set_settings(&to_be_noted(&chosen))?;
+        installation.keeper().set_settings(&to_be_noted(&chosen))?;
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -104,7 +101,7 @@ impl Enable {
         )?;
         drop(out);
         warn_about_the_pool(chosen.pool);
-        restore(locations, installed.upgraded)
+        restore(installation, installed.upgraded)
     }
 }
 
@@ -127,9 +124,9 @@ fn warn_about_the_pool(pool: (u16, u16)) {
 }
 
 /// Nothing was there before the programs were installed, so only of an upgrade differences are told.
-fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
-    let keeper = locations.installation().keeper();
-    let _control = InControlCgroup::enter(locations);
+fn restore(installation: &Installation, upgraded: bool) -> Result<ExitCode> {
+    let keeper = installation.keeper();
+    let _control = InControlCgroup::enter(installation);
     let report = keeper.restore(Some(&InUse))?;
     let mut out = io::stdout().lock();
     if report.reservations + report.exclusions > 0 {
@@ -147,17 +144,11 @@ fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
     warn(&report.warnings);
     let failed = !report.failures.is_empty();
     for failure in report.failures {
-        Failure::from(&failure.into()).print();
+        Error::from(failure).print();
     }
     Ok(if failed {
-        ExitCode::from(REFUSED)
+        Kind::Refused.into()
     } else {
         ExitCode::SUCCESS
     })
-}
-
-fn misused(message: &str) -> ! {
-    Cli::command()
-        .error(ErrorKind::ArgumentConflict, message)
-        .exit()
 }

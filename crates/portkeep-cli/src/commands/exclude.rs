@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_admin::{Kind, Ports, Request, Scope};
+use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
-use crate::cli::Locations;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::persistent::PersistentBlock;
 use crate::control_cgroup::InControlCgroup;
-use crate::netns_argument::NetnsArgument;
-use crate::persistent_block::PersistentBlock;
-use crate::persistent_words::{list, report};
+use crate::error::Result;
+use crate::output::report;
+use crate::words::list;
 
 /// Keep ports from being chosen automatically, now and after every boot
 ///
@@ -31,7 +32,7 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         let scope = if self.every_netns {
             Some(Scope::Every)
         } else {
@@ -46,13 +47,13 @@ impl Exclude {
             cgroups: Vec::new(),
             comment: self.comment.clone(),
         };
-        let _control = InControlCgroup::enter(locations);
-        let outcome = locations.installation().keeper().reserve(&request, None)?;
+        let _control = InControlCgroup::enter(installation);
+        let outcome = installation.keeper().reserve(&request, None)?;
         let ports = list(&outcome.ports);
         if outcome.changed {
-            report(&outcome, &format!("{ports} excluded"))
+            Ok(report(&outcome, &format!("{ports} excluded"))?)
         } else {
-            report(&outcome, &format!("{ports} excluded already"))
+            Ok(report(&outcome, &format!("{ports} excluded already"))?)
         }
     }
 }

@@ -4,19 +4,20 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use portkeep::Consumers;
+use portkeep_admin::Installation;
 use serde::Serialize;
 
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::{OPTIONS, PortsArgument};
+use crate::error::{Context as _, Result};
 use crate::holding::{Held, Holding};
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::{OPTIONS, PortsArgument};
-use crate::printable::json;
+use crate::output::json;
 use crate::run::signals;
-use crate::waiting::{self, NoPorts, Surroundings};
+use crate::waiting::{self, Surroundings};
 
 /// Hold ports until interrupted, so that nobody can bind to them
 ///
@@ -58,16 +59,12 @@ struct BlockDocument<'a> {
 }
 
 impl Hold {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let ends = ending_signals();
         // Blocked before the ports are held: once they are printed, a signal is an orderly end.
         ends.thread_block().context("cannot block signals")?;
-        let holding = match self.acquire(&ends) {
-            Ok(holding) => holding,
-            Err(NoPorts::Interrupted(number)) => return Ok(ExitCode::from(128 + number as u8)),
-            Err(NoPorts::Refused(error)) => return Err(error),
-        };
+        let holding = self.acquire(installation, &ends)?;
         if self.verbose {
             for line in holding.explain(&self.ports) {
                 eprintln!("portkeep: {line}");
@@ -86,16 +83,15 @@ impl Hold {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn acquire(&self, ends: &SigSet) -> Result<Holding, NoPorts> {
+    fn acquire(&self, installation: &Installation, ends: &SigSet) -> Result<Holding> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals = SignalFd::with_flags(ends, flags)
-            .context("signalfd")
-            .map_err(NoPorts::Refused)?;
+        let signals = SignalFd::with_flags(ends, flags).context("signalfd")?;
         let mut look_after = || {
             let signal = signals.read_signal().context("signalfd")?;
-            Ok(signal.map(|signal| signal.ssi_signo as i32))
+            Ok(signal.map(|signal| signal.ssi_signo as u8))
         };
         waiting::acquire(
+            installation,
             &self.ports,
             Consumers::ASSOCIATED,
             Surroundings {

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_admin::Kind;
+use portkeep_admin::{Installation, Kind};
 
-use crate::cli::Locations;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::persistent::PersistentBlock;
 use crate::control_cgroup::InControlCgroup;
-use crate::netns_argument::NetnsArgument;
-use crate::persistent_block::PersistentBlock;
-use crate::persistent_words::{list, report};
+use crate::error::Result;
+use crate::output::report;
+use crate::words::list;
 
 /// End an exclusion, or a part of one: the ports can be chosen automatically again
 ///
@@ -24,20 +25,18 @@ pub struct Include {
 }
 
 impl Include {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         let scope = self.netns.enter()?;
-        let _control = InControlCgroup::enter(locations);
-        let outcome =
-            locations
-                .installation()
-                .keeper()
-                .remove(Kind::Exclusion, &self.ports.ranges, scope)?;
+        let _control = InControlCgroup::enter(installation);
+        let outcome = installation
+            .keeper()
+            .remove(Kind::Exclusion, &self.ports.ranges, scope)?;
         if outcome.changed {
             let ports = list(&outcome.ports);
-            report(&outcome, &format!("{ports} not excluded any more"))
+            Ok(report(&outcome, &format!("{ports} not excluded any more"))?)
         } else {
             let ports = list(&self.ports.ranges);
-            report(&outcome, &format!("{ports} not excluded"))
+            Ok(report(&outcome, &format!("{ports} not excluded"))?)
         }
     }
 }

@@ -3,20 +3,19 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, PortRange};
-use portkeep_admin::{Contents, Record};
+use portkeep_admin::{Contents, Installation, Record, user_name};
 use serde::Serialize;
 
-use crate::cli::Locations;
-use crate::clock::Moment;
-use crate::netns_argument::NetnsArgument;
-use crate::printable::{json, printable};
+use crate::arguments::netns::NetnsArgument;
+use crate::error::{Context as _, Result};
+use crate::locations::list;
+use crate::output::{json, printable, write_table};
 use crate::reservation_document::{
     HELD, ReservationDocument, is_everywhere, is_exclusion, may_bind_in_words,
 };
-use crate::{table, users};
+use crate::words::Moment;
 
 /// List the reservations
 ///
@@ -81,7 +80,7 @@ impl Listed {
                     ports(entry.range),
                     owner.pid.to_string(),
                     owner.command.clone(),
-                    users::name(owner.uid),
+                    user_name(owner.uid),
                     Moment::before_now(entry.age()).local(),
                     HELD.to_owned(),
                     entry.netns_cookie.to_string(),
@@ -93,16 +92,16 @@ impl Listed {
 }
 
 impl Ls {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let own = portkeep::netns_cookie().context("cannot identify the network namespace")?;
-        let entries = match portkeep::list() {
+        let entries = match list(installation) {
             // What is held by sockets needs no kernel part.
             Err(error) if error.kind() == ErrorKind::NotEnabled => Vec::new(),
             entries => entries?,
         };
         // The kernel part is the truth, also where the store cannot be read.
-        let contents = locations.installation().keeper().contents().ok();
+        let contents = installation.keeper().contents().ok();
         let mut reservations: Vec<Listed> = entries
             .into_iter()
             .map(|entry| {
@@ -123,7 +122,7 @@ impl Ls {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print_table(&self, reservations: &[Listed]) -> anyhow::Result<()> {
+    fn print_table(&self, reservations: &[Listed]) -> Result<()> {
         let header = [
             "PROTO", "PORTS", "OWNER", "COMMAND", "USER", "SINCE", "MAY-BIND", "NETNS", "COMMENT",
         ];
@@ -135,7 +134,7 @@ impl Ls {
         if rows[1..].iter().all(|row| row[8].is_empty()) {
             rows[0][8].clear();
         }
-        Ok(table::write(&mut io::stdout().lock(), &rows)?)
+        Ok(write_table(&mut io::stdout().lock(), &rows)?)
     }
 }
 
@@ -160,7 +159,7 @@ fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
         EntryKind::Runtime => [
             entry.owner.pid.to_string(),
             entry.owner.command.clone(),
-            users::name(entry.owner.uid),
+            user_name(entry.owner.uid),
         ],
         _ if is_exclusion(entry) => ["excluded", "-", "-"].map(str::to_owned),
         _ => ["persistent", "-", "-"].map(str::to_owned),
@@ -185,7 +184,7 @@ fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
     ]
 }
 
-fn print_json(reservations: &[Listed]) -> anyhow::Result<()> {
+fn print_json(reservations: &[Listed]) -> Result<()> {
     let reservations = reservations.iter().map(Listed::document).collect();
     let document = Document {
         schema: 1,

@@ -4,16 +4,16 @@ use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _};
-use portkeep_admin::{Kind, Ports, Request, Scope};
+use clap::Args;
+use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
-use crate::cli::{Cli, Locations};
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::persistent::{PersistentBlock, Protocols};
 use crate::control_cgroup::InControlCgroup;
-use crate::netns_argument::NetnsArgument;
-use crate::persistent_block::{PersistentBlock, Protocols};
-use crate::persistent_words::{list, report};
+use crate::error::{Error, Result};
+use crate::output::report;
 use crate::sockets::InUse;
+use crate::words::list;
 
 /// Reserve ports for users, groups or cgroups, now and after every boot
 ///
@@ -81,8 +81,8 @@ fn align(text: &str) -> Result<u16, String> {
 }
 
 impl Reserve {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let ports = self.ports();
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let ports = self.ports()?;
         let scope = if self.every_netns {
             Some(Scope::Every)
         } else {
@@ -97,42 +97,30 @@ impl Reserve {
             cgroups: self.cgroup.clone(),
             comment: self.comment.clone(),
         };
-        let _control = InControlCgroup::enter(locations);
-        let outcome = locations
-            .installation()
-            .keeper()
-            .reserve(&request, Some(&InUse))?;
+        let _control = InControlCgroup::enter(installation);
+        let outcome = installation.keeper().reserve(&request, Some(&InUse))?;
         let ports = list(&outcome.ports);
         if self.count.is_some() || outcome.changed {
-            report(&outcome, &format!("{ports} reserved"))
+            Ok(report(&outcome, &format!("{ports} reserved"))?)
         } else {
-            report(&outcome, &format!("{ports} reserved already"))
+            Ok(report(&outcome, &format!("{ports} reserved already"))?)
         }
     }
 
-    fn ports(&self) -> Ports {
+    fn ports(&self) -> Result<Ports> {
         match (&self.ports, self.count) {
-            (Target::Block(block), None) => Ports::These(block.ranges.clone()),
-            (Target::Protocols(Protocols(protocols)), Some(count)) => Ports::Any {
+            (Target::Block(block), None) => Ok(Ports::These(block.ranges.clone())),
+            (Target::Protocols(Protocols(protocols)), Some(count)) => Ok(Ports::Any {
                 protocols: protocols.clone(),
                 count: count.get(),
                 align: self.align.unwrap_or(1),
-            },
-            (Target::Block(_), Some(_)) => {
-                misused("with --count Portkeep chooses the ports: write tcp, udp or both instead")
-            }
-            (Target::Protocols(_), None) => {
-                misused("name the ports, as in 10000-20000/udp, or say how many with --count")
-            }
+            }),
+            (Target::Block(_), Some(_)) => Err(Error::usage(
+                "with --count Portkeep chooses the ports: write tcp, udp or both instead",
+            )),
+            (Target::Protocols(_), None) => Err(Error::usage(
+                "name the ports, as in 10000-20000/udp, or say how many with --count",
+            )),
         }
     }
-}
-
-fn misused(message: &str) -> ! {
-    let mut cli = Cli::command();
-    cli.build();
-    let own = cli.find_subcommand("reserve").cloned();
-    own.unwrap_or(cli)
-        .error(ErrorKind::ValueValidation, message)
-        .exit()
 }

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
+use portkeep_admin::Installation;
 
-use crate::failure::Failure;
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::{OPTIONS, PortsArgument};
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::{OPTIONS, PortsArgument};
+use crate::error::{Error, Result};
 use crate::run;
 
 /// Run a command with ports of its own
@@ -67,17 +68,14 @@ Examples:
   portkeep run --tcp 2 --name web --verbose docker-compose up";
 
 impl Run {
-    /// Every failure has the same exit code, which no command is likely to have.
-    pub fn execute(&self) -> ExitCode {
-        self.run().unwrap_or_else(|error| {
-            Failure::from(&error).print();
-            ExitCode::from(run::REFUSED)
-        })
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        self.run(installation).map_err(Error::of_run)
     }
 
-    fn run(&self) -> anyhow::Result<ExitCode> {
+    fn run(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let options = run::Options {
+            installation,
             ports: &self.ports,
             verbose: self.verbose,
             quiet: self.quiet,

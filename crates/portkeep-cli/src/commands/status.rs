@@ -6,14 +6,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use portkeep::{Backend, ErrorKind};
-use portkeep_admin::Difference;
-use portkeep_admin::{ErrorKind as KernelErrorKind, Status as Installed, inspect};
+use portkeep_admin::{
+    Difference, ErrorKind as KernelErrorKind, Installation, Status as Installed, inspect,
+};
 use serde::Serialize;
 
-use crate::cli::Locations;
-use crate::persistent_words::counted;
-use crate::printable::{json, text_of};
-use crate::table;
+use crate::error::Result;
+use crate::locations::list;
+use crate::output::{json, text_of, write_table};
+use crate::words::counted;
 
 /// Show whether Portkeep is enabled, and how
 ///
@@ -57,8 +58,8 @@ struct Store {
 }
 
 impl Store {
-    fn collect(locations: &Locations, enabled: bool) -> Store {
-        let keeper = locations.installation().keeper();
+    fn collect(installation: &Installation, enabled: bool) -> Store {
+        let keeper = installation.keeper();
         let mut store = Store {
             file: text_of(keeper.file()),
             is_there: keeper.file().exists(),
@@ -152,21 +153,21 @@ impl From<Installed> for KernelPart {
 }
 
 impl Status {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let document = Document::collect(locations)?;
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let document = Document::collect(installation)?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", json(&document)?)?;
         } else {
-            table::write(&mut out, &document.rows())?;
+            write_table(&mut out, &document.rows())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Document {
-    fn collect(locations: &Locations) -> anyhow::Result<Document> {
-        let kernel_part = match inspect(&locations.installation()) {
+    fn collect(installation: &Installation) -> Result<Document> {
+        let kernel_part = match inspect(installation) {
             Ok(installed) => installed.map(KernelPart::from),
             Err(error) if error.kind() == KernelErrorKind::NotPermitted => None,
             Err(error) => return Err(error.into()),
@@ -176,7 +177,7 @@ impl Document {
             Err(error) if error.kind() == ErrorKind::NotEnabled => None,
             Err(error) => return Err(error.into()),
         };
-        let reserved = reserved();
+        let reserved = reserved(installation);
         let enabled = kernel_part.is_some() || abi_version.is_some() || reserved.is_some();
         Ok(Document {
             schema: 1,
@@ -189,7 +190,7 @@ impl Document {
             abi_version,
             reserved,
             kernel_part,
-            store: Store::collect(locations, enabled),
+            store: Store::collect(installation, enabled),
         })
     }
 
@@ -244,8 +245,8 @@ impl Document {
     }
 }
 
-fn reserved() -> Option<Reserved> {
-    let entries = portkeep::list().ok()?;
+fn reserved(installation: &Installation) -> Option<Reserved> {
+    let entries = list(installation).ok()?;
     let namespaces: BTreeSet<u64> = entries.iter().map(|entry| entry.netns_cookie).collect();
     Some(Reserved {
         reservations: entries.len(),

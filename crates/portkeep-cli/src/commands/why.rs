@@ -6,16 +6,16 @@ use std::str::FromStr;
 
 use clap::Args;
 use portkeep::Protocol;
+use portkeep_admin::{Installation, user_name};
 use serde::Serialize;
 
-use crate::cli::Locations;
-use crate::netns_argument::NetnsArgument;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::port;
+use crate::error::Result;
+use crate::output::{escaped, json, lines};
 use crate::port_state::PortState;
-use crate::ports_argument::port;
-use crate::printable::{escaped, json, lines};
 use crate::reservation_document::ReservationDocument;
 use crate::sockets::Socket;
-use crate::users;
 
 /// Explain why a port is taken, or that it is free
 ///
@@ -99,10 +99,9 @@ struct AutomaticDocument {
 }
 
 impl Why {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
-        let keeper = locations.installation().keeper();
-        let state = PortState::of(self.port.protocol, self.port.port, &keeper)?;
+        let state = PortState::of(self.port.protocol, self.port.port, installation)?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", json(&document(&state))?)?;
@@ -163,14 +162,14 @@ fn socket_document(state: &PortState, socket: &Socket) -> SocketDocument {
         pid: process.pid,
         command: process.command.clone(),
         uid: process.uid,
-        user: users::name(process.uid),
+        user: user_name(process.uid),
     });
     SocketDocument {
         state: socket.state.name(),
         local: socket.local.to_string(),
         peer: socket.peer.map(|peer| peer.to_string()),
         uid: socket.uid,
-        user: users::name(socket.uid),
+        user: user_name(socket.uid),
         inode: socket.inode,
         processes: processes.collect(),
         processes_hidden: state.is_hidden(socket),

@@ -3,7 +3,8 @@
 use portkeep::ErrorKind;
 use portkeep_admin::{Error, Installation, Status, faults};
 
-use crate::doctor::{Check, State};
+use crate::doctor::check::{Check, State};
+use crate::locations;
 
 /// What the tables have room for (`bpf/maps.h`).
 const RESERVATIONS_MAX: usize = 32768;
@@ -17,7 +18,7 @@ pub fn checks(installation: &Installation, installed: Result<Option<Status>, Err
     if is_there {
         checks.extend(attachments(installation));
         checks.push(control_calls());
-        checks.extend(list());
+        checks.extend(list(installation));
     }
     checks
 }
@@ -81,9 +82,9 @@ fn control_calls() -> Check {
 }
 
 /// The list, and how full the tables are.
-fn list() -> Vec<Check> {
+fn list(installation: &Installation) -> Vec<Check> {
     const NAME: &str = "list";
-    let entries = match portkeep::list() {
+    let entries = match locations::list(installation) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotEnabled => return Vec::new(),
         Err(error) => return vec![Check::error(NAME, State::Wrong, error)],

@@ -7,7 +7,7 @@ use portkeep::Protocol;
 use portkeep_admin::{Installation, check_features, other_programs, prove};
 use portkeep_host::mounts;
 
-use crate::doctor::{Check, State};
+use crate::doctor::check::{Check, State};
 use crate::sockets;
 
 pub fn checks(installation: &Installation) -> Vec<Check> {

@@ -2,7 +2,7 @@
 
 use portkeep_admin::Status;
 
-use crate::doctor::{Check, State};
+use crate::doctor::check::{Check, State};
 use crate::port_state::Settings;
 
 /// `enable`'s default.

@@ -1,15 +1,14 @@
 //! The store, and whether kernel and settings agree with it.
 
-use portkeep_admin::{Error, ErrorKind};
+use portkeep_admin::{Error, ErrorKind, Installation};
 
-use crate::cli::Locations;
-use crate::doctor::{Check, State};
-use crate::persistent_words::counted;
+use crate::doctor::check::{Check, State};
+use crate::words::counted;
 
 const NAME: &str = "store";
 
-pub fn checks(locations: &Locations) -> Vec<Check> {
-    let keeper = locations.installation().keeper();
+pub fn checks(installation: &Installation) -> Vec<Check> {
+    let keeper = installation.keeper();
     let contents = match keeper.contents() {
         Ok(contents) => contents,
         Err(error) => return vec![failed(NAME, error)],

@@ -6,13 +6,13 @@ mod words;
 
 use std::collections::HashSet;
 
-use anyhow::Context as _;
 use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, Protocol};
-use portkeep_admin::{Keeper, Record};
+use portkeep_admin::{Installation, Record};
 
 pub use settings::Settings;
-pub use words::process;
 
+use crate::error::{Context as _, Error, Result};
+use crate::locations::list;
 use crate::reservation_document::{is_everywhere, is_exclusion};
 use crate::sockets::{self, Processes, Socket};
 
@@ -30,7 +30,7 @@ pub struct PortState {
     pub held: Option<HeldEntry>,
     pub sockets: Vec<Socket>,
     /// Why the sockets cannot be known, for a port that is reserved: that much can be told.
-    pub no_sockets: Option<anyhow::Error>,
+    pub no_sockets: Option<Error>,
     pub processes: Processes,
     /// Whether there can be sockets that the kernel does not show.
     pub may_miss_sockets: bool,
@@ -70,8 +70,8 @@ impl Verdict {
 }
 
 impl PortState {
-    pub fn of(protocol: Protocol, port: u16, keeper: &Keeper) -> anyhow::Result<Self> {
-        let (reservation, no_reservations) = match portkeep::list() {
+    pub fn of(protocol: Protocol, port: u16, installation: &Installation) -> Result<Self> {
+        let (reservation, no_reservations) = match list(installation) {
             Ok(entries) => (find(entries, protocol, port)?, None),
             Err(error) if is_out_of_reach(error.kind()) => (None, Some(error)),
             Err(error) => return Err(error.into()),
@@ -79,7 +79,14 @@ impl PortState {
         let record = reservation
             .as_ref()
             .filter(|entry| entry.kind == EntryKind::Persistent)
-            .and_then(|entry| keeper.contents().ok()?.record(entry.range).cloned());
+            .and_then(|entry| {
+                installation
+                    .keeper()
+                    .contents()
+                    .ok()?
+                    .record(entry.range)
+                    .cloned()
+            });
         let (sockets, no_sockets) = match sockets::bound_to(protocol, port) {
             Ok(sockets) => (sockets, None),
             Err(error) if reservation.is_some() => (Vec::new(), Some(error)),
@@ -142,7 +149,7 @@ fn is_list_unavailable(kind: ErrorKind) -> bool {
 }
 
 /// The reservation of a port in this network namespace: its own before one for every namespace.
-fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Option<Entry>> {
+fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> Result<Option<Entry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
     Ok(entries
         .into_iter()
@@ -151,7 +158,7 @@ fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Op
         .max_by_key(|entry| entry.netns_cookie))
 }
 
-fn find_held(protocol: Protocol, port: u16) -> anyhow::Result<Option<HeldEntry>> {
+fn find_held(protocol: Protocol, port: u16) -> Result<Option<HeldEntry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
     Ok(portkeep::list_held().into_iter().find(|entry| {
         entry.netns_cookie == namespace

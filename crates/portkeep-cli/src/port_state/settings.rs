@@ -3,8 +3,9 @@
 use std::fs;
 use std::ops::RangeInclusive;
 
-use anyhow::{Context as _, anyhow};
 use portkeep_admin::{PortSet, sysctl};
+
+use crate::error::{Context as _, Error, Result};
 
 /// The settings of this network namespace.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn read() -> anyhow::Result<Self> {
+    pub fn read() -> Result<Self> {
         Ok(Self {
             automatic: sysctl::automatic_range()?,
             protected: sysctl::protected_ports()?,
@@ -39,10 +40,10 @@ impl Settings {
     }
 }
 
-fn unprivileged_start() -> anyhow::Result<u32> {
+fn unprivileged_start() -> Result<u32> {
     let path = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     text.trim()
         .parse()
-        .map_err(|_| anyhow!("{path} has an unknown form: {text:?}"))
+        .map_err(|_| Error::refused(format!("{path} has an unknown form: {text:?}")))
 }

@@ -1,14 +1,13 @@
 //! A port's state in words.
 
 use portkeep::{Entry, EntryKind};
+use portkeep_admin::user_name;
 
-use crate::clock::Moment;
-use crate::failure::Failure;
+use crate::output::printable;
 use crate::port_state::{Caveat, PortState, Verdict};
-use crate::printable::printable;
 use crate::reservation_document::{is_everywhere, is_exclusion, may_bind_in_words};
 use crate::sockets::{Process, Socket, State, command_line};
-use crate::users;
+use crate::words::{Moment, process};
 
 impl PortState {
     /// The state in whole sentences, one a line; details of a line are indented below it.
@@ -140,11 +139,11 @@ impl PortState {
             (Some(_), _) if self.processes.some_hidden() => {
                 format!(
                     "a process that you may not see, user {}",
-                    users::name(socket.uid)
+                    user_name(socket.uid)
                 )
             }
             (Some(_), _) => {
-                let user = users::name(socket.uid);
+                let user = user_name(socket.uid);
                 format!("a socket with no process (kernel or in flight), user {user}")
             }
         }
@@ -200,10 +199,9 @@ impl PortState {
             });
         }
         if let Some(error) = &self.no_sockets {
-            let failure = Failure::from(error);
             caveats.push(Caveat {
-                message: format!("sockets are not shown: {}", failure.message),
-                hint: failure.hints.into_iter().next(),
+                message: format!("sockets are not shown: {error}"),
+                hint: error.hints().first().cloned(),
             });
         }
         if self.sockets.iter().any(|socket| self.is_hidden(socket)) {
@@ -222,15 +220,6 @@ impl PortState {
         }
         caveats
     }
-}
-
-/// As in `process 1234 (nginx), user www-data`.
-pub fn process(pid: u32, command: &str, uid: u32) -> String {
-    format!(
-        "process {pid} ({}), user {}",
-        printable(command),
-        users::name(uid)
-    )
 }
 
 fn doing(socket: &Socket) -> String {

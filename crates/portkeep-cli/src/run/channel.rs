@@ -9,15 +9,14 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::run::signals::ReceivedSignal;
 
 /// What the holder reports to the foreground process.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// The ports could not be had, or the command not be started, or the holder fails: the
-    /// reason and our exit code. The holder ends.
-    Failed(Failure, u8),
+    /// The ports are refused, the command does not start, or the holder fails. The holder ends.
+    Failed(Error),
     /// The command has ended.
     Ended {
         /// Its status as shells give it.

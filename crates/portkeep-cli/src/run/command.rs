@@ -9,13 +9,14 @@ use std::process::Command;
 
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
+use portkeep_admin::Installation;
 
-use crate::descriptor_limit::DescriptorLimit;
-use crate::failure::Failure;
-use crate::holding::Holding;
+use crate::error::{Error, Kind, Result};
+use crate::holding::{DescriptorLimit, Holding};
+use crate::locations;
+use crate::run::environment;
 use crate::run::signals::OriginalSignals;
 use crate::run::supervisor::ToHolder;
-use crate::run::{REFUSED, environment};
 
 /// The command as it was given, with the signals it is to start with.
 #[derive(Debug)]
@@ -23,12 +24,19 @@ pub struct CommandLine<'a> {
     program: &'a OsString,
     arguments: &'a [OsString],
     signals: OriginalSignals,
+    /// The one that the command is to find if it uses Portkeep.
+    installation: &'a Installation,
 }
 
 impl<'a> CommandLine<'a> {
     /// `words` is not empty.
-    pub fn new(words: &'a [OsString], signals: OriginalSignals) -> Self {
+    pub fn new(
+        words: &'a [OsString],
+        signals: OriginalSignals,
+        installation: &'a Installation,
+    ) -> Self {
         Self {
+            installation,
             program: &words[0],
             arguments: &words[1..],
             signals,
@@ -48,12 +56,13 @@ impl<'a> CommandLine<'a> {
         &self,
         holding: &Holding,
         filter: Option<ToHolder>,
-        prepare: impl FnOnce(Pid) -> anyhow::Result<()>,
-    ) -> Result<Pid, (Failure, u8)> {
+        prepare: impl FnOnce(Pid) -> Result<()>,
+    ) -> Result<Pid> {
         let mut command = Command::new(self.program);
         let named = holding.named();
         let arguments = self.arguments.iter();
         command.args(arguments.map(|argument| environment::fill_in(argument, &named)));
+        locations::pass_on(self.installation, &mut command);
         environment::set(&mut command, holding);
         let (go_ahead, hold_back) = io::pipe().map_err(|error| self.failure(&error))?;
         let (mut outcome, report) = io::pipe().map_err(|error| self.failure(&error))?;
@@ -79,10 +88,7 @@ impl<'a> CommandLine<'a> {
                         Err(self.failure(&io::Error::from_raw_os_error(number)))
                     }
                     // Closed by exec.
-                    Err(_) => match prepared {
-                        Ok(()) => Ok(child),
-                        Err(error) => Err((Failure::from(&error), REFUSED)),
-                    },
+                    Err(_) => prepared.map(|()| child),
                 }
             }
         }
@@ -109,20 +115,12 @@ impl<'a> CommandLine<'a> {
         command.exec()
     }
 
-    /// 127 and 126 are what shells and env(1) answer with.
-    fn failure(&self, error: &io::Error) -> (Failure, u8) {
-        let code = if error.kind() == io::ErrorKind::NotFound {
-            127
-        } else {
-            126
+    fn failure(&self, error: &io::Error) -> Error {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::CommandNotFound,
+            _ => Kind::CommandNotExecutable,
         };
         let message = format!("cannot run '{}': {error}", self.program.display());
-        (
-            Failure {
-                message,
-                hints: Vec::new(),
-            },
-            code,
-        )
+        Error::new(kind, message)
     }
 }

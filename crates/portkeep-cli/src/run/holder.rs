@@ -6,24 +6,35 @@ use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::{set_child_subreaper, set_name};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getppid, setsid};
 use portkeep::{Backend, Consumers};
+use portkeep_admin::Installation;
 
-use crate::failure::Failure;
+use crate::arguments::ports::PortsArgument;
+use crate::error::{Context as _, Result};
 use crate::holding::Holding;
 use crate::run::channel::{Received, Report, ToForeground};
 use crate::run::command::CommandLine;
-use crate::run::group_copies::GroupCopies;
 use crate::run::reaper::{Child, exit_code, next_change};
-use crate::run::signals::{ReceivedSignal, Sender, SignalQueue};
+use crate::run::signals::{GroupCopies, ReceivedSignal, Sender, SignalQueue};
 use crate::run::supervisor::{self, Shared};
-use crate::run::{Options, REFUSED, surroundings};
-use crate::waiting::{self, NoPorts, Surroundings};
+use crate::run::surroundings;
+use crate::waiting::{self, Surroundings};
+
+/// How to run a command.
+#[derive(Debug)]
+pub struct Options<'a> {
+    pub installation: &'a Installation,
+    pub ports: &'a PortsArgument,
+    /// Whether to say what keeps the ports.
+    pub verbose: bool,
+    /// Whether to say nothing but why the command does not run.
+    pub quiet: bool,
+}
 
 /// Holds the ports while the command and its descendants live.
 pub fn hold(
@@ -31,17 +42,13 @@ pub fn hold(
     command: &CommandLine<'_>,
     foreground: ToForeground,
     foreground_pid: Pid,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let result = Holder::start(options, command, &foreground, foreground_pid)
-        .and_then(|holder| holder.serve(&foreground).map_err(refused));
-    if let Err((failure, code)) = result {
-        foreground.send(&Report::Failed(failure, code))?;
+        .and_then(|holder| holder.serve(&foreground));
+    if let Err(error) = result {
+        foreground.send(&Report::Failed(error))?;
     }
     Ok(())
-}
-
-fn refused(error: anyhow::Error) -> (Failure, u8) {
-    (Failure::from(&error), REFUSED)
 }
 
 struct Holder {
@@ -60,11 +67,9 @@ impl Holder {
         command: &CommandLine<'_>,
         foreground: &ToForeground,
         foreground_pid: Pid,
-    ) -> Result<Self, (Failure, u8)> {
-        set_child_subreaper(true)
-            .context("prctl")
-            .map_err(refused)?;
-        let signals = SignalQueue::open().map_err(refused)?;
+    ) -> Result<Self> {
+        set_child_subreaper(true).context("prctl")?;
+        let signals = SignalQueue::open()?;
         let holding = acquire(options, command, &signals, foreground, foreground_pid)?;
         if options.verbose {
             for line in holding.explain(options.ports) {
@@ -93,7 +98,7 @@ impl Holder {
     }
 
     /// Passes signals on and reports, until the command has ended; then waits for the others.
-    fn serve(mut self, foreground: &ToForeground) -> anyhow::Result<()> {
+    fn serve(mut self, foreground: &ToForeground) -> Result<()> {
         surroundings::leave()?;
         let mut listening = true;
         let code = loop {
@@ -135,7 +140,7 @@ impl Holder {
     ///
     /// The foreground process stops and continues with the command. It is the holder that stops
     /// it: were it told to stop itself, it could do so after the command has been continued again.
-    fn watch_command(&mut self) -> anyhow::Result<Option<u8>> {
+    fn watch_command(&mut self) -> Result<Option<u8>> {
         while let Child::Changed(pid, status) = next_change().context("waitpid")? {
             if pid != self.command {
                 continue;
@@ -162,7 +167,7 @@ impl Holder {
         self.foreground_stopped = stop;
     }
 
-    fn pass_on(&mut self, signal: ReceivedSignal) -> anyhow::Result<()> {
+    fn pass_on(&mut self, signal: ReceivedSignal) -> Result<()> {
         let to_group = signal.sender == Sender::Kernel || self.copies.take(signal);
         // A command that has made a group of its own, as an interactive shell does, is not in
         // the group that the signal was sent to.
@@ -181,7 +186,7 @@ fn acquire(
     signals: &SignalQueue,
     foreground: &ToForeground,
     foreground_pid: Pid,
-) -> Result<Holding, (Failure, u8)> {
+) -> Result<Holding> {
     let own = fs::read("/proc/self/comm").ok();
     let own = own.and_then(|name| CString::new(name.trim_ascii_end()).ok());
     if let Some(name) = command.name() {
@@ -189,6 +194,7 @@ fn acquire(
     }
     let mut look_after = || look_after(signals, foreground, foreground_pid);
     let acquired = waiting::acquire(
+        options.installation,
         options.ports,
         Consumers::PROCESS | Consumers::TREE,
         Surroundings {
@@ -200,10 +206,7 @@ fn acquire(
     if let Some(name) = own {
         let _ = set_name(&name);
     }
-    acquired.map_err(|error| match error {
-        NoPorts::Refused(error) => refused(error),
-        NoPorts::Interrupted(number) => (Failure::silent(), 128 + number as u8),
-    })
+    acquired
 }
 
 /// The signal that ends the waiting, if one has come. One that stops stops the foreground process, too,
@@ -212,16 +215,18 @@ fn look_after(
     signals: &SignalQueue,
     foreground: &ToForeground,
     foreground_pid: Pid,
-) -> anyhow::Result<Option<i32>> {
+) -> Result<Option<u8>> {
     let mut numbers: Vec<_> = signals.take()?.iter().map(|it| it.number).collect();
     match foreground.receive()? {
         Received::Message(signal) => numbers.push(signal.number),
         Received::Nothing => {}
-        Received::Closed => return Ok(Some(libc::SIGKILL)),
+        Received::Closed => return Ok(Some(libc::SIGKILL as u8)),
     }
     for number in numbers {
         match number {
-            libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => return Ok(Some(number)),
+            libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => {
+                return Ok(Some(number as u8));
+            }
             libc::SIGTSTP if getppid() == foreground_pid => {
                 kill(foreground_pid, Signal::SIGSTOP).context("kill")?;
                 kill(getpid(), Signal::SIGSTOP).context("kill")?;
@@ -233,7 +238,7 @@ fn look_after(
 }
 
 /// Sends a signal to the command. Until we have waited for it its process id is its own.
-fn send(command: Pid, number: i32) -> anyhow::Result<()> {
+fn send(command: Pid, number: i32) -> Result<()> {
     // SAFETY: kill(2) touches no memory; nix's would refuse the real-time signals.
     if unsafe { libc::kill(command.as_raw(), number) } == 0 {
         return Ok(());
@@ -250,17 +255,17 @@ fn send(command: Pid, number: i32) -> anyhow::Result<()> {
 fn start_command(
     command: &CommandLine<'_>,
     holding: Holding,
-    prepare: impl FnOnce(Pid) -> anyhow::Result<()>,
-) -> Result<(Pid, Arc<Shared>), (Failure, u8)> {
+    prepare: impl FnOnce(Pid) -> Result<()>,
+) -> Result<(Pid, Arc<Shared>)> {
     if holding.backend() != Backend::Held || holding.is_empty() {
         let pid = command.spawn(&holding, None, prepare)?;
         return Ok((pid, Shared::new(holding)));
     }
-    let (from_command, to_holder) = supervisor::pair().context("socketpair").map_err(refused)?;
+    let (from_command, to_holder) = supervisor::pair().context("socketpair")?;
     let pid = command.spawn(&holding, Some(to_holder), prepare)?;
     let holding = Shared::new(holding);
     let supervised = from_command.supervise(&holding);
-    if let Err(error) = supervised.context("supervising").map_err(refused)? {
+    if let Err(error) = supervised.context("supervising")? {
         let reason = match error {
             Errno::EBUSY => "it is supervised already, as by another `portkeep run`",
             error => error.desc(),
@@ -271,7 +276,7 @@ fn start_command(
 }
 
 /// Waits for a signal or a message.
-fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> anyhow::Result<()> {
+fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> Result<()> {
     let mut inputs = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     inputs.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
     match poll(&mut inputs, PollTimeout::NONE) {
@@ -281,7 +286,7 @@ fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> anyh
 }
 
 /// Whether descendants are left, after waiting for those that have ended.
-fn has_children() -> anyhow::Result<bool> {
+fn has_children() -> Result<bool> {
     loop {
         match next_change().context("waitpid")? {
             Child::Changed(..) => {}
@@ -292,7 +297,7 @@ fn has_children() -> anyhow::Result<bool> {
 }
 
 /// Waits in a session of its own until the last descendant has gone or SIGTERM comes.
-fn wait_for_others(signals: &SignalQueue) -> anyhow::Result<()> {
+fn wait_for_others(signals: &SignalQueue) -> Result<()> {
     setsid().context("setsid")?;
     while has_children()? {
         wait_for_input(signals, None)?;

@@ -18,7 +18,6 @@ mod channel;
 mod command;
 mod environment;
 mod foreground;
-mod group_copies;
 mod holder;
 mod reaper;
 pub mod signals;
@@ -28,31 +27,18 @@ mod surroundings;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use nix::unistd::{ForkResult, fork, getpid};
 
-use crate::ports_argument::PortsArgument;
+use crate::error::{Context as _, Result};
 use crate::run::channel::Channel;
 use crate::run::command::CommandLine;
 use crate::run::foreground::Foreground;
 use crate::run::signals::{OriginalSignals, SignalQueue};
 
-/// How to run it.
-#[derive(Debug)]
-pub struct Options<'a> {
-    pub ports: &'a PortsArgument,
-    /// Whether to say what keeps the ports.
-    pub verbose: bool,
-    /// Whether to say nothing but why the command does not run.
-    pub quiet: bool,
-}
-
-/// The exit code if `run` itself fails, as that of env(1), timeout(1) and docker: a command has 1 and 2
-/// for failures of its own.
-pub const REFUSED: u8 = 125;
+pub use holder::Options;
 
 /// Runs the command with the ports and gives its exit status.
-pub fn run(options: &Options<'_>, command: &[OsString]) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options<'_>, command: &[OsString]) -> Result<ExitCode> {
     let original = OriginalSignals::block()?;
     let foreground = getpid();
     let (to_holder, to_foreground) = Channel::pair().context("socketpair")?;
@@ -64,7 +50,7 @@ pub fn run(options: &Options<'_>, command: &[OsString]) -> anyhow::Result<ExitCo
         }
         ForkResult::Child => {
             drop(to_holder);
-            let command = CommandLine::new(command, original);
+            let command = CommandLine::new(command, original, options.installation);
             let status = holder::hold(options, &command, to_foreground, foreground);
             // Whoever could be told of an error is the foreground process, and it knows.
             std::process::exit(i32::from(status.is_err()));

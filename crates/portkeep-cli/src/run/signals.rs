@@ -1,11 +1,13 @@
 //! Signals taken in order from a descriptor instead of in handlers.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Context as _, Result};
 
 /// What is to be put back before the command is executed.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +18,7 @@ pub struct OriginalSignals {
 
 impl OriginalSignals {
     /// Blocks every signal that may be taken from a [`SignalQueue`].
-    pub fn block() -> anyhow::Result<Self> {
+    pub fn block() -> Result<Self> {
         let mask = queued()
             .thread_swap_mask(SigmaskHow::SIG_BLOCK)
             .context("sigprocmask")?;
@@ -75,7 +77,7 @@ pub struct ReceivedSignal {
 pub struct SignalQueue(SignalFd);
 
 impl SignalQueue {
-    pub fn open() -> anyhow::Result<Self> {
+    pub fn open() -> Result<Self> {
         SignalFd::with_flags(&queued(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map(Self)
             .context("signalfd")
@@ -83,7 +85,7 @@ impl SignalQueue {
 
     /// Takes every signal that has come. Those that tell of children are left out: their only
     /// message is that something is to be waited for.
-    pub fn take(&self) -> anyhow::Result<Vec<ReceivedSignal>> {
+    pub fn take(&self) -> Result<Vec<ReceivedSignal>> {
         let mut taken = Vec::new();
         while let Some(info) = self.0.read_signal().context("signalfd")? {
             let sender = match info.ssi_code {
@@ -104,6 +106,39 @@ impl SignalQueue {
 impl AsFd for SignalQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// The holder's own copies of signals.
+///
+/// A signal sent to the whole group has reached the command already and must
+/// not be passed on as well: many programs take a second SIGINT or SIGTERM as
+/// an order to give up at once. The receiver is not told whom else a signal was
+/// sent to; but the holder is in the group too, so the foreground process's
+/// signal went to the group if the holder has one just like it. The kernel
+/// serves the newest member of a group first, so the holder's copy is there
+/// before the foreground process's. (Where the sender is faster than the holder
+/// can take its signals, copies merge in one of the two processes, as pending
+/// signals do, and the command may get one more or one less.)
+#[derive(Debug, Default)]
+pub struct GroupCopies(Vec<(ReceivedSignal, Instant)>);
+
+/// How long a copy counts. The copies of one signal are a moment apart; a longer life would let a
+/// signal that only the holder was sent swallow a later one.
+const LIFETIME: Duration = Duration::from_secs(1);
+
+impl GroupCopies {
+    /// Notes a signal that the holder got.
+    pub fn note(&mut self, signal: ReceivedSignal) {
+        self.0.retain(|(_, time)| time.elapsed() < LIFETIME);
+        self.0.push((signal, Instant::now()));
+    }
+
+    /// Whether the holder got this signal too; each copy answers once.
+    pub fn take(&mut self, signal: ReceivedSignal) -> bool {
+        self.0.retain(|(_, time)| time.elapsed() < LIFETIME);
+        let position = self.0.iter().position(|(noted, _)| *noted == signal);
+        position.map(|index| self.0.swap_remove(index)).is_some()
     }
 }
 

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
-use anyhow::Context as _;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{chdir, close, dup2_stderr, dup2_stdin, dup2_stdout};
 
+use crate::error::{Context as _, Result};
+
 /// Closes what came from our caller, which is the command's now: its other end may wait for the
 /// last copy to be closed, as `| cat` does. Moves off the working directory, lest it stay busy.
-pub fn leave() -> anyhow::Result<()> {
+pub fn leave() -> Result<()> {
     let null = File::options()
         .read(true)
         .write(true)

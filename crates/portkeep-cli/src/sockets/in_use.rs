@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
 use portkeep::{Consumer, PortRange};
-use portkeep_admin::{FindSockets, FoundSockets};
+use portkeep_admin::{FindSockets, FoundSockets, user_name};
 
-use crate::port_state;
-use crate::printable::printable;
-use crate::sockets::processes::is_consumer;
-use crate::sockets::{Processes, Socket, State, command_line, diag};
-use crate::users;
+use crate::output::printable;
+use crate::sockets::diag;
+use crate::sockets::processes::{Processes, command_line, is_consumer};
+use crate::sockets::socket::{Socket, State};
+use crate::words::process;
 
 /// Finds them with sock_diag(7) and in /proc.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl FindSockets for InUse {
                 strangers.insert((port, format!("{port}/{protocol}: {who}")));
             }
             for owner in owners {
-                let process = port_state::process(owner.pid, &owner.command, owner.uid);
+                let process = process(owner.pid, &owner.command, owner.uid);
                 let line = command_line(owner.pid).map(|line| format!(": {}", printable(&line)));
                 let line = line.unwrap_or_default();
                 strangers.insert((port, format!("{port}/{protocol}: {process}{line}")));
@@ -69,7 +69,7 @@ fn without_process(socket: &Socket) -> String {
         None => "the kernel, after its process closed it".to_owned(),
         Some(_) => format!(
             "a socket with no process to be seen, user {}",
-            users::name(socket.uid)
+            user_name(socket.uid)
         ),
     }
 }

@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use nix::unistd::gettid;
 use portkeep::Protocol;
 use procfs::process::Process;
 
-use crate::sockets::{Socket, State};
+use crate::error::{Context as _, Result};
+use crate::sockets::socket::{Socket, State};
 
 /// All sockets of the network namespace of the calling thread, except TCP sockets that are bound and
 /// do no more: those are not listed.
-pub fn sockets(protocol: Protocol) -> anyhow::Result<Vec<Socket>> {
+pub fn sockets(protocol: Protocol) -> Result<Vec<Socket>> {
     // A thread's directory can be opened by its id as that of a process can.
     let thread = Process::new(gettid().as_raw()).context("cannot read /proc")?;
     let listed = match protocol {
@@ -37,7 +37,7 @@ pub fn sockets(protocol: Protocol) -> anyhow::Result<Vec<Socket>> {
 fn both<T>(
     ipv4: procfs::ProcResult<Vec<T>>,
     ipv6: procfs::ProcResult<Vec<T>>,
-) -> anyhow::Result<impl Iterator<Item = T>> {
+) -> Result<impl Iterator<Item = T>> {
     let ipv4 = ipv4.context("cannot read the sockets in /proc/net")?;
     let ipv6 = match ipv6 {
         Err(procfs::ProcError::NotFound(_)) => Vec::new(),
@@ -63,7 +63,8 @@ mod tests {
     use portkeep::Protocol;
 
     use super::sockets;
-    use crate::sockets::{Socket, diag};
+    use crate::sockets::diag;
+    use crate::sockets::socket::Socket;
 
     /// Of one port, in an order of their own.
     fn at(port: u16, mut sockets: Vec<Socket>) -> Vec<String> {

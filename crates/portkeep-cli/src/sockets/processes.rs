@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::Context as _;
 use nix::unistd::geteuid;
 use portkeep::Consumer;
 use portkeep_host::mounts;
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
 
-use crate::printable::text_of;
+use crate::error::{Context as _, Result};
+use crate::output::text_of;
 
 /// A process that has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Processes {
 
 impl Processes {
     /// Looks through the descriptors of all processes.
-    pub fn with_sockets(inodes: &HashSet<u32>) -> anyhow::Result<Self> {
+    pub fn with_sockets(inodes: &HashSet<u32>) -> Result<Self> {
         let mut found = Self::default();
         if inodes.is_empty() {
             return Ok(found);

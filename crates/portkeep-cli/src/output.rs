@@ -1,12 +1,16 @@
-//! Text that others have chosen, made fit for terminals and documents.
+//! Output, and text that others have chosen, made fit for it.
 //!
-//! Processes choose their names and arguments freely, whoever may make cgroups or files their names,
-//! also with what a terminal obeys, what reorders the text around it, or what nobody sees. All output
-//! passes through here: [`lines`] or [`escaped`] where it is written as text, [`json`] as a document.
+//! Processes choose their own names and arguments, and users those of cgroups and files. Such a name may
+//! contain characters that a terminal obeys, that reorder the text around them, or that nobody sees. All
+//! output passes through here: [`lines`] or [`escaped`] for text, [`write_table`] for columns, [`json`]
+//! for documents.
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
+use std::process::ExitCode;
 
+use portkeep_admin::Outcome;
 use serde::Serialize;
 
 /// The longest name that is shown, in characters.
@@ -65,6 +69,43 @@ pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
         }
     }
     Ok(shown)
+}
+
+/// Writes rows as columns, each as wide as its widest cell.
+pub fn write_table<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> io::Result<()> {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| escaped(cell)))
+        .collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in &rows {
+        let cells: Vec<_> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Prints each warning on a line of its own, to standard error.
+pub fn warn(warnings: &[String]) {
+    for warning in warnings {
+        let _ = writeln!(io::stderr(), "portkeep: warning: {}", lines(warning));
+    }
+}
+
+/// Prints what a command has done, and its warnings.
+pub fn report(outcome: &Outcome, done: &str) -> io::Result<ExitCode> {
+    writeln!(io::stdout().lock(), "{}", lines(done))?;
+    warn(&outcome.warnings);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether a character shows as itself: no control code (C0, C1), nothing that changes the direction,

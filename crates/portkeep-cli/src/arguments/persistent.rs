@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use portkeep::{PortRange, Protocol};
 
-use crate::ports_argument::port;
+use crate::arguments::ports::port;
 
 /// `A-B/tcp`, `A-B/udp` or `A-B/both`.
 #[derive(Debug, Clone, PartialEq, Eq)]

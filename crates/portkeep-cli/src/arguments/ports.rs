@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::variable_name::VariableName;
+use crate::arguments::variable_name::VariableName;
 
 /// The ports to reserve.
 #[derive(Debug, Args)]

@@ -1,9 +1,42 @@
-//! Points in time as people and programs read them.
+//! How several commands say the same thing.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use portkeep::{Conflict, Consumer, PortRange};
+use portkeep_admin::{group_name, user_name};
+
+use crate::output::printable;
+
+/// As in `process 1234 (nginx), user www-data`.
+pub fn process(pid: u32, command: &str, uid: u32) -> String {
+    let (command, user) = (printable(command), user_name(uid));
+    format!("process {pid} ({command}), user {user}")
+}
+
+/// A refusal of the library, which has numbers, with names, as everywhere else in the output.
+pub fn conflict(conflict: &Conflict) -> String {
+    conflict.with_names(|consumer| match consumer {
+        Consumer::User(uid) => Some(user_name(uid)),
+        Consumer::Group(gid) => Some(group_name(gid)),
+        _ => None,
+    })
+}
+
+/// As in `10000-20000/udp`, or for both protocols `5004-5005/tcp and 5004-5005/udp`.
+pub fn list(ports: &[PortRange]) -> String {
+    let ports: Vec<_> = ports.iter().map(PortRange::to_string).collect();
+    ports.join(" and ")
+}
+
+/// As in `1 reservation`, `2 reservations`.
+pub fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
 
 /// A moment in the past.
 #[derive(Debug, Clone, Copy)]

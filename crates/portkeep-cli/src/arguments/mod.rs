@@ -1,0 +1,6 @@
+//! Arguments that several commands have.
+
+pub mod netns;
+pub mod persistent;
+pub mod ports;
+pub mod variable_name;

@@ -1,0 +1,87 @@
+//! What one check found.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// How it is, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Ok,
+    /// It takes a privilege to see.
+    Unknown,
+    /// It works, but perhaps not as the operator thinks.
+    Warning,
+    Wrong,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+            Self::Warning => "warning",
+            Self::Wrong => "wrong",
+        })
+    }
+}
+
+/// What one check found. A thing that has several faults has a check for each.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// The thing; the same words in every version.
+    pub name: &'static str,
+    pub state: State,
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl Check {
+    pub fn ok(name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            name,
+            state: State::Ok,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub fn not_ok(
+        name: &'static str,
+        state: State,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            name,
+            state,
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// An error, in its own words and with its own hint.
+    pub fn error(name: &'static str, state: State, error: impl Into<Error>) -> Self {
+        let error = error.into();
+        Self {
+            name,
+            state,
+            message: error.message().to_owned(),
+            hint: error.hints().first().cloned(),
+        }
+    }
+
+    /// An error of the kernel part's: what only root may see is unknown.
+    pub fn kernel_error(name: &'static str, error: portkeep_admin::Error) -> Self {
+        match error.kind() {
+            portkeep_admin::ErrorKind::NotPermitted => {
+                Self::not_ok(name, State::Unknown, "for root to see", "run this as root")
+            }
+            _ => Self::error(name, State::Wrong, error),
+        }
+    }
+}
