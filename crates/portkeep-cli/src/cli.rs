@@ -61,7 +61,7 @@ impl Cli {
     /// Reads the command line. Wrong usage ends the process, with exit code 2, of `run` with 125.
     pub fn read() -> Invocation {
         let matches = Cli::definition().try_get_matches();
-        let matches = matches.unwrap_or_else(|error| exit(&error));
+        let matches = matches.unwrap_or_else(|error| exit(error));
         let cli = Cli::from_arg_matches(&matches)
             .unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
         let (name, of_command) = matches.subcommand().unzip();
@@ -90,18 +90,25 @@ impl Cli {
 }
 
 /// Says what is wrong, or the help that was asked for.
-fn exit(error: &clap::Error) -> ! {
-    let _ = error.print();
-    let is_run = || {
-        let matches = Cli::definition().ignore_errors(true).try_get_matches();
-        matches.is_ok_and(|matches| matches.subcommand_name() == Some("run"))
-    };
-    let kind = match error.use_stderr() {
-        true if is_run() => Kind::CommandRefused,
-        true => Kind::Usage,
-        false => std::process::exit(0),
+fn exit(error: clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit()
+    }
+    // Clap takes an option that the environment sets for one that was given, and shows it in the usage.
+    let definition = without_environment(Cli::definition()).mut_subcommands(without_environment);
+    let _ = definition.try_get_matches().err().unwrap_or(error).print();
+    let named = Cli::definition().ignore_errors(true).try_get_matches();
+    let is_run = named.is_ok_and(|named| named.subcommand_name() == Some("run"));
+    let kind = if is_run {
+        Kind::CommandRefused
+    } else {
+        Kind::Usage
     };
     std::process::exit(kind.exit_status().into())
+}
+
+fn without_environment(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| argument.env(None::<&str>))
 }
 
 /// The `--cgroup` after the name of a command, if it was given there.

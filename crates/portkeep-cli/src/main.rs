@@ -12,6 +12,7 @@ mod holding;
 mod kept_options;
 mod locations;
 mod named_place;
+mod outcome;
 mod output;
 mod port_state;
 mod reservation_document;

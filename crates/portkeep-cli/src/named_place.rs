@@ -84,7 +84,7 @@ mod tests {
             }
         }
         for count in [4537, u16::MAX] {
-            assert_eq!(places("web", "/", 0, count), []);
+            assert!(places("web", "/", 0, count).is_empty());
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn acquire(
             Err(error) => error,
         };
         let left = match ports.wait {
-            Some(Limit(limit)) if may_pass(error.kind()) => {
+            Some(Limit(limit)) if may_pass(error.kind()) && ports.fit_into_the_pool() => {
                 limit.map_or(pause, |limit| limit.saturating_sub(start.elapsed()))
             }
             _ => Duration::ZERO,

@@ -26,8 +26,11 @@ pub fn conflict(conflict: &Conflict) -> String {
 
 /// As in `10000-20000/udp`, or for both protocols `5004-5005/tcp and 5004-5005/udp`.
 pub fn list(ports: &[PortRange]) -> String {
-    let ports: Vec<_> = ports.iter().map(PortRange::to_string).collect();
-    ports.join(" and ")
+    let mut ports: Vec<_> = ports.iter().map(PortRange::to_string).collect();
+    match ports.pop() {
+        Some(last) if !ports.is_empty() => format!("{} and {last}", ports.join(", ")),
+        last => last.unwrap_or_default(),
+    }
 }
 
 /// As in `1 reservation`, `2 reservations`.

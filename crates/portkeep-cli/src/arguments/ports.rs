@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use portkeep_admin::DEFAULT_POOL;
 
 use crate::arguments::variable_name::VariableName;
 
@@ -42,6 +43,18 @@ pub struct PortsArgument {
         value_parser = limit
     )]
     pub wait: Option<Limit>,
+}
+
+impl PortsArgument {
+    /// Whether each count could be had from the default pool at all.
+    pub fn fit_into_the_pool(&self) -> bool {
+        let (first, last) = DEFAULT_POOL;
+        let mut requests = self.tcp.iter().chain(&self.udp).chain(&self.both);
+        requests.all(|request| match request.block {
+            Block::Any(count) => count.get() - 1 <= last - first,
+            Block::Exactly(_) => true,
+        })
+    }
 }
 
 /// The names of the options, for commands that need one of them.

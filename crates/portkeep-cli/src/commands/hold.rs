@@ -26,19 +26,19 @@ use crate::waiting::{self, Surroundings};
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
 pub struct Hold {
-    #[command(flatten)]
-    netns: NetnsArgument,
-    #[command(flatten)]
-    ports: PortsArgument,
     /// Print how the ports are kept
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
     /// Print nothing but the ports, or the reason if they are refused
     #[arg(short, long)]
     quiet: bool,
-    /// Print the ports as a JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    netns: NetnsArgument,
+    #[command(flatten)]
+    ports: PortsArgument,
 }
 
 #[derive(Debug, Serialize)]

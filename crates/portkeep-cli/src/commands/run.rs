@@ -27,16 +27,16 @@ use crate::run;
     group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true))
 )]
 pub struct Run {
-    #[command(flatten)]
-    netns: NetnsArgument,
-    #[command(flatten)]
-    ports: PortsArgument,
     /// Print how the ports are kept
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
     /// Print nothing but the reason if the command cannot run
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    netns: NetnsArgument,
+    #[command(flatten)]
+    ports: PortsArgument,
     /// The command and its arguments; options of `run` go before it
     #[arg(
         trailing_var_arg = true,
