@@ -13,7 +13,9 @@ use common::kernel_part::{
     PROTOCOLS, acquire, assert_free, assert_kept, assert_nothing_reserved, reserved,
     the_reservation,
 };
-use common::{EVERYBODY, Running, USER, done, hint, misused, portkeep, portkeep_as_user, refused};
+use common::{
+    EVERYBODY, Running, USER, done, hint, misused, portkeep, portkeep_as_user, refused, user_name,
+};
 
 trials! {
     root:
@@ -230,7 +232,11 @@ fn a_reserved_port_is_refused(sandbox: &Sandbox) {
     let mut running = Running::start(portkeep_as_user(["hold", "--udp", "20003-20004"]));
     running.line();
     let before = reserved(sandbox);
-    let owner = format!("process {} (portkeep), user {USER}", running.pid());
+    let owner = format!(
+        "process {} (portkeep), user {}",
+        running.pid(),
+        user_name(USER)
+    );
     for option in ["--udp", "--both"] {
         for command in EVERYBODY {
             let words = ["hold", option, "20000-20003"];
@@ -255,7 +261,7 @@ fn its_owner_is_looked_up_in_the_list_that_the_option_names(sandbox: &Sandbox) {
     let pid = running.pid();
     assert_eq!(
         reason,
-        format!("port 20000/tcp is reserved by process {pid} (portkeep), user 0")
+        format!("port 20000/tcp is reserved by process {pid} (portkeep), user root")
     );
     assert_eq!(reserved(sandbox), [(Protocol::Tcp, 20000..=20000)]);
     end(running);
@@ -274,7 +280,7 @@ fn a_bound_port_is_refused(sandbox: &Sandbox) {
     assert_ok!(sock::bind_any(&bound, 20002));
     let words = ["hold", "--tcp", "20000-20003"];
     let reason = refused(&mut portkeep(words));
-    assert_eq!(reason, "port 20002/tcp is in use by a socket of user 0");
+    assert_eq!(reason, "port 20002/tcp is in use by a socket of user root");
     let hint = hint(&mut portkeep(words));
     assert!(hint.contains("`portkeep why 20002/tcp`"), "{hint}");
     assert_nothing_reserved(sandbox);

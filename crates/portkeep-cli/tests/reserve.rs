@@ -91,7 +91,7 @@ fn only_the_user_may_bind(_sandbox: &Sandbox) {
     // Whoever wants the ports for a while is told whose they are.
     assert_eq!(
         refused(&mut portkeep_as_user(["hold", "--udp", "20000-20003"])),
-        format!("port 20000/udp is reserved for user {USER}")
+        format!("port 20000/udp is reserved for user {}", user_name(USER))
     );
     let name = user_name(USER);
     assert_eq!(
@@ -742,7 +742,9 @@ fn wrong_usage() {
         &["reserve", "tcp", "--count", "65536"],
         &["reserve", "tcp", "--count", "2", "--align", "3"],
         &["reserve", "80/tcp", "--align", "2"],
-        &["reserve", "80/tcp", "81/tcp"],
+        &["reserve", "80-81/tcp", "81-82/both"],
+        &["reserve", "tcp", "udp", "--count", "2"],
+        &["reserve", "tcp", "80/tcp"],
         &["reserve", "80/tcp", "--every-netns", "--netns", "1"],
         &["reserve", "80/tcp", "--user"],
     ] {

@@ -93,8 +93,11 @@ pub fn big_counts_are_meant(sandbox: &Sandbox) {
         };
         assert_eq!(count("512"), 512);
         assert_eq!(count("count=600"), 600);
-        for command in ["run", "hold"] {
-            let outcome = outcome(&mut portkeep([command, "--udp", "3000", "true"]));
+        for words in [
+            &["run", "--udp", "3000", "true"][..],
+            &["hold", "--udp", "3000"],
+        ] {
+            let outcome = outcome(&mut portkeep(words));
             assert!(outcome.stderr.contains("write 3000-3000"), "{outcome:?}");
             assert!(outcome.stderr.contains("count=3000"), "{outcome:?}");
         }
@@ -302,6 +305,10 @@ pub fn waiting_is_told_and_ended_at_the_terminal(sandbox: &Sandbox) {
         for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
             let words = ["run", "--wait", "--tcp", "20000-20000", "true"];
             let mut waiting = Running::start(portkeep(words));
+            // With the second process it hears signals.
+            let pid = waiting.pid();
+            let children = format!("/proc/{pid}/task/{pid}/children");
+            eventually(|| fs::read_to_string(&children).is_ok_and(|it| !it.is_empty()));
             waiting.signal(signal);
             assert_eq!(waiting.code(), 128 + signal as i32);
         }

@@ -9,7 +9,7 @@ use crate::common::kernel_part::{
 };
 use crate::common::python::python;
 use crate::common::{
-    EVERYBODY, Running, USER, done, hint, misused, portkeep, portkeep_as_user, refused,
+    EVERYBODY, Running, USER, done, hint, misused, portkeep, portkeep_as_user, refused, user_name,
 };
 use crate::run_shell;
 
@@ -21,7 +21,11 @@ pub fn a_reserved_port(sandbox: &Sandbox) {
     let mut holder = Running::start(portkeep_as_user(["hold", "--tcp", "20001-20002"]));
     assert_eq!(holder.line(), "20001-20002/tcp");
     let before = reserved(sandbox);
-    let owner = format!("process {} (portkeep), user {USER}", holder.pid());
+    let owner = format!(
+        "process {} (portkeep), user {}",
+        holder.pid(),
+        user_name(USER)
+    );
     for option in ["--tcp", "--both"] {
         let reason = refused(&mut run_shell(&[option, "20000-20001"], NEVER));
         assert_eq!(reason, format!("port 20001/tcp is reserved by {owner}"));
@@ -44,7 +48,7 @@ pub fn a_bound_port(sandbox: &Sandbox) {
             let reason = refused(&mut run_shell(&[option, "20000-20003"], NEVER));
             assert_eq!(
                 reason,
-                format!("port 20001/{name} is in use by a socket of user 0")
+                format!("port 20001/{name} is in use by a socket of user root")
             );
             let hint = hint(&mut run_shell(&[option, "20000-20003"], NEVER));
             assert!(
@@ -80,7 +84,7 @@ pub fn all_or_nothing(sandbox: &Sandbox) {
         let reason = refused(&mut run_shell(ports, NEVER));
         let owner = format!("port 30000/udp is reserved by process {pid} (");
         assert!(reason.starts_with(&owner), "{ports:?}: {reason}");
-        assert!(reason.ends_with("), user 0"), "{ports:?}: {reason}");
+        assert!(reason.ends_with("), user root"), "{ports:?}: {reason}");
         assert_eq!(reserved(sandbox), before, "{ports:?}");
     }
     assert_free(Protocol::Tcp, 20000..=20003);
