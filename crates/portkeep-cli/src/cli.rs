@@ -1,4 +1,4 @@
-//! The command line: its commands and the options that all of them share.
+//! The command line: the commands, and the options that all of them share.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::commands;
 use crate::error::{Error, Kind, Result};
 use crate::locations::{CGROUP_HELP, Locations};
 
-/// Reserve TCP and UDP ports: nobody else on the machine can take them
+/// Reserve TCP and UDP ports so that nobody else on the machine can take them
 #[derive(Debug, Parser)]
 #[command(name = "portkeep", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -42,7 +42,7 @@ enum Command {
     Doctor(commands::doctor::Doctor),
 }
 
-/// The one command in which `--cgroup` says who may bind; there the location goes before the name.
+/// The one command in which `--cgroup` names who may bind. There the location goes before the name.
 const NAMES_CONSUMERS: &str = "reserve";
 
 /// The name of the option for the location in all other commands.
@@ -72,7 +72,7 @@ impl Cli {
         }
     }
 
-    /// The command line as it is read, and documented.
+    /// The definition of the command line, for reading and documenting it.
     pub fn definition() -> clap::Command {
         let location = Arg::new(LOCATION)
             .long("cgroup")
@@ -142,14 +142,14 @@ impl Invocation {
         }
     }
 
-    /// Shows wrong usage that the definition cannot express as clap shows the rest.
+    /// Reports, in the style of clap, wrong usage that the definition cannot express.
     fn misused(&self, error: &Error) -> ExitCode {
         let mut definition = Cli::definition();
         definition.build();
         let command = definition.find_subcommand_mut(&self.name);
         if let Some(command) = command {
             let error = command.error(ErrorKind::ValueValidation, error);
-            // As in Error::print, nobody may be there to read it.
+            // Standard error may be closed, as after a hang-up.
             let _ = error.print();
         }
         error.kind().into()

@@ -1,4 +1,4 @@
-//! The one error of the command: what is said about it, and the exit status.
+//! The error type of the command, with the exit status, the message and the hints.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -12,12 +12,12 @@ use crate::words;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of end an error is.
+/// What kind of error it is; this decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The command cannot do what it was asked to do.
     Refused,
-    /// The words of the command line do not go together.
+    /// The arguments contradict each other.
     Usage,
     /// `run` finds no such command.
     CommandNotFound,
@@ -78,13 +78,13 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
-    /// Adds what to do next.
+    /// Adds a suggestion what to do next.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Adds the message and the hints of what caused it.
+    /// Adds the message and the hints of the cause.
     pub fn caused_by(mut self, cause: impl Into<Error>) -> Self {
         let cause = cause.into();
         append(&mut self.message, &cause.message);
@@ -112,7 +112,7 @@ impl Error {
         &self.hints
     }
 
-    /// Prints to standard error. After a hang-up that may be closed, and nobody reads it.
+    /// Prints to standard error, which may be closed, as after a hang-up.
     pub fn print(&self) {
         let mut err = io::stderr().lock();
         let _ = writeln!(err, "portkeep: {}", lines(&self.message));
@@ -121,7 +121,7 @@ impl Error {
         }
     }
 
-    /// From an error of a library with everything that caused it.
+    /// From an error of a library and its causes.
     fn from_chain(kind: Kind, error: &dyn std::error::Error, hint: Option<String>) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
@@ -137,7 +137,7 @@ impl Error {
     }
 }
 
-/// Some errors include the message of their cause, for programs that print only the outermost.
+/// Some errors already include the message of their cause.
 fn append(message: &mut String, cause: &str) {
     if !message.ends_with(cause) {
         message.push_str(": ");
@@ -200,7 +200,7 @@ impl From<procfs::ProcError> for Error {
     }
 }
 
-/// Says what failed.
+/// Adds what failed to an error.
 pub trait Context<T> {
     fn context(self, what: impl Into<String>) -> Result<T>;
 
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_printed_once() {
         let failed: Result<(), _> = Err(cause());
         let once = failed.context("cannot hold").expect_err("an error");
         assert_eq!(once.message(), format!("cannot hold: {}", cause()));

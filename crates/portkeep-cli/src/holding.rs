@@ -1,4 +1,4 @@
-//! Acquires what the port options ask for, all or nothing.
+//! Acquires the ports that the options ask for, all or none.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use portkeep::{
@@ -14,7 +14,7 @@ use crate::named_place;
 use crate::reservation_document::is_everywhere;
 use crate::words;
 
-/// The reservations that the port options asked for. Dropping it releases them.
+/// The reservations for the port options. Dropping it releases them.
 #[derive(Debug)]
 pub struct Holding {
     blocks: Vec<Held>,
@@ -77,7 +77,7 @@ impl Holding {
         }
     }
 
-    /// Whether any ports were asked for.
+    /// Whether no ports were asked for.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
@@ -284,7 +284,7 @@ fn with_owner(error: &portkeep::Error, installation: &Installation) -> Option<Er
     Some(refusal.with_hint(error.hint()?))
 }
 
-/// The limit on descriptors as our caller set it. Held ports need many.
+/// The limit on descriptors as our caller set it. Held ports need many of them.
 #[derive(Debug, Clone, Copy)]
 pub struct DescriptorLimit {
     soft: u64,
@@ -292,14 +292,14 @@ pub struct DescriptorLimit {
 }
 
 impl DescriptorLimit {
-    /// Raises the soft limit to the hard one, and gives what is to be put back.
+    /// Raises the soft limit to the hard one, and returns the previous limit.
     pub fn raise() -> nix::Result<Self> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         Ok(Self { soft, hard })
     }
 
-    /// Puts the limit back; async-signal-safe.
+    /// Restores the limit; async-signal-safe.
     pub fn restore(self) -> nix::Result<()> {
         setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)
     }

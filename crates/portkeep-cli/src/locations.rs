@@ -1,4 +1,4 @@
-//! Where the installation is that a command acts on: options, else the environment, else the machine's.
+//! The installation that a command acts on: from the options, else the environment, else the defaults.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,9 +7,9 @@ use clap::Args;
 use portkeep::Entry;
 use portkeep_admin::Installation;
 
-/// The help of `--cgroup`, which most commands take after their name, too.
+/// The help of `--cgroup`, which most commands also accept after their name.
 pub const CGROUP_HELP: &str =
-    "The cgroup that the kernel part is attached to [default: the cgroup v2 root]";
+    "Cgroup to which the kernel part is attached [default: the cgroup v2 root]";
 
 const CGROUP: &str = "PORTKEEP_CGROUP";
 const BPFFS: &str = "PORTKEEP_BPFFS";
@@ -21,16 +21,16 @@ const STATE_DIR: &str = "PORTKEEP_STATE_DIR";
 pub struct Locations {
     #[arg(long, value_name = "DIR", env = CGROUP, hide_env_values = true, help = CGROUP_HELP)]
     cgroup: Option<PathBuf>,
-    /// The BPF file system that the kernel part is pinned in [default: the first one mounted]
+    /// BPF file system in which the kernel part is pinned [default: the first one mounted]
     #[arg(long, global = true, value_name = "DIR", env = BPFFS, hide_env_values = true)]
     bpffs: Option<PathBuf>,
-    /// Where persistent reservations are stored [default: /var/lib/portkeep]
+    /// Directory of the store of persistent reservations [default: /var/lib/portkeep]
     #[arg(long, global = true, value_name = "DIR", env = STATE_DIR, hide_env_values = true)]
     state_dir: Option<PathBuf>,
 }
 
 impl Locations {
-    /// `cgroup` is the one after the name of the command, if there is one; it goes before the other.
+    /// `cgroup` is the option after the command's name, if it is there; it overrides the one before.
     pub fn installation(self, cgroup: Option<PathBuf>) -> Installation {
         Installation {
             cgroup: cgroup.or(self.cgroup),

@@ -1,4 +1,4 @@
-//! Output, and text that others have chosen, made fit for it.
+//! Output, which escapes text that others have chosen.
 //!
 //! Processes choose their own names and arguments, and users those of cgroups and files. Such a name may
 //! contain characters that a terminal obeys, that reorder the text around them, or that nobody sees. All
@@ -15,14 +15,14 @@ use serde::Serialize;
 /// The longest name that is shown, in characters.
 const LENGTH_MAX: usize = 200;
 
-/// A name in a line of text, cut if it is long.
+/// Escapes a name in a line of text, and cuts it if it is long.
 pub fn printable(text: &str) -> String {
     let shown: String = text.chars().take(LENGTH_MAX).collect();
     let cut = if shown.len() < text.len() { "…" } else { "" };
     escaped(&shown) + cut
 }
 
-/// One line: what does not show, line breaks too, is escaped as Rust does, `\u{1b}`.
+/// Escapes invisible characters and line breaks as Rust does, `\u{1b}`.
 pub fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -34,13 +34,13 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
-/// As [`escaped`], but lines stay lines.
+/// Like [`escaped`], but keeps line breaks.
 pub fn lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escaped).collect();
     lines.join("\n")
 }
 
-/// The text of a name; bytes that are not UTF-8 are written as `\xff`.
+/// The text of a name; bytes that are not UTF-8 become `\xff`.
 pub fn text_of(name: impl AsRef<OsStr>) -> String {
     let mut text = String::new();
     for chunk in name.as_ref().as_bytes().utf8_chunks() {
@@ -51,12 +51,12 @@ pub fn text_of(name: impl AsRef<OsStr>) -> String {
     text
 }
 
-/// A JSON document for people to look at, too. What does not show is escaped, `\u001b`, so that the
-/// value is that of the name.
+/// A JSON document that is also safe to display. Invisible characters are escaped, `\u001b`, so the value
+/// is still the original name.
 pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string_pretty(document)?;
     let mut shown = String::with_capacity(text.len());
-    // JSON itself is ASCII, so that all the rest is in strings; there it escapes line breaks.
+    // The syntax of JSON is ASCII, so other characters are in strings, which contain no line breaks.
     for character in text.chars() {
         match character == '\n' || is_printable(character) {
             true => shown.push(character),
@@ -125,7 +125,7 @@ fn is_printable(character: char) -> bool {
     match character {
         ' '..='~' => true,
         '\0'..='\u{7f}' => false,
-        // Drawn as nothing, though letters or marks: `Default_Ignorable_Code_Point`, and a blank.
+        // Letters or marks that are not drawn: `Default_Ignorable_Code_Point`, and a blank.
         '\u{34f}'
         | '\u{115f}'..='\u{1160}'
         | '\u{17b4}'..='\u{17b5}'
@@ -144,14 +144,14 @@ fn is_printable(character: char) -> bool {
 mod tests {
     use super::*;
 
-    /// What may reach no terminal.
+    /// Must never reach a terminal.
     const HOSTILE: &str = "\0\x07\x08\t\r\x1b\x7f\u{80}\u{85}\u{9b}\u{9f}\u{ad}\u{61c}\u{180e}\u{200b}\
         \u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
         \u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{206f}\u{feff}\u{fff9}\u{fe0f}\u{3164}\u{e0001}\
         \u{e0041}\u{e000}\u{10ffff}";
 
     #[test]
-    fn what_does_not_show_is_escaped() {
+    fn invisible_characters_are_escaped() {
         for character in HOSTILE.chars() {
             let text = character.to_string();
             let escape: String = character.escape_default().collect();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_stays() {
+    fn visible_characters_stay() {
         for text in [
             "",
             "a b~",

@@ -1,4 +1,4 @@
-//! How several commands say the same thing.
+//! Phrases that several commands use.
 
 use std::time::Duration;
 
@@ -62,12 +62,12 @@ impl Moment {
             .to_string()
     }
 
-    /// UTC as RFC 3339 has it, as in `2026-11-23T07:40:12Z`.
+    /// UTC in the form of RFC 3339, as in `2026-11-23T07:40:12Z`.
     pub fn rfc3339(&self) -> String {
         self.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// How long ago that was, in the largest unit that fits, as in `3 min ago`.
+    /// The age in the largest unit that fits, as in `3 min ago`.
     pub fn ago(&self) -> String {
         let seconds = self.age.as_secs();
         let (count, unit) = match seconds {

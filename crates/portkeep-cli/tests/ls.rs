@@ -422,7 +422,7 @@ fn a_bpf_file_system_elsewhere_is_told(sandbox: &Sandbox) {
     let nowhere = sandbox.state_dir().to_str().expect("a path in UTF-8");
     let words = ["ls", "--bpffs", nowhere];
     let reason = refused(&mut portkeep(words));
-    assert_eq!(reason, format!("{nowhere} is in no bpf file system"));
+    assert_eq!(reason, format!("{nowhere} is not in a bpf file system"));
     assert!(hint(&mut portkeep(words)).contains("PORTKEEP_BPFFS"));
     let bpffs = sandbox.bpffs().to_str().expect("a path in UTF-8");
     let mut command = portkeep(["ls", "--bpffs", bpffs]);

@@ -489,17 +489,20 @@ fn a_lost_protection_comes_back(_sandbox: &Sandbox) {
     let status = document(&mut portkeep_as_user(["status", "--json"]));
     assert_eq!(
         elements(&status["store"]["differences"]),
-        ["40000-40009: missing in net.ipv4.ip_local_reserved_ports"]
+        ["40000-40009: missing from net.ipv4.ip_local_reserved_ports"]
     );
     let text = done(&mut portkeep(["status"]));
-    assert!(text.contains("40000-40009: missing in net.ipv4.ip_local_reserved_ports (`portkeep enable` repairs it)"), "{text}");
+    assert!(text.contains("40000-40009: missing from net.ipv4.ip_local_reserved_ports (`portkeep enable` repairs it)"), "{text}");
     // Any command that changes something notices.
     reserve("20000/tcp");
     assert_eq!(protected(), "40000-40009,50000");
     assert_agreed();
     protect("50000");
     let said = done(&mut portkeep(["enable"]));
-    assert!(said.contains("Repaired: 40000-40009: missing in"), "{said}");
+    assert!(
+        said.contains("Repaired: 40000-40009: missing from"),
+        "{said}"
+    );
     assert_eq!(protected(), "40000-40009,50000");
 }
 
@@ -602,7 +605,7 @@ fn a_cgroup_may_come_later(sandbox: &Sandbox) {
     assert_eq!(errno(), EADDRINUSE);
     let said = done(&mut portkeep(["enable"]));
     assert!(
-        said.contains("Repaired: 20000/tcp: others may bind than the store says"),
+        said.contains("Repaired: 20000/tcp: the consumers differ from those in the store"),
         "{said}"
     );
     assert_eq!(errno(), 0);
@@ -707,13 +710,13 @@ fn a_damaged_store_is_left_alone(sandbox: &Sandbox) {
     is_left_alone(
         sandbox,
         "version = 1\n[[reservation]\nports =",
-        "cannot be understood",
+        "cannot parse",
     );
 }
 
 fn a_newer_store_is_left_alone(sandbox: &Sandbox) {
     let text = "version = 2\n[[reservation]]\nblock = \"20000-20003/tcp\"\n";
-    is_left_alone(sandbox, text, "is of a later version of Portkeep");
+    is_left_alone(sandbox, text, "was written by a later version of Portkeep");
 }
 
 fn a_store_that_cannot_be_written_changes_nothing(sandbox: &Sandbox) {

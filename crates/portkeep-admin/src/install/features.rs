@@ -120,7 +120,7 @@ fn require(features: &[Feature]) -> Result<(), Error> {
                 missing.name, missing.since
             ),
         )
-        .with_hint("Linux 6.1 or later with BTF, as distributions ship it, has all")),
+        .with_hint("Linux 6.1 or later with BTF has everything; distributions ship such kernels")),
     }
 }
 

@@ -35,7 +35,7 @@ impl FromStr for PersistentBlock {
             .into_iter()
             .map(|protocol| PortRange::new(protocol, start, end))
             .collect::<Result<_, _>>()
-            .map_err(|_| format!("the range ends at {end}, before its start {start}"))?;
+            .map_err(|_| format!("the range ends at {end}, before its start at {start}"))?;
         Ok(Self { ranges })
     }
 }
@@ -131,7 +131,7 @@ mod tests {
         ] {
             assert!(
                 text.parse::<PersistentBlock>().is_err(),
-                "{text:?} was taken"
+                "{text:?} was accepted"
             );
         }
     }

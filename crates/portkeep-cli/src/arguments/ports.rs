@@ -86,7 +86,7 @@ pub struct PortRequest {
 /// A contiguous block of ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
-    /// So many ports, wherever they are free.
+    /// A number of ports from any free block.
     Any(NonZeroU16),
     /// Exactly these ports.
     Exactly(RangeInclusive<u16>),
@@ -135,7 +135,9 @@ impl FromStr for Block {
         let start = port(start)?;
         let end = port(end)?;
         if end < start {
-            return Err(format!("the range ends at {end}, before its start {start}"));
+            return Err(format!(
+                "the range ends at {end}, before its start at {start}"
+            ));
         }
         Ok(Self::Exactly(start..=end))
     }
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_block() {
+    fn refuses_everything_else() {
         for text in [
             "",
             "0",
@@ -192,7 +194,7 @@ mod tests {
             "count=65536",
             "count=1-2",
         ] {
-            assert!(text.parse::<Block>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<Block>().is_err(), "{text:?} was accepted");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `portkeep doctor`: whether what Portkeep relies on is true on this machine.
+//! `portkeep doctor`: check what Portkeep relies on.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -12,12 +12,12 @@ use crate::doctor::{self, Check, State};
 use crate::error::{Kind, Result};
 use crate::output::{json, write_styled_table, write_table};
 
-/// Check what Portkeep relies on, and say how to mend what is not so
+/// Check what Portkeep relies on, and suggest fixes
 ///
-/// Looks at the kernel's features, mounts, attachments, the programs of others, the store, and the
-/// settings about ports, and lets a copy of the kernel part prove that it sees sockets of every kind.
-/// Changes nothing. The exit status is 1 if something is wrong; warnings, and what cannot be seen
-/// without privilege, do not count.
+/// Checks the kernel's features, mounts, attachments, other programs at the same hooks, the store and
+/// the port settings, and proves with a copy of the kernel part that it sees sockets of every kind.
+/// Changes nothing. The exit status is 1 if something is wrong. Warnings, and what only root can see,
+/// do not count.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Print one JSON document
@@ -30,7 +30,7 @@ pub struct Doctor {
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     schema: u32,
-    /// The worst of the checks'.
+    /// The worst state of the checks.
     state: State,
     checks: &'a [Check],
 }

@@ -14,8 +14,8 @@ use crate::words::list;
 
 /// Keep ports from being chosen automatically, now and after every boot
 ///
-/// Everybody can still bind to the ports by their numbers, but neither the kernel nor Portkeep gives
-/// one of them to somebody who asks for any port, and nobody can reserve them. Needs root.
+/// Everybody can still bind to the ports by number, but neither the kernel nor Portkeep chooses one of
+/// them for a process that asks for any port, and nobody can reserve them. Needs root.
 #[derive(Debug, Args)]
 pub struct Exclude {
     /// The ports, such as 8080/tcp
@@ -24,7 +24,7 @@ pub struct Exclude {
     /// A note, shown with the exclusion to everybody
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// In all network namespaces, those to come included
+    /// Exclude the ports in all network namespaces, including future ones
     #[arg(long, conflicts_with = "netns")]
     every_netns: bool,
     /// Print one JSON document

@@ -62,7 +62,7 @@ impl Hold {
     pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let ends = ending_signals();
-        // Blocked before the ports are held: once they are printed, a signal is an orderly end.
+        // Blocked before the ports are held, so that a signal after they are printed ends this in order.
         ends.thread_block().context("cannot block signals")?;
         let holding = self.acquire(installation, &ends)?;
         if self.verbose {
@@ -124,7 +124,7 @@ impl<'a> From<&'a Held> for BlockDocument<'a> {
     }
 }
 
-/// The signals that end holding, without those our parent had us ignore, as nohup(1) does.
+/// The signals that end holding, except those that our parent made us ignore, as nohup(1) does.
 fn ending_signals() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()

@@ -1,4 +1,4 @@
-//! `portkeep include`: end an exclusion, or a part of it.
+//! `portkeep include`: end an exclusion or part of one.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::outcome::report;
 use crate::words::list;
 
-/// End an exclusion, or a part of one: the ports can be chosen automatically again
+/// End an exclusion or part of one, so that the ports can be chosen automatically again
 ///
 /// The rest of the block stays excluded. Needs root.
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ use crate::words::Moment;
 /// process of yours holds by sockets, without the kernel part.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// The reservations of every network namespace, not only of this one
+    /// List the reservations of every network namespace, not only this one
     #[arg(long)]
     all_namespaces: bool,
     /// Only those of these users, by name or number
@@ -112,10 +112,10 @@ struct Document {
     reservations: Vec<ReservationDocument>,
 }
 
-/// A reservation, by what keeps it.
+/// A reservation of either backend.
 #[derive(Debug)]
 enum Listed {
-    /// With what the store has about it.
+    /// With its record in the store.
     Kernel(Entry, Option<Record>),
     Held(HeldEntry),
 }
@@ -178,11 +178,11 @@ impl Ls {
         self.netns.enter()?;
         let own = portkeep::netns_cookie().context("cannot identify the network namespace")?;
         let entries = match list(installation) {
-            // What is held by sockets needs no kernel part.
+            // Ports can be held by sockets without the kernel part.
             Err(error) if error.kind() == ErrorKind::NotEnabled => Vec::new(),
             entries => entries?,
         };
-        // The kernel part is the truth, also where the store cannot be read.
+        // The kernel part is the truth, even if the store cannot be read.
         let contents = installation.keeper().contents().ok();
         let mut reservations: Vec<Listed> = entries
             .into_iter()

@@ -1,4 +1,4 @@
-//! `portkeep reserve`: reserve ports for users, groups and cgroups, over reboots.
+//! `portkeep reserve`: reserve ports for users, groups and cgroups, across reboots.
 
 use std::num::NonZeroU16;
 use std::process::ExitCode;
@@ -17,9 +17,10 @@ use crate::words::list;
 
 /// Reserve ports for users, groups or cgroups, now and after every boot
 ///
-/// Only processes of one of them can bind to the ports, by plain bind(2); without any, only sockets
-/// that an administrator associates. The kernel gives none of the ports out automatically. Sockets
-/// that are bound there already are in the way, unless they are those of who is named. Needs root.
+/// Only processes of the named users, groups and cgroups can bind to the ports, with plain bind(2). If
+/// none are named, only sockets that an administrator associates can. The kernel does not give out the
+/// ports automatically. Sockets that are already bound there are in the way, unless they belong to a
+/// named user, group or cgroup. Needs root.
 #[derive(Debug, Args)]
 #[command(after_help = LOCATION)]
 pub struct Reserve {
@@ -29,22 +30,22 @@ pub struct Reserve {
     /// A user, by name or number; may be given several times
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
-    /// A group, by name or number, whose members may bind; may be given several times
+    /// A group, by name or number; can be repeated
     #[arg(long, value_name = "GROUP")]
     group: Vec<String>,
-    /// A cgroup, by its path or as a systemd unit, with those below it; may be given several times
+    /// A cgroup and those below it, by path or systemd unit; can be repeated
     #[arg(long = "cgroup", id = "consumer-cgroup", value_name = "CGROUP")]
     cgroup: Vec<String>,
-    /// A note, shown with the reservation to everybody
+    /// A note that everybody sees with the reservation
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Reserve so many ports wherever a block of the pool is free, and print which
+    /// Reserve N consecutive ports from the pool and print them
     #[arg(long, value_name = "N")]
     count: Option<NonZeroU16>,
-    /// With --count: a first port that is a multiple of this power of two
+    /// With --count: start at a multiple of K, a power of two
     #[arg(long, value_name = "K", requires = "count", value_parser = align)]
     align: Option<u16>,
-    /// In all network namespaces, those to come included
+    /// Reserve the ports in all network namespaces, including future ones
     #[arg(long, conflicts_with = "netns")]
     every_netns: bool,
     /// Print one JSON document
@@ -55,8 +56,8 @@ pub struct Reserve {
 }
 
 const LOCATION: &str = "\
-With `reserve`, --cgroup is who may bind. The location of the kernel part goes before the name of the \
-command, `portkeep --cgroup DIR reserve …`, or into PORTKEEP_CGROUP.";
+With `reserve`, --cgroup names who may bind. To say where the kernel part is, put --cgroup before the \
+command, `portkeep --cgroup DIR reserve …`, or set PORTKEEP_CGROUP.";
 
 /// Ports by their numbers, or only their protocols.
 #[derive(Debug, Clone)]

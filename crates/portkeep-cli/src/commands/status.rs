@@ -1,4 +1,4 @@
-//! `portkeep status`: what is installed, and how much it holds.
+//! `portkeep status`: the installation, and how much it holds.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -16,10 +16,10 @@ use crate::locations::list;
 use crate::output::{json, text_of, write_table};
 use crate::words::counted;
 
-/// Show whether Portkeep is enabled, and how
+/// Show whether and how Portkeep is enabled
 ///
-/// The backend is what would keep the ports of this process: the kernel part, or else `held` sockets.
-/// Without privilege it shows what everybody may see: the ABI version and what is reserved.
+/// The backend is what would keep this process's ports: the kernel part, or otherwise `held` sockets.
+/// Without privilege, only the ABI version and the number of reservations are shown.
 #[derive(Debug, Args)]
 pub struct Status {
     /// Print one JSON document
@@ -31,9 +31,9 @@ pub struct Status {
 struct Document {
     schema: u32,
     enabled: bool,
-    /// What would keep the calling process's ports, `kernel` or `held`.
+    /// What would keep the calling process's ports: `kernel` or `held`.
     backend: String,
-    /// What the calling process can reserve with; null where it cannot.
+    /// Null if the calling process has no control calls.
     abi_version: Option<u32>,
     /// Null if the list cannot be read.
     reserved: Option<Reserved>,
@@ -42,7 +42,7 @@ struct Document {
     store: Store,
 }
 
-/// What is kept over reboots.
+/// The store, which survives reboots.
 #[derive(Debug, Serialize)]
 struct Store {
     file: String,
@@ -51,7 +51,7 @@ struct Store {
     /// Null if the file cannot be read.
     reservations: Option<usize>,
     exclusions: Option<usize>,
-    /// In what the store, the kernel part and `ip_local_reserved_ports` differ.
+    /// Where the store, the kernel part and `ip_local_reserved_ports` disagree.
     differences: Vec<String>,
     /// Why one of them could not be read.
     error: Option<String>,
@@ -213,7 +213,7 @@ impl Document {
             "control calls here",
             match self.abi_version {
                 Some(version) => format!("yes, ABI version {version}"),
-                None => "no, this process is in no control cgroup".to_owned(),
+                None => "no, this process is not in a control cgroup".to_owned(),
             },
         );
         if let Some(reserved) = &self.reserved {
@@ -226,7 +226,7 @@ impl Document {
             );
         }
         let Some(part) = &self.kernel_part else {
-            row("kernel part", "root sees more".to_owned());
+            row("kernel part", "run this as root to see more".to_owned());
             return rows;
         };
         let gone = || "a cgroup that has been removed".to_owned();

@@ -1,4 +1,4 @@
-//! `portkeep unreserve`: end a persistent reservation, or a part of it.
+//! `portkeep unreserve`: end a persistent reservation or part of one.
 
 use std::process::ExitCode;
 
@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::outcome::report;
 use crate::words::list;
 
-/// End a persistent reservation, or a part of one
+/// End a persistent reservation or part of one
 ///
-/// The rest of the block stays reserved. Sockets that are bound stay bound. Needs root.
+/// The rest of the block stays reserved. Bound sockets stay bound. Needs root.
 #[derive(Debug, Args)]
 pub struct Unreserve {
     /// The ports, such as 10000-20000/udp

@@ -1,4 +1,4 @@
-//! What one check found.
+//! The result of a check.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// How it is, from good to bad.
+/// The state of a thing, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Ok,
-    /// It takes a privilege to see.
+    /// Seeing it takes a privilege.
     Unknown,
-    /// It works, but perhaps not as the operator thinks.
+    /// It works, but perhaps not as the operator expects.
     Warning,
     Wrong,
 }
@@ -29,14 +29,14 @@ impl fmt::Display for State {
     }
 }
 
-/// What one check found. A thing that has several faults has a check for each.
+/// The result of a check. A thing with several faults has a check for each.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// The thing; the same words in every version.
+    /// The name of the thing, which stays the same in every version.
     pub name: &'static str,
     pub state: State,
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub hint: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl Check {
         }
     }
 
-    /// An error, in its own words and with its own hint.
+    /// An error with its own message and hint.
     pub fn error(name: &'static str, state: State, error: impl Into<Error>) -> Self {
         let error = error.into();
         Self {
@@ -75,12 +75,15 @@ impl Check {
         }
     }
 
-    /// An error of the kernel part's: what only root may see is unknown.
+    /// An error of the kernel part: unknown if only root may see it.
     pub fn kernel_error(name: &'static str, error: portkeep_admin::Error) -> Self {
         match error.kind() {
-            portkeep_admin::ErrorKind::NotPermitted => {
-                Self::not_ok(name, State::Unknown, "for root to see", "run this as root")
-            }
+            portkeep_admin::ErrorKind::NotPermitted => Self::not_ok(
+                name,
+                State::Unknown,
+                "only root can see it",
+                "run this as root",
+            ),
             _ => Self::error(name, State::Wrong, error),
         }
     }

@@ -1,4 +1,4 @@
-//! The checks of `portkeep doctor`. Each looks at one thing and changes nothing.
+//! The checks of `portkeep doctor`. Each checks one thing and changes nothing.
 
 mod check;
 mod kernel_part;
@@ -10,7 +10,7 @@ use portkeep_admin::{Installation, Status, inspect};
 
 pub use check::{Check, State};
 
-/// All checks, from the ground up.
+/// All checks, from the bottom layer up.
 pub fn examine(installation: &Installation) -> Vec<Check> {
     let installed = inspect(installation);
     let status: Option<&Status> = installed.as_ref().ok().and_then(Option::as_ref);

@@ -1,4 +1,4 @@
-//! The store, and whether kernel and settings agree with it.
+//! The store, and whether the kernel part and the settings agree with it.
 
 use portkeep_admin::{Error, ErrorKind, Installation};
 
@@ -27,12 +27,12 @@ pub fn checks(installation: &Installation) -> Vec<Check> {
     )];
     const AGREEMENT: &str = "agreement";
     match keeper.differences() {
-        // Nothing is persistent then.
+        // Without the kernel part nothing is persistent.
         Err(error) if is_not_enabled(&error) => {}
         Err(error) => checks.push(failed(AGREEMENT, error)),
         Ok(differences) if differences.is_empty() => checks.push(Check::ok(
             AGREEMENT,
-            "the kernel part and ip_local_reserved_ports are as the store says",
+            "the kernel part and ip_local_reserved_ports agree with the store",
         )),
         Ok(differences) => checks.extend(differences.iter().map(|difference| {
             Check::not_ok(
@@ -50,8 +50,8 @@ pub fn checks(installation: &Installation) -> Vec<Check> {
             Check::not_ok(
                 CONSUMERS,
                 State::Warning,
-                format!("{ports} is kept closed for it, but {missing}"),
-                "`portkeep enable` once there is, or `portkeep unreserve` the ports",
+                format!("{ports} stays closed: {missing}"),
+                "create it and run `portkeep enable`, or `portkeep unreserve` the ports",
             )
         })),
     }

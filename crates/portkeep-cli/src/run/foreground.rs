@@ -12,8 +12,8 @@ use crate::error::{Context as _, Error, Result};
 use crate::run::channel::{Received, Report, ToHolder};
 use crate::run::signals::{Sender, SignalQueue};
 
-/// Stands for the command before our parent: takes its signals, is stopped and
-/// continued by the holder along with it, ends with its status.
+/// Represents the command to our parent: receives its signals, is stopped and continued by the holder
+/// together with it, and ends with its status.
 #[derive(Debug)]
 pub struct Foreground {
     holder_pid: Pid,
@@ -30,7 +30,7 @@ impl Foreground {
         }
     }
 
-    /// Waits for the command and gives its exit status.
+    /// Waits for the command and returns its exit status.
     pub fn wait(self) -> Result<ExitCode> {
         loop {
             self.wait_for_input()?;
@@ -59,7 +59,7 @@ impl Foreground {
         }
     }
 
-    /// Waits for the holder, which is exiting: not every init reaps what is left to it.
+    /// Waits for the holder, which is exiting: not every init process reaps orphans.
     fn reap_holder(&self) -> Result<()> {
         waitpid(self.holder_pid, None).context("waitpid")?;
         Ok(())
@@ -76,8 +76,7 @@ impl Foreground {
         }
     }
 
-    /// The holder passes them on: only it knows for sure that the command's process id is still
-    /// the command's.
+    /// The holder passes signals on: only it is sure that the process ID still belongs to the command.
     fn hand_over_signals(&self) -> Result<()> {
         let holder = Sender::Process(self.holder_pid.as_raw().cast_unsigned());
         for signal in self.signals.take()? {

@@ -1,18 +1,17 @@
 //! Runs a command that owns ports.
 //!
-//! Three processes take part. The *foreground* process is the one that our
-//! parent started and waits for. It forks the *holder*, which acquires the ports
-//! and forks and executes the *command*. The command is thus a descendant of the
-//! reservations' owner, and so are its children: the holder is a child subreaper
-//! (PR_SET_CHILD_SUBREAPER(2const)), so that those that outlive their parents
-//! become its children. The ports' consumers are the owner and its descendants.
+//! Three processes take part. Our parent started the *foreground* process and waits for it. The
+//! foreground process forks the *holder*, which acquires the ports and forks and executes the
+//! *command*. The command and its children are thus descendants of the owner of the reservations: the
+//! holder is a child subreaper (PR_SET_CHILD_SUBREAPER(2const)), so descendants that outlive their
+//! parents become its children. The consumers of the ports are the owner and its descendants.
 //!
-//! Without the kernel part the ports are held by sockets of the holder, which then lets the command
-//! in: see [`supervisor`].
+//! Without the kernel part, sockets of the holder hold the ports, and the holder lets the command bind
+//! to them: see [`supervisor`].
 //!
-//! All three stay in one process group, so that the terminal's signals and job
-//! control treat the command as if it had been started without us. The holder
-//! leaves the group, and the session, once the command has ended.
+//! All three processes stay in one process group, so that the terminal's signals and job control treat
+//! the command as if it had been started directly. The holder leaves the group and the session when the
+//! command has ended.
 
 mod channel;
 mod command;
@@ -37,7 +36,7 @@ use crate::run::signals::{OriginalSignals, SignalQueue};
 
 pub use holder::Options;
 
-/// Runs the command with the ports and gives its exit status.
+/// Runs the command with the ports and returns its exit status.
 pub fn run(options: &Options<'_>, command: &[OsString]) -> Result<ExitCode> {
     let original = OriginalSignals::block()?;
     let foreground = getpid();
@@ -52,7 +51,7 @@ pub fn run(options: &Options<'_>, command: &[OsString]) -> Result<ExitCode> {
             drop(to_holder);
             let command = CommandLine::new(command, original, options.installation);
             let status = holder::hold(options, &command, to_foreground, foreground);
-            // Whoever could be told of an error is the foreground process, and it knows.
+            // The foreground process already knows.
             std::process::exit(i32::from(status.is_err()));
         }
     }

@@ -1,4 +1,4 @@
-//! Asks the kernel for sockets, by sock_diag(7).
+//! Asks the kernel for sockets with sock_diag(7).
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,38 +21,38 @@ use crate::error::{Context as _, Result};
 use crate::sockets::proc_net;
 use crate::sockets::socket::{Socket, State};
 
-/// Bit 13 is TCP_BOUND_INACTIVE, sockets that are bound and do no more; Linux has it from 6.8 on,
-/// older kernels pass over it, and the crate's flags lack it.
+/// Bit 13 is TCP_BOUND_INACTIVE: sockets that are bound but neither listening nor connected. Linux has it
+/// since 6.8; older kernels ignore it, and the crate's flags lack it.
 const ALL_STATES: u32 = 0x3ffe;
 
-/// The kernel fills at most this much at once (netlink_dump in af_netlink.c).
+/// The kernel sends at most this much at once (netlink_dump in af_netlink.c).
 const DATAGRAM_MAX: usize = 32 * 1024;
 
-/// The sockets of this network namespace whose local port is `port`.
+/// The sockets in this network namespace whose local port is `port`.
 pub fn bound_to(protocol: Protocol, port: u16) -> Result<Vec<Socket>> {
     bound_in(protocol, port..=port)
 }
 
-/// The sockets of this network namespace whose local port is one of `ports`.
+/// The sockets in this network namespace whose local port is one of `ports`.
 pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> Result<Vec<Socket>> {
     let mut sockets = match ask(protocol, &ports)? {
         Some(sockets) => sockets,
         None => proc_net::sockets(protocol)?,
     };
-    // Kernels that do not filter by port answer with every socket.
+    // Some kernels do not filter by port and answer with every socket.
     sockets.retain(|socket| ports.contains(&socket.local.port()));
     Ok(sockets)
 }
 
-/// Whether the kernel has sock_diag(7) for a protocol, for which it may have to load modules.
+/// Whether the kernel has sock_diag(7) for a protocol. It may have to load modules.
 pub fn is_available(protocol: Protocol) -> Result<bool> {
-    // Of a single port, so that few sockets are listed.
+    // For a single port, so that the answer is short.
     Ok(ask(protocol, &(1..=1))?.is_some())
 }
 
 /// `None` if the kernel has no handler for the protocol.
 fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> Result<Option<Vec<Socket>>> {
-    // The kernel compares with one port, or with none.
+    // The kernel can filter by one port.
     let source_port = if ports.start() == ports.end() {
         *ports.start()
     } else {
@@ -113,7 +113,7 @@ fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> i
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 _ => {
-                    let message = "an answer of an unknown kind";
+                    let message = "unknown kind of answer";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, message));
                 }
             }
@@ -135,7 +135,8 @@ impl From<&InetResponseHeader> for Socket {
     }
 }
 
-/// Whether the kernel shows TCP sockets that are bound and do no more. Tried with one of our own.
+/// Whether the kernel shows TCP sockets that are bound but neither listening nor connected. Tries it with
+/// a socket of our own.
 pub fn shows_inactive() -> Result<bool> {
     let own = socket(
         AddressFamily::Inet,

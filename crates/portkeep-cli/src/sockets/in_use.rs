@@ -27,7 +27,7 @@ impl FindSockets for InUse {
         let inodes: HashSet<u32> = sockets.iter().filter_map(|socket| socket.inode).collect();
         let processes = Processes::with_sockets(&inodes)?;
         let mut found = FoundSockets::default();
-        // By port; several sockets of one process at a port are one line.
+        // By port. Several sockets of a process at one port are one line.
         let mut strangers = BTreeSet::new();
         for socket in sockets {
             let owners = socket
@@ -67,7 +67,7 @@ fn without_process(socket: &Socket) -> String {
     match socket.inode {
         None => "the kernel, after its process closed it".to_owned(),
         Some(_) => format!(
-            "a socket with no process to be seen, user {}",
+            "a socket of an unknown process, user {}",
             user_name(socket.uid)
         ),
     }

@@ -1,4 +1,4 @@
-//! The sockets as /proc/net lists them, for kernels without the modules of sock_diag(7).
+//! The sockets that /proc/net lists, for kernels without the modules of sock_diag(7).
 
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use procfs::process::Process;
 use crate::error::{Context as _, Result};
 use crate::sockets::socket::{Socket, State};
 
-/// All sockets of the network namespace of the calling thread, except TCP sockets that are bound and
-/// do no more: those are not listed.
+/// All sockets in the network namespace of the calling thread. TCP sockets that are bound but neither
+/// listening nor connected are not listed.
 pub fn sockets(protocol: Protocol) -> Result<Vec<Socket>> {
-    // A thread's directory can be opened by its id as that of a process can.
+    // The directory of a thread can be opened by the thread's ID, like that of a process.
     let thread = Process::new(gettid().as_raw()).context("cannot read /proc")?;
     let listed = match protocol {
         Protocol::Tcp => both(thread.tcp(), thread.tcp6())?
@@ -33,7 +33,7 @@ pub fn sockets(protocol: Protocol) -> Result<Vec<Socket>> {
     Ok(listed)
 }
 
-/// IPv6 may be switched off at boot; then there is no file.
+/// The file for IPv6 does not exist if IPv6 was switched off at boot.
 fn both<T>(
     ipv4: procfs::ProcResult<Vec<T>>,
     ipv6: procfs::ProcResult<Vec<T>>,

@@ -1,4 +1,4 @@
-//! A socket, and what it does with its port.
+//! A socket and its state.
 
 use std::net::SocketAddr;
 
@@ -8,13 +8,13 @@ pub struct Socket {
     pub state: State,
     pub local: SocketAddr,
     pub peer: Option<SocketAddr>,
-    /// The user that made the socket.
+    /// The user who opened the socket.
     pub uid: u32,
-    /// Its inode, by which processes are found; `None` if no process has it open any more.
+    /// The inode, by which processes are found; `None` if no process has the socket open.
     pub inode: Option<u32>,
 }
 
-/// What a socket does with its port.
+/// The state of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Bound,
@@ -29,8 +29,8 @@ pub enum State {
 }
 
 impl State {
-    /// From the numbers of `enum` in the kernel's include/net/tcp_states.h, which UDP sockets
-    /// use too: 1 when connected, 7 when not.
+    /// From the numbers in the kernel's include/net/tcp_states.h. UDP sockets use them, too: 1 if
+    /// connected, else 7.
     pub fn from_kernel(number: u8) -> Self {
         match number {
             1 => Self::Connected,

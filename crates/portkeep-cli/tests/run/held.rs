@@ -126,7 +126,7 @@ say(attempts())",
     let mut said = String::new();
     std::io::Read::read_to_string(&mut reader, &mut said).expect("read standard error");
     assert!(
-        said.starts_with("portkeep: the process that held the ports has been killed"),
+        said.starts_with("portkeep: the process that held the ports was killed"),
         "{said}"
     );
 }

@@ -165,9 +165,9 @@ pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
 pub fn verbose_tells_the_backend(sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
     let words = ["run", "-v", "--tcp", "1", "--", "true"];
-    let held = "portkeep: the ports are held by sockets, beside which, while their owner binds, \
-                one of the same user with SO_REUSEPORT can get in, and at UDP over IPv6 one that is \
-                bound to a device: Portkeep's kernel part is not enabled here\n";
+    let held = "portkeep: Portkeep's kernel part is not enabled here, so sockets hold the ports. While \
+                the owner binds, a socket of the same user with SO_REUSEPORT can take a port, too; \
+                and over IPv6, a UDP socket that is bound to a device\n";
     assert_eq!(outcome(&mut portkeep_as_user(words)).stderr, held);
     portkeep_tests::enable::enable(sandbox);
     let kernel = "portkeep: the ports are kept by Portkeep's kernel part\n";

@@ -81,7 +81,7 @@ impl Block {
                 Error::new(
                     ErrorKind::NotSupportedSocket,
                     libc::EOPNOTSUPP,
-                    "the socket is neither a TCP nor a UDP one",
+                    "not a TCP or UDP socket",
                 )
             })?;
         match self.range(protocol) {

@@ -9,9 +9,6 @@ use crate::held::{limit, refusal};
 use crate::sys;
 use crate::types::{Error, Protocol};
 
-/// Where wildcards are served from: the kernel part's pool unless `enable --pool` says otherwise.
-const POOL: (u16, u16) = (61000, 65535);
-
 /// What is asked for; `start` 0 is a wildcard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
