@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    const FIRST: [u16; 3] = [0, 0, 0];
+    const FIRST: [u16; 3] = [61866, 65269, 64092];
 
     #[test]
     fn inside_the_pool() {

@@ -14,11 +14,11 @@ use crate::arguments::variable_name::VariableName;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Ports")]
 pub struct PortsArgument {
-    /// TCP ports: any free block of N, or exactly A to B
+    /// TCP ports: N from any free block, or exactly A to B
     ///
-    /// A single number is a count: for port 8080 itself, write 8080-8080. For a count above 512,
-    /// write count=N. With NAME=, as in WEB=2, the ports also have a name. Give the option several
-    /// times for several blocks; all of them are reserved, or none.
+    /// A single number is a count, not a port: for port 8080 alone write 8080-8080. For more than 512
+    /// ports write count=N. NAME= names the ports, as in WEB=2. Can be repeated; all of the ports are
+    /// reserved or none.
     #[arg(long, value_name = "[NAME=]N|A-B")]
     pub tcp: Vec<PortRequest>,
     /// UDP ports, in the same way
@@ -27,13 +27,13 @@ pub struct PortsArgument {
     /// The same port numbers for TCP and UDP
     #[arg(long, value_name = "[NAME=]N|A-B")]
     pub both: Vec<PortRequest>,
-    /// Take the same free ports each time for this name and directory
+    /// For counts, take the same ports each time for this name and directory, while they are free
     ///
-    /// Applies to counts. Another directory, such as another work tree, gets other ports. If
-    /// somebody else has the ports, others are taken. --verbose prints them.
+    /// Another directory, such as another work tree, gets other ports. If somebody else has the
+    /// ports, others are taken. --verbose prints them.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Wait until the ports are free [at most SECONDS]
+    /// Wait until the ports are free, at most SECONDS
     #[arg(
         long,
         value_name = "SECONDS",
@@ -145,7 +145,7 @@ impl FromStr for Block {
 
 fn count(text: &str) -> Result<NonZeroU16, String> {
     text.parse()
-        .map_err(|_| "expected how many ports (1 to 65535) or a range A-B".to_owned())
+        .map_err(|_| "expected a number of ports (1 to 65535) or a range A-B".to_owned())
 }
 
 /// Reads a port number from 1 to 65535.

@@ -21,7 +21,7 @@ pub struct Exclude {
     /// The ports, such as 8080/tcp
     #[arg(value_name = "A-B/tcp|udp|both", required = true)]
     ports: Vec<PersistentBlock>,
-    /// A note, shown with the exclusion to everybody
+    /// A note that everybody sees with the exclusion
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
     /// Exclude the ports in all network namespaces, including future ones

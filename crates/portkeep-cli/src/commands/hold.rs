@@ -21,12 +21,12 @@ use crate::waiting::{self, Surroundings};
 
 /// Hold ports until interrupted, so that nobody can bind to them
 ///
-/// Prints the ports, one range per line, as soon as they are held, and keeps them until it gets
-/// SIGINT, SIGTERM or SIGHUP. Meanwhile no process can bind to them.
+/// Prints the ports, one range per line, as soon as they are held, and holds them until SIGINT,
+/// SIGTERM or SIGHUP. Meanwhile no process can bind to them.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
 pub struct Hold {
-    /// Print how the ports are kept
+    /// Print what keeps the ports
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
     /// Print nothing but the ports, or the reason if they are refused

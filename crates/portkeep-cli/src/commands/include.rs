@@ -37,11 +37,7 @@ impl Include {
             .remove(Kind::Exclusion, &ranges, scope)?;
         if outcome.changed {
             let ports = list(&outcome.ports);
-            report(
-                &outcome,
-                &format!("{ports} not excluded any more"),
-                self.json,
-            )
+            report(&outcome, &format!("{ports} no longer excluded"), self.json)
         } else {
             let ports = list(&ranges);
             report(&outcome, &format!("{ports} not excluded"), self.json)

@@ -24,29 +24,29 @@ use crate::words::Moment;
 
 /// List the reservations
 ///
-/// COMMAND is what runs under `portkeep run`, or else the process that reserved the ports. MAY-BIND
-/// says who can bind in the block: sockets that the owner has associated with the reservation always
-/// can; `process` means the owning process too, `tree` its descendants also. Persistent reservations
-/// name users, groups and cgroups; to excluded ports `everybody` can bind. `held` marks ports that a
-/// process of yours holds by sockets, without the kernel part.
+/// For ports of `portkeep run`, COMMAND is the command that it runs. MAY-BIND says who can bind in
+/// the block. Sockets that the owner has associated with the reservation always can; `process` adds
+/// the owning process, and `tree` its descendants as well. Persistent reservations name users, groups
+/// and cgroups. `everybody` can bind to excluded ports. `held` marks ports that one of your processes
+/// holds by sockets, without the kernel part.
 #[derive(Debug, Args)]
 pub struct Ls {
     /// List the reservations of every network namespace, not only this one
     #[arg(long)]
     all_namespaces: bool,
-    /// Only those of these users, by name or number
+    /// List only reservations of this user, by name or number; can be repeated
     #[arg(long, value_name = "USER", value_delimiter = ',')]
     user: Vec<String>,
-    /// Only those that have one of these ports
+    /// List only reservations with one of these ports; can be repeated
     #[arg(long, value_name = "PORT|A-B", value_delimiter = ',')]
     port: Vec<PortFilter>,
-    /// Only those of TCP, or with --udp of both
+    /// List only TCP reservations
     #[arg(long)]
     tcp: bool,
-    /// Only those of UDP, or with --tcp of both
+    /// List only UDP reservations
     #[arg(long)]
     udp: bool,
-    /// Print these columns only, in this order, such as ports,user
+    /// Print only these columns, in this order, as in ports,user
     #[arg(
         long,
         value_name = "COLUMN",

@@ -24,10 +24,10 @@ use crate::words::list;
 #[derive(Debug, Args)]
 #[command(after_help = LOCATION)]
 pub struct Reserve {
-    /// The ports, such as 10000-20000/udp, several ranges if you like; with --count only tcp, udp or both
+    /// The ports, such as 10000-20000/udp; with --count only tcp, udp or both; can be repeated
     #[arg(value_name = "A-B/tcp|udp|both", required = true)]
     ports: Vec<Target>,
-    /// A user, by name or number; may be given several times
+    /// A user, by name or number; can be repeated
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
     /// A group, by name or number; can be repeated
@@ -127,7 +127,7 @@ impl Reserve {
                             "with --count write one of tcp, udp and both, once",
                         )),
                         (None, _) => Err(Error::usage(
-                            "name the ports, as in 10000-20000/udp, or say how many with --count",
+                            "name the ports, as in 10000-20000/udp, or give their number with --count",
                         )),
                     };
                 }
@@ -136,7 +136,7 @@ impl Reserve {
         match self.count {
             None => Ok(Ports::These(ranges(blocks)?)),
             Some(_) => Err(Error::usage(
-                "with --count Portkeep chooses the ports: write tcp, udp or both instead",
+                "with --count Portkeep chooses the ports: write tcp, udp or both instead of ports",
             )),
         }
     }

@@ -13,13 +13,12 @@ use crate::run;
 
 /// Run a command with ports of its own
 ///
-/// Only the command and its descendants can bind to the ports, by plain bind(2), for as long as any
-/// of them runs. The command finds the ports in its environment: PORT is the first TCP port, or the
-/// first UDP port if there are no TCP ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated
-/// by commas, those of --both last.
+/// Only the command and its descendants can bind to the ports, with plain bind(2). The environment
+/// of the command names them: PORT is the first TCP port, or the first UDP port if there are no TCP
+/// ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated by commas, those of --both last.
 ///
-/// With NAME=, as in --tcp WEB=2, the ports of this option are also in the variable NAME, and {NAME}
-/// in the arguments of the command stands for them.
+/// With NAME=, as in --tcp WEB=2, the ports of that option are also in the variable NAME, and they
+/// replace {NAME} in the arguments of the command.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "portkeep run [OPTIONS] <--tcp|--udp|--both [NAME=]N|A-B> [--] COMMAND [ARGUMENT]...",
@@ -27,10 +26,10 @@ use crate::run;
     group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true))
 )]
 pub struct Run {
-    /// Print how the ports are kept
+    /// Print what keeps the ports
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
-    /// Print nothing but the reason if the command cannot run
+    /// Print nothing unless the command cannot run
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
@@ -53,13 +52,13 @@ usage is wrong; 126 if the command is found but cannot be executed; 127 if it is
 Ctrl-C ends --wait.
 
 How long the ports are held: a second portkeep process, the parent of the command, holds them. \
-When the command ends, portkeep returns its status at once. If the command has left descendants \
-behind, they keep the ports: the holder waits in the background until the last descendant that \
-it can see has ended. SIGTERM ends the holder then, and with it the reservation. If portkeep itself \
-is killed with SIGKILL, the command, the holder and the reservation go on in the same way.
+When the command ends, portkeep returns its status at once. If the command leaves descendants \
+behind, they keep the ports: the holder waits in the background until the last descendant that it \
+can see has ended. SIGTERM then ends the holder and the reservation. If portkeep itself is killed \
+with SIGKILL, the command, the holder and the reservation continue in the same way.
 
-Signals: those sent to portkeep are passed on to the command; when the command stops, as by \
-Ctrl-Z, portkeep stops too.
+Signals: portkeep passes on signals to the command. When the command stops, as with Ctrl-Z, \
+portkeep stops too.
 
 Examples:
   portkeep run --tcp 1 pytest -x

@@ -37,11 +37,7 @@ impl Unreserve {
             .remove(Kind::Reservation, &ranges, scope)?;
         if outcome.changed {
             let ports = list(&outcome.ports);
-            report(
-                &outcome,
-                &format!("{ports} not reserved any more"),
-                self.json,
-            )
+            report(&outcome, &format!("{ports} no longer reserved"), self.json)
         } else {
             let ports = list(&ranges);
             report(&outcome, &format!("{ports} not reserved"), self.json)

@@ -17,9 +17,9 @@ use crate::sockets::Socket;
 
 /// Explain why a port is taken, or that it is free
 ///
-/// Tells who reserves the port, which processes have sockets bound to it, and whether the kernel
-/// gives it out automatically. Without a protocol, for TCP and UDP. Works without Portkeep being
-/// enabled; only root is shown the processes of other users.
+/// Shows who reserves the port, which processes have sockets bound to it, and whether the kernel
+/// gives it out automatically; without a protocol, for both TCP and UDP. Works even if Portkeep is
+/// not enabled. Only root sees the processes of other users.
 #[derive(Debug, Args)]
 pub struct Why {
     /// The port: 8080, :8080, 8080/tcp, or a service such as http

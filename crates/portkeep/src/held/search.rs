@@ -2,6 +2,8 @@
 
 use std::io;
 
+use portkeep_host::DEFAULT_POOL as POOL;
+
 use crate::held::block::Block;
 use crate::held::holder::Holder;
 use crate::held::time_wait::Remains;
