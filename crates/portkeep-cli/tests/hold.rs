@@ -39,6 +39,7 @@ trials! {
         a_block_longer_than_the_pool,
         without_the_kernel_part_sockets_hold_them,
         more_than_can_be_held_is_refused_before_anything_is_taken,
+        the_document_has_every_block,
         a_closed_standard_output_ends_it;
     plain:
         wrong_usage;
@@ -438,6 +439,36 @@ fn more_than_can_be_held_is_refused_before_anything_is_taken(_sandbox: &Sandbox)
     assert_eq!(running.line(), "20000-20099/tcp");
     assert_kept(Protocol::Tcp, 20000..=20099);
     end(running);
+}
+
+fn the_document_has_every_block(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    for backend in ["held", "kernel"] {
+        for command in EVERYBODY {
+            let words = [
+                "hold",
+                "--json",
+                "--both",
+                "WEB=20000-20001",
+                "--tcp",
+                "30000-30000",
+            ];
+            let mut running = Running::start(command(&words));
+            let mut text = String::new();
+            while !text.ends_with("}\n") || text.ends_with(" }\n") {
+                text += &(running.line() + "\n");
+            }
+            let document = common::json::parse("hold", &text);
+            assert_eq!(document["pid"], running.pid().as_raw());
+            let expected = serde_json::json!([
+                {"backend": backend, "name": null, "protocols": ["tcp"], "start": 30000, "end": 30000},
+                {"backend": backend, "name": "WEB", "protocols": ["tcp", "udp"], "start": 20000, "end": 20001},
+            ]);
+            assert_eq!(document["blocks"], expected);
+            end(running);
+        }
+        enable::enable(sandbox);
+    }
 }
 
 fn a_closed_standard_output_ends_it(sandbox: &Sandbox) {
