@@ -115,6 +115,8 @@ impl Drop for Shell {
 
 /// Ports of the pool, as in `61000,61001`; each time others, but consecutive ones.
 fn ports_of_the_pool(word: &str) -> Option<Vec<u16>> {
+    // As in `--port=61000`.
+    let word = word.rsplit('=').next()?;
     let ports: Option<Vec<u16>> = word.split(',').map(|it| it.parse().ok()).collect();
     ports.filter(|ports| ports.iter().all(|it| *it >= 61000))
 }
