@@ -58,9 +58,10 @@ pub struct Invocation {
 }
 
 impl Cli {
-    /// Reads the command line. Wrong usage ends the process, with exit code 2.
+    /// Reads the command line. Wrong usage ends the process, with exit code 2, of `run` with 125.
     pub fn read() -> Invocation {
-        let matches = Cli::definition().get_matches();
+        let matches = Cli::definition().try_get_matches();
+        let matches = matches.unwrap_or_else(|error| exit(error));
         let cli = Cli::from_arg_matches(&matches)
             .unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
         let (name, of_command) = matches.subcommand().unzip();
@@ -86,6 +87,28 @@ impl Cli {
             _ => command.arg(location.clone()),
         })
     }
+}
+
+/// Says what is wrong, or the help that was asked for.
+fn exit(error: clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit()
+    }
+    // Clap takes an option that the environment sets for one that was given, and shows it in the usage.
+    let definition = without_environment(Cli::definition()).mut_subcommands(without_environment);
+    let _ = definition.try_get_matches().err().unwrap_or(error).print();
+    let named = Cli::definition().ignore_errors(true).try_get_matches();
+    let is_run = named.is_ok_and(|named| named.subcommand_name() == Some("run"));
+    let kind = if is_run {
+        Kind::CommandRefused
+    } else {
+        Kind::Usage
+    };
+    std::process::exit(kind.exit_status().into())
+}
+
+fn without_environment(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| argument.env(None::<&str>))
 }
 
 /// The `--cgroup` after the name of a command, if it was given there.

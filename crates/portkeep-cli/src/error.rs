@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::output::{escaped, lines};
+use crate::words;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -22,19 +23,25 @@ pub enum Kind {
     CommandNotFound,
     /// `run` cannot execute the command.
     CommandNotExecutable,
-    /// Nobody reads the output any more, as in `portkeep ls | head -1`. That is not a failure.
+    /// `run` cannot start the command for any other reason.
+    CommandRefused,
+    /// A signal of this number came while the command waited. Whoever sent it knows.
+    Interrupted(u8),
+    /// The reader of the output has gone, as in `portkeep ls | head -1`. That is no failure.
     OutputClosed,
 }
 
 impl Kind {
-    /// Shells and env(1) use 127 and 126 in the same way.
+    /// 125 to 127 are those of env(1), timeout(1) and docker: commands have 1 and 2 for failures of their own.
     pub fn exit_status(self) -> u8 {
         match self {
             Self::OutputClosed => 0,
             Self::Refused => 1,
             Self::Usage => 2,
+            Self::CommandRefused => 125,
             Self::CommandNotExecutable => 126,
             Self::CommandNotFound => 127,
+            Self::Interrupted(number) => 128 + number,
         }
     }
 }
@@ -82,6 +89,14 @@ impl Error {
         let cause = cause.into();
         append(&mut self.message, &cause.message);
         self.hints.extend(cause.hints);
+        self
+    }
+
+    /// As a failure of `run` itself.
+    pub fn of_run(mut self) -> Self {
+        if matches!(self.kind, Kind::Refused | Kind::Usage) {
+            self.kind = Kind::CommandRefused;
+        }
         self
     }
 
@@ -140,7 +155,14 @@ impl std::error::Error for Error {}
 
 impl From<portkeep::Error> for Error {
     fn from(error: portkeep::Error) -> Self {
-        Self::from_chain(Kind::Refused, &error, error.hint())
+        match error.conflict() {
+            Some(conflict) => Self {
+                kind: Kind::Refused,
+                message: words::conflict(conflict),
+                hints: error.hint().into_iter().collect(),
+            },
+            None => Self::from_chain(Kind::Refused, &error, error.hint()),
+        }
     }
 }
 

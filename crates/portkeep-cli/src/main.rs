@@ -11,11 +11,14 @@ mod error;
 mod holding;
 mod kept_options;
 mod locations;
+mod named_place;
+mod outcome;
 mod output;
 mod port_state;
 mod reservation_document;
 mod run;
 mod sockets;
+mod waiting;
 mod words;
 
 use std::process::ExitCode;
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
     match execute() {
         Ok(code) => code,
         Err(error) => {
-            if error.kind() != Kind::OutputClosed {
+            if !matches!(error.kind(), Kind::OutputClosed | Kind::Interrupted(_)) {
                 error.print();
             }
             error.kind().into()

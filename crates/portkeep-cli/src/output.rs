@@ -8,9 +8,8 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::ExitCode;
 
-use portkeep_admin::Outcome;
+use clap::builder::styling::Style;
 use serde::Serialize;
 
 /// The longest name that is shown, in characters.
@@ -72,22 +71,41 @@ pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
 }
 
 /// Writes rows as columns, each as wide as its widest cell.
-pub fn write_table<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> io::Result<()> {
-    let rows: Vec<_> = rows
+pub fn write_table(out: &mut impl Write, rows: &[impl AsRef<[String]>]) -> io::Result<()> {
+    write_styled_table(out, rows, |_, _, _| None)
+}
+
+/// [`write_table`], with a color for some cells: `style` is given row, column and text.
+pub fn write_styled_table(
+    out: &mut impl Write,
+    rows: &[impl AsRef<[String]>],
+    style: impl Fn(usize, usize, &str) -> Option<Style>,
+) -> io::Result<()> {
+    let escaped: Vec<Vec<_>> = rows
         .iter()
-        .map(|row| row.each_ref().map(|cell| escaped(cell)))
+        .map(|row| row.as_ref().iter().map(|cell| escaped(cell)).collect())
         .collect();
-    let mut widths = [0; N];
-    for row in &rows {
+    let mut widths = vec![0; escaped.iter().map(Vec::len).max().unwrap_or(0)];
+    for row in &escaped {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    for row in &rows {
+    for (number, row) in escaped.iter().enumerate() {
+        let last = row.iter().rposition(|cell| !cell.is_empty());
         let cells: Vec<_> = row
             .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
+            .zip(&widths)
+            .take(last.map_or(0, |last| last + 1))
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                let width = if Some(column) == last { 0 } else { *width };
+                let spaces = " ".repeat(width.saturating_sub(cell.chars().count()));
+                match style(number, column, cell) {
+                    Some(style) => format!("{style}{cell}{style:#}{spaces}"),
+                    None => format!("{cell}{spaces}"),
+                }
+            })
             .collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
@@ -101,15 +119,8 @@ pub fn warn(warnings: &[String]) {
     }
 }
 
-/// Prints what a command has done, and its warnings.
-pub fn report(outcome: &Outcome, done: &str) -> io::Result<ExitCode> {
-    writeln!(io::stdout().lock(), "{}", lines(done))?;
-    warn(&outcome.warnings);
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Whether a character is visible and has no effect: no control code (C0, C1), no change of direction,
-/// no line break, no invisible character, no unassigned one.
+/// Whether a character shows as itself: no control code (C0, C1), nothing that changes the direction,
+/// no line break, nothing without a width of which a font would draw nothing, nothing unassigned.
 fn is_printable(character: char) -> bool {
     match character {
         ' '..='~' => true,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use portkeep::PortRange;
-use portkeep_admin::user_name;
+use portkeep::{Conflict, Consumer, PortRange};
+use portkeep_admin::{group_name, user_name};
 
 use crate::output::printable;
 
@@ -15,10 +15,22 @@ pub fn process(pid: u32, command: &str, uid: u32) -> String {
     format!("process {pid} ({command}), user {user}")
 }
 
+/// A refusal of the library, which has numbers, with names, as everywhere else in the output.
+pub fn conflict(conflict: &Conflict) -> String {
+    conflict.with_names(|consumer| match consumer {
+        Consumer::User(uid) => Some(user_name(uid)),
+        Consumer::Group(gid) => Some(group_name(gid)),
+        _ => None,
+    })
+}
+
 /// As in `10000-20000/udp`, or for both protocols `5004-5005/tcp and 5004-5005/udp`.
 pub fn list(ports: &[PortRange]) -> String {
-    let ports: Vec<_> = ports.iter().map(PortRange::to_string).collect();
-    ports.join(" and ")
+    let mut ports: Vec<_> = ports.iter().map(PortRange::to_string).collect();
+    match ports.pop() {
+        Some(last) if !ports.is_empty() => format!("{} and {last}", ports.join(", ")),
+        last => last.unwrap_or_default(),
+    }
 }
 
 /// As in `1 reservation`, `2 reservations`.

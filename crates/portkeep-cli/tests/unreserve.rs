@@ -211,7 +211,7 @@ fn wrong_usage() {
         &["unreserve", "80"],
         &["unreserve", "tcp"],
         &["unreserve", "9-8/tcp"],
-        &["unreserve", "80/tcp", "81/tcp"],
+        &["unreserve", "80-81/tcp", "81/tcp"],
     ] {
         misused(words);
     }

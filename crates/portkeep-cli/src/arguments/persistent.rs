@@ -5,6 +5,7 @@ use std::str::FromStr;
 use portkeep::{PortRange, Protocol};
 
 use crate::arguments::ports::port;
+use crate::error::{Error, Result};
 
 /// `A-B/tcp`, `A-B/udp` or `A-B/both`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +21,14 @@ pub struct Protocols(pub Vec<Protocol>);
 impl FromStr for PersistentBlock {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (ports, protocols) = text
             .split_once('/')
-            .ok_or_else(|| format!("write {text}/tcp, {text}/udp or {text}/both"))?;
-        let Protocols(protocols) = protocols.parse()?;
+            .ok_or_else(|| match text.parse::<u16>() {
+                Ok(_) => format!("write {text}/tcp, {text}/udp or {text}/both"),
+                Err(_) => "write ports and protocol, as in 80/tcp or 10000-20000/udp".to_owned(),
+            })?;
+        let Protocols(protocols) = protocols.to_ascii_lowercase().parse()?;
         let (start, end) = ports.split_once('-').unwrap_or((ports, ports));
         let (start, end) = (port(start)?, port(end)?);
         let ranges = protocols
@@ -36,10 +40,28 @@ impl FromStr for PersistentBlock {
     }
 }
 
+/// The ranges of several blocks, none twice.
+pub fn ranges<'a>(blocks: impl IntoIterator<Item = &'a PersistentBlock>) -> Result<Vec<PortRange>> {
+    let mut ranges: Vec<PortRange> = Vec::new();
+    for range in blocks.into_iter().flat_map(|block| &block.ranges) {
+        let overlaps = |it: &&PortRange| {
+            it.protocol() == range.protocol()
+                && it.start() <= range.end()
+                && range.start() <= it.end()
+        };
+        match ranges.iter().find(overlaps) {
+            None => ranges.push(*range),
+            Some(same) if same == range => {}
+            Some(other) => return Err(Error::usage(format!("{other} and {range} overlap"))),
+        }
+    }
+    Ok(ranges)
+}
+
 impl FromStr for Protocols {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "tcp" => Ok(Self(vec![Protocol::Tcp])),
             "udp" => Ok(Self(vec![Protocol::Udp])),
@@ -66,12 +88,30 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(ranges("80/tcp"), ["80/tcp"]);
+        assert_eq!(ranges("80/TCP"), ["80/tcp"]);
         assert_eq!(ranges("1-65535/udp"), ["1-65535/udp"]);
         assert_eq!(ranges("5004-5005/both"), ["5004-5005/tcp", "5004-5005/udp"]);
     }
 
     #[test]
-    fn refuses_everything_else() {
+    fn several_blocks_do_not_overlap() {
+        let ranges = |texts: &[&str]| {
+            let blocks: Vec<PersistentBlock> = texts
+                .iter()
+                .map(|text| text.parse().expect("a block"))
+                .collect();
+            let ranges = super::ranges(&blocks).map_err(|error| error.to_string())?;
+            Ok(ranges.iter().map(PortRange::to_string).collect::<Vec<_>>())
+        };
+        let both = ["5-6/both", "7/tcp", "7/tcp", "5-6/udp"];
+        let all = ["5-6/tcp", "5-6/udp", "7/tcp"].map(str::to_owned);
+        assert_eq!(ranges(&both), Ok(all.to_vec()));
+        let error = Err("5-6/tcp and 6-8/tcp overlap".to_owned());
+        assert_eq!(ranges(&["5-6/tcp", "6-8/tcp"]), error);
+    }
+
+    #[test]
+    fn refuses_what_is_no_block() {
         for text in [
             "",
             "/",
@@ -86,7 +126,6 @@ mod tests {
             "1-65536/tcp",
             "1-2-3/tcp",
             "80/sctp",
-            "80/TCP",
             "80/tcp/udp",
             " 80/tcp",
         ] {

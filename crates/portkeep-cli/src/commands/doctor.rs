@@ -7,9 +7,10 @@ use clap::Args;
 use portkeep_admin::Installation;
 use serde::Serialize;
 
+use crate::arguments::color::{self, ColorArgument};
 use crate::doctor::{self, Check, State};
 use crate::error::{Kind, Result};
-use crate::output::{json, write_table};
+use crate::output::{json, write_styled_table, write_table};
 
 /// Check what Portkeep relies on, and suggest fixes
 ///
@@ -22,6 +23,8 @@ pub struct Doctor {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    color: ColorArgument,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,7 +49,17 @@ impl Doctor {
             };
             writeln!(out, "{}", json(&document)?)?;
         } else {
-            write_table(&mut out, &rows(&checks))?;
+            let style = |_, column, cell: &str| match (column, cell) {
+                (0, "ok") => Some(color::GOOD),
+                (0, "warning" | "unknown") => Some(color::ODD),
+                (0, "wrong") => Some(color::BAD),
+                _ => None,
+            };
+            let rows = rows(&checks);
+            match self.color.is_on() {
+                true => write_styled_table(&mut out, &rows, style),
+                false => write_table(&mut out, &rows),
+            }?;
         }
         Ok(match state {
             State::Wrong => Kind::Refused.into(),

@@ -6,10 +6,10 @@ use clap::Args;
 use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
 use crate::arguments::netns::NetnsArgument;
-use crate::arguments::persistent::PersistentBlock;
+use crate::arguments::persistent::{PersistentBlock, ranges};
 use crate::control_cgroup::InControlCgroup;
 use crate::error::Result;
-use crate::output::report;
+use crate::outcome::report;
 use crate::words::list;
 
 /// Keep ports from being chosen automatically, now and after every boot
@@ -19,14 +19,17 @@ use crate::words::list;
 #[derive(Debug, Args)]
 pub struct Exclude {
     /// The ports, such as 8080/tcp
-    #[arg(value_name = "A-B/tcp|udp|both")]
-    ports: PersistentBlock,
+    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    ports: Vec<PersistentBlock>,
     /// A note that everybody sees with the exclusion
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
     /// Exclude the ports in all network namespaces, including future ones
     #[arg(long, conflicts_with = "netns")]
     every_netns: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
 }
@@ -40,7 +43,7 @@ impl Exclude {
         };
         let request = Request {
             kind: Kind::Exclusion,
-            ports: Ports::These(self.ports.ranges.clone()),
+            ports: Ports::These(ranges(&self.ports)?),
             scope,
             users: Vec::new(),
             groups: Vec::new(),
@@ -51,9 +54,9 @@ impl Exclude {
         let outcome = installation.keeper().reserve(&request, None)?;
         let ports = list(&outcome.ports);
         if outcome.changed {
-            Ok(report(&outcome, &format!("{ports} excluded"))?)
+            report(&outcome, &format!("{ports} excluded"), self.json)
         } else {
-            Ok(report(&outcome, &format!("{ports} excluded already"))?)
+            report(&outcome, &format!("{ports} excluded already"), self.json)
         }
     }
 }

@@ -6,10 +6,10 @@ use clap::Args;
 use portkeep_admin::{Installation, Kind};
 
 use crate::arguments::netns::NetnsArgument;
-use crate::arguments::persistent::PersistentBlock;
+use crate::arguments::persistent::{PersistentBlock, ranges};
 use crate::control_cgroup::InControlCgroup;
 use crate::error::Result;
-use crate::output::report;
+use crate::outcome::report;
 use crate::words::list;
 
 /// End an exclusion or part of one, so that the ports can be chosen automatically again
@@ -18,25 +18,29 @@ use crate::words::list;
 #[derive(Debug, Args)]
 pub struct Include {
     /// The ports, such as 8080/tcp
-    #[arg(value_name = "A-B/tcp|udp|both")]
-    ports: PersistentBlock,
+    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    ports: Vec<PersistentBlock>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
 }
 
 impl Include {
     pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let ranges = ranges(&self.ports)?;
         let scope = self.netns.enter()?;
         let _control = InControlCgroup::enter(installation);
         let outcome = installation
             .keeper()
-            .remove(Kind::Exclusion, &self.ports.ranges, scope)?;
+            .remove(Kind::Exclusion, &ranges, scope)?;
         if outcome.changed {
             let ports = list(&outcome.ports);
-            Ok(report(&outcome, &format!("{ports} no longer excluded"))?)
+            report(&outcome, &format!("{ports} no longer excluded"), self.json)
         } else {
-            let ports = list(&self.ports.ranges);
-            Ok(report(&outcome, &format!("{ports} not excluded"))?)
+            let ports = list(&ranges);
+            report(&outcome, &format!("{ports} not excluded"), self.json)
         }
     }
 }

@@ -8,10 +8,10 @@ use clap::Args;
 use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
 use crate::arguments::netns::NetnsArgument;
-use crate::arguments::persistent::{PersistentBlock, Protocols};
+use crate::arguments::persistent::{PersistentBlock, Protocols, ranges};
 use crate::control_cgroup::InControlCgroup;
 use crate::error::{Error, Result};
-use crate::output::report;
+use crate::outcome::report;
 use crate::sockets::InUse;
 use crate::words::list;
 
@@ -24,9 +24,9 @@ use crate::words::list;
 #[derive(Debug, Args)]
 #[command(after_help = LOCATION)]
 pub struct Reserve {
-    /// The ports, such as 10000-20000/udp; with --count only tcp, udp or both
-    #[arg(value_name = "A-B/tcp|udp|both")]
-    ports: Target,
+    /// The ports, such as 10000-20000/udp; with --count only tcp, udp or both; can be repeated
+    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    ports: Vec<Target>,
     /// A user, by name or number; can be repeated
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
@@ -48,6 +48,9 @@ pub struct Reserve {
     /// Reserve the ports in all network namespaces, including future ones
     #[arg(long, conflicts_with = "netns")]
     every_netns: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
 }
@@ -102,25 +105,38 @@ impl Reserve {
         let outcome = installation.keeper().reserve(&request, Some(&InUse))?;
         let ports = list(&outcome.ports);
         if self.count.is_some() || outcome.changed {
-            Ok(report(&outcome, &format!("{ports} reserved"))?)
+            report(&outcome, &format!("{ports} reserved"), self.json)
         } else {
-            Ok(report(&outcome, &format!("{ports} reserved already"))?)
+            report(&outcome, &format!("{ports} reserved already"), self.json)
         }
     }
 
     fn ports(&self) -> Result<Ports> {
-        match (&self.ports, self.count) {
-            (Target::Block(block), None) => Ok(Ports::These(block.ranges.clone())),
-            (Target::Protocols(Protocols(protocols)), Some(count)) => Ok(Ports::Any {
-                protocols: protocols.clone(),
-                count: count.get(),
-                align: self.align.unwrap_or(1),
-            }),
-            (Target::Block(_), Some(_)) => Err(Error::usage(
+        let mut blocks = Vec::new();
+        for target in &self.ports {
+            match target {
+                Target::Block(block) => blocks.push(block),
+                Target::Protocols(Protocols(protocols)) => {
+                    return match (self.count, &self.ports[..]) {
+                        (Some(count), [_]) => Ok(Ports::Any {
+                            protocols: protocols.clone(),
+                            count: count.get(),
+                            align: self.align.unwrap_or(1),
+                        }),
+                        (Some(_), _) => Err(Error::usage(
+                            "with --count write one of tcp, udp and both, once",
+                        )),
+                        (None, _) => Err(Error::usage(
+                            "name the ports, as in 10000-20000/udp, or give their number with --count",
+                        )),
+                    };
+                }
+            }
+        }
+        match self.count {
+            None => Ok(Ports::These(ranges(blocks)?)),
+            Some(_) => Err(Error::usage(
                 "with --count Portkeep chooses the ports: write tcp, udp or both instead of ports",
-            )),
-            (Target::Protocols(_), None) => Err(Error::usage(
-                "name the ports, as in 10000-20000/udp, or give their number with --count",
             )),
         }
     }

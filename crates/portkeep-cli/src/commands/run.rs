@@ -3,32 +3,42 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use portkeep_admin::Installation;
 
 use crate::arguments::netns::NetnsArgument;
-use crate::arguments::ports::PortsArgument;
-use crate::error::Result;
+use crate::arguments::ports::{OPTIONS, PortsArgument};
+use crate::error::{Error, Result};
 use crate::run;
 
-/// Run a command that owns ports while it runs
+/// Run a command with ports of its own
 ///
 /// Only the command and its descendants can bind to the ports, with plain bind(2). The environment
 /// of the command names them: PORT is the first TCP port, or the first UDP port if there are no TCP
 /// ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated by commas, those of --both last.
+///
+/// With NAME=, as in --tcp WEB=2, the ports of that option are also in the variable NAME, and they
+/// replace {NAME} in the arguments of the command.
 #[derive(Debug, Args)]
-#[command(after_long_help = HOLDER)]
+#[command(
+    override_usage = "portkeep run [OPTIONS] <--tcp|--udp|--both [NAME=]N|A-B> [--] COMMAND [ARGUMENT]...",
+    after_long_help = HOLDER,
+    group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true))
+)]
 pub struct Run {
+    /// Print what keeps the ports
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Print nothing unless the command cannot run
+    #[arg(short, long)]
+    quiet: bool,
     #[command(flatten)]
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
-    /// Print what keeps the ports
-    #[arg(short, long)]
-    verbose: bool,
-    /// The command and its arguments
+    /// The command and its arguments; options of `run` go before it
     #[arg(
-        last = true,
+        trailing_var_arg = true,
         required = true,
         value_name = "COMMAND",
         help_heading = "Arguments"
@@ -37,8 +47,9 @@ pub struct Run {
 }
 
 const HOLDER: &str = "\
-Exit status: that of the command, or 128+N if signal N ended it; 127 if there is no such command, \
-126 if it cannot be executed; 1 if the ports are refused.
+Exit status: that of the command, or 128+N if signal N ended it; 125 if the ports are refused or the \
+usage is wrong; 126 if the command is found but cannot be executed; 127 if it is not found; 130 if \
+Ctrl-C ends --wait.
 
 How long the ports are held: a second portkeep process, the parent of the command, holds them. \
 When the command ends, portkeep returns its status at once. If the command leaves descendants \
@@ -47,15 +58,26 @@ can see has ended. SIGTERM then ends the holder and the reservation. If portkeep
 with SIGKILL, the command, the holder and the reservation continue in the same way.
 
 Signals: portkeep passes on signals to the command. When the command stops, as with Ctrl-Z, \
-portkeep stops too.";
+portkeep stops too.
+
+Examples:
+  portkeep run --tcp 1 pytest -x
+  portkeep run --tcp MASTER_PORT=1 torchrun --master-port={MASTER_PORT} train.py
+  portkeep run --tcp 8080-8080 --wait=60 npm start
+  portkeep run --tcp 2 --name web --verbose docker-compose up";
 
 impl Run {
     pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        self.run(installation).map_err(Error::of_run)
+    }
+
+    fn run(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let options = run::Options {
             installation,
             ports: &self.ports,
             verbose: self.verbose,
+            quiet: self.quiet,
         };
         run::run(&options, &self.command)
     }

@@ -135,6 +135,9 @@ impl PortState {
         match (socket.inode, socket.state) {
             (None, State::TimeWait) => "the kernel, for a minute after the connection".to_owned(),
             (None, State::Connecting) => "the kernel, for a listener".to_owned(),
+            (None, _) if socket.is_unaccepted() => {
+                "the kernel, until a listener accepts the connection".to_owned()
+            }
             (None, _) => "the kernel, after its process closed it".to_owned(),
             (Some(_), _) if self.processes.some_hidden() => {
                 format!(
@@ -233,6 +236,7 @@ fn doing(socket: &Socket) -> String {
     match state {
         State::Connected => format!("connected, {local} to {peer}"),
         State::Connecting => format!("connecting, {local} to {peer}"),
+        State::PeerClosed => format!("closed by its peer, {local} to {peer}"),
         State::TimeWait => format!("in TIME_WAIT, {local} to {peer}"),
         _ => format!("closing, {local} to {peer}"),
     }

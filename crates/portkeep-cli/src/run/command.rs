@@ -1,8 +1,10 @@
 //! Starts the command.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io::{self, PipeReader, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::wait::waitpid;
@@ -41,6 +43,12 @@ impl<'a> CommandLine<'a> {
         }
     }
 
+    /// The name that the command is going to have, as proc_pid_comm(5) shows it.
+    pub fn name(&self) -> Option<CString> {
+        let file = Path::new(self.program).file_name()?;
+        CString::new(file.as_bytes()).ok()
+    }
+
     /// Forks and executes the command with the ports in its environment, under a supervisor's
     /// filter if there is to be one. It is not executed before `prepare` has returned, until when
     /// all signals are blocked in it.
@@ -51,7 +59,9 @@ impl<'a> CommandLine<'a> {
         prepare: impl FnOnce(Pid) -> Result<()>,
     ) -> Result<Pid> {
         let mut command = Command::new(self.program);
-        command.args(self.arguments);
+        let named = holding.named();
+        let arguments = self.arguments.iter();
+        command.args(arguments.map(|argument| environment::fill_in(argument, &named)));
         locations::pass_on(self.installation, &mut command);
         environment::set(&mut command, holding);
         let (go_ahead, hold_back) = io::pipe().map_err(|error| self.failure(&error))?;

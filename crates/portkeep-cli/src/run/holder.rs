@@ -1,14 +1,16 @@
 //! The process that owns the ports and is the command's parent.
 
+use std::ffi::CString;
+use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::set_child_subreaper;
+use nix::sys::prctl::{set_child_subreaper, set_name};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpgid, getpgrp, getppid, setsid};
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getppid, setsid};
 use portkeep::{Backend, Consumers};
 use portkeep_admin::Installation;
 
@@ -21,6 +23,7 @@ use crate::run::reaper::{Child, exit_code, next_change};
 use crate::run::signals::{GroupCopies, ReceivedSignal, Sender, SignalQueue};
 use crate::run::supervisor::{self, Shared};
 use crate::run::surroundings;
+use crate::waiting::{self, Surroundings};
 
 /// How to run a command.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct Options<'a> {
     pub ports: &'a PortsArgument,
     /// Whether to say what keeps the ports.
     pub verbose: bool,
+    /// Whether to say nothing but why the command does not run.
+    pub quiet: bool,
 }
 
 /// Holds the ports while the command and its descendants live.
@@ -38,7 +43,7 @@ pub fn hold(
     foreground: ToForeground,
     foreground_pid: Pid,
 ) -> Result<()> {
-    let result = Holder::start(options, command, foreground_pid)
+    let result = Holder::start(options, command, &foreground, foreground_pid)
         .and_then(|holder| holder.serve(&foreground));
     if let Err(error) = result {
         foreground.send(&Report::Failed(error))?;
@@ -60,15 +65,17 @@ impl Holder {
     fn start(
         options: &Options<'_>,
         command: &CommandLine<'_>,
+        foreground: &ToForeground,
         foreground_pid: Pid,
     ) -> Result<Self> {
         set_child_subreaper(true).context("prctl")?;
-        let consumers = Consumers::PROCESS | Consumers::TREE;
-        let holding = Holding::acquire(options.installation, options.ports, consumers)?;
-        if options.verbose {
-            eprintln!("portkeep: {}", holding.explain());
-        }
         let signals = SignalQueue::open()?;
+        let holding = acquire(options, command, &signals, foreground, foreground_pid)?;
+        if options.verbose {
+            for line in holding.explain(options.ports) {
+                eprintln!("portkeep: {line}");
+            }
+        }
         let mut copies = GroupCopies::default();
         let (command, holding) = start_command(command, holding, |command| {
             // Signals to the group that came before the command was in it are meant for it all the
@@ -169,6 +176,65 @@ impl Holder {
         }
         send(self.command, signal.number)
     }
+}
+
+/// Takes the ports in the command's name, by which lists show them. With `--wait` signals end or stop us
+/// meanwhile as they would the command.
+fn acquire(
+    options: &Options<'_>,
+    command: &CommandLine<'_>,
+    signals: &SignalQueue,
+    foreground: &ToForeground,
+    foreground_pid: Pid,
+) -> Result<Holding> {
+    let own = fs::read("/proc/self/comm").ok();
+    let own = own.and_then(|name| CString::new(name.trim_ascii_end()).ok());
+    if let Some(name) = command.name() {
+        let _ = set_name(&name);
+    }
+    let mut look_after = || look_after(signals, foreground, foreground_pid);
+    let acquired = waiting::acquire(
+        options.installation,
+        options.ports,
+        Consumers::PROCESS | Consumers::TREE,
+        Surroundings {
+            quiet: options.quiet,
+            inputs: &[signals.as_fd(), foreground.as_fd()],
+            look_after: &mut look_after,
+        },
+    );
+    if let Some(name) = own {
+        let _ = set_name(&name);
+    }
+    acquired
+}
+
+/// The signal that ends the waiting, if one has come. One that stops stops the foreground process, too,
+/// for which our caller waits.
+fn look_after(
+    signals: &SignalQueue,
+    foreground: &ToForeground,
+    foreground_pid: Pid,
+) -> Result<Option<u8>> {
+    let mut numbers: Vec<_> = signals.take()?.iter().map(|it| it.number).collect();
+    match foreground.receive()? {
+        Received::Message(signal) => numbers.push(signal.number),
+        Received::Nothing => {}
+        Received::Closed => return Ok(Some(libc::SIGKILL as u8)),
+    }
+    for number in numbers {
+        match number {
+            libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => {
+                return Ok(Some(number as u8));
+            }
+            libc::SIGTSTP if getppid() == foreground_pid => {
+                kill(foreground_pid, Signal::SIGSTOP).context("kill")?;
+                kill(getpid(), Signal::SIGSTOP).context("kill")?;
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Sends a signal to the command. Until we have waited for it its process id is its own.

@@ -57,10 +57,10 @@ impl FindSockets for InUse {
     }
 }
 
-/// Sockets in TIME_WAIT do not, nor do pending connections of a listener: the listener holds the port.
+/// Not those in TIME_WAIT, nor connections that a listener has not accepted: the listener holds the
+/// port.
 fn holds_its_port(socket: &Socket) -> bool {
-    let is_a_request = socket.state == State::Connecting && socket.inode.is_none();
-    socket.state != State::TimeWait && !is_a_request
+    socket.state != State::TimeWait && !socket.is_unaccepted()
 }
 
 fn without_process(socket: &Socket) -> String {

@@ -21,7 +21,9 @@ pub enum State {
     Listening,
     Connecting,
     Connected,
-    /// Closed by one side or both, but not finished yet.
+    /// The peer has closed it.
+    PeerClosed,
+    /// Closed by one side or both, and not yet done.
     Closing,
     TimeWait,
 }
@@ -36,6 +38,7 @@ impl State {
             6 => Self::TimeWait,
             10 => Self::Listening,
             7 | 13 => Self::Bound,
+            8 => Self::PeerClosed,
             _ => Self::Closing,
         }
     }
@@ -47,8 +50,20 @@ impl State {
             Self::Listening => "listening",
             Self::Connecting => "connecting",
             Self::Connected => "connected",
-            Self::Closing => "closing",
+            Self::PeerClosed | Self::Closing => "closing",
             Self::TimeWait => "time-wait",
         }
+    }
+}
+
+impl Socket {
+    /// Whether it is a connection that its listener has not accepted yet: nobody has it open, and nobody
+    /// has closed it.
+    pub fn is_unaccepted(&self) -> bool {
+        self.inode.is_none()
+            && matches!(
+                self.state,
+                State::Connecting | State::Connected | State::PeerClosed
+            )
     }
 }
