@@ -72,7 +72,7 @@ fn several_ranges_at_once(sandbox: &Sandbox) {
     assert_eq!(stored_ports(sandbox), all);
     refuse("20020/tcp 20003-20004/udp");
     assert_eq!(stored_ports(sandbox), all);
-    assert_agreed(sandbox);
+    assert_agreed();
     let range = |protocol, start, end| serde_json::json!({"protocol": protocol, "start": start, "end": end});
     let document = |words: &str| document(&mut portkeep(words.split(' ').chain(["--json"])));
     for (words, ports, changed) in [
@@ -107,7 +107,7 @@ fn several_ranges_at_once(sandbox: &Sandbox) {
     done(&mut portkeep(
         "unreserve 20000-20003/udp 20010/both".split(' '),
     ));
-    assert_agreed(sandbox);
+    assert_agreed();
 }
 
 #[track_caller]
