@@ -59,6 +59,7 @@ trials! {
         line::it_waits_no_longer_than_it_is_to,
         line::waiting_is_told_and_ended_at_the_terminal,
         line::lists_show_what_runs,
+        line::a_failed_command_is_told_who_has_its_port,
         nested::several_at_once_have_distinct_ports,
         nested::an_inner_run_has_ports_of_its_own,
         nested::an_inner_run_may_bind_the_outer_ports;
