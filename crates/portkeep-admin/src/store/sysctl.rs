@@ -51,7 +51,7 @@ pub fn protected_ports() -> Result<PortSet, Error> {
 fn unknown_form(path: &str, text: &str) -> Error {
     Error::new(
         ErrorKind::Setting,
-        format!("{path} has an unknown form: {text:?}"),
+        format!("{path} has an unknown format: {text:?}"),
     )
 }
 

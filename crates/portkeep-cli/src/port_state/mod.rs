@@ -1,5 +1,4 @@
-//! What is known about one port: who reserves it, who is bound to it, and what the kernel's
-//! settings say.
+//! The state of a port: who reserves it, who is bound to it, and what the kernel's settings say.
 
 mod settings;
 mod words;
@@ -22,22 +21,22 @@ pub struct PortState {
     pub protocol: Protocol,
     pub port: u16,
     pub reservation: Option<Entry>,
-    /// What the store has about it.
+    /// Its record in the store.
     pub record: Option<Record>,
-    /// Why the reservations cannot be known, such as that Portkeep is not enabled.
+    /// Why the reservations are unknown, for example because Portkeep is not enabled.
     pub no_reservations: Option<portkeep::Error>,
-    /// The reservation that a process of this user holds by sockets, which are among the next.
+    /// The reservation that a process of this user holds by sockets, which are among `sockets`.
     pub held: Option<HeldEntry>,
     pub sockets: Vec<Socket>,
-    /// Why the sockets cannot be known, for a port that is reserved: that much can be told.
+    /// Why the sockets are unknown. Without them, the answer for a reserved port is still useful.
     pub no_sockets: Option<Error>,
     pub processes: Processes,
-    /// Whether there can be sockets that the kernel does not show.
+    /// Whether there may be sockets that the kernel does not show.
     pub may_miss_sockets: bool,
     pub settings: Settings,
 }
 
-/// What limits an answer, and what to do about it.
+/// A limit of the answer, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caveat {
     pub message: String,
@@ -50,7 +49,7 @@ pub enum Verdict {
     Reserved,
     Excluded,
     Bound,
-    /// Nobody is bound, and the kernel part, which is there, does not tell who reserves.
+    /// Nobody is bound, and the kernel part is there but its list is not.
     Unknown,
     Automatic,
     Free,
@@ -120,7 +119,7 @@ impl PortState {
             .is_some_and(|error| is_list_unavailable(error.kind()))
     }
 
-    /// Any socket counts as bound, also one in TIME_WAIT: a bind(2) may still meet it.
+    /// Any socket counts as bound, even in TIME_WAIT: it may still be in the way of a bind(2).
     pub fn verdict(&self) -> Verdict {
         let excluded = self.reservation.as_ref().is_some_and(is_exclusion);
         if self.reservation.is_some() && !excluded {
@@ -143,12 +142,12 @@ fn is_out_of_reach(kind: ErrorKind) -> bool {
     kind == ErrorKind::NotEnabled || is_list_unavailable(kind)
 }
 
-/// What is reserved cannot be told, though something may be.
+/// Whether the reservations are unknown although there may be some.
 fn is_list_unavailable(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ListUnavailable | ErrorKind::ListUntrusted)
 }
 
-/// The reservation of a port in this network namespace: its own before one for every namespace.
+/// The reservation of a port in this network namespace; one for every namespace comes second.
 fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> Result<Option<Entry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
     Ok(entries

@@ -1,4 +1,4 @@
-//! The kernel's settings about ports; ip-sysctl.rst describes them.
+//! The kernel's port settings; ip-sysctl.rst describes them.
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use crate::error::{Context as _, Error, Result};
 pub struct Settings {
     /// `ip_local_port_range`: where automatic ports come from.
     pub automatic: RangeInclusive<u16>,
-    /// `ip_local_reserved_ports`: ports that are never chosen automatically.
+    /// `ip_local_reserved_ports`: ports that the kernel never chooses automatically.
     protected: PortSet,
     /// `ip_unprivileged_port_start`: ports below it need CAP_NET_BIND_SERVICE.
     unprivileged_start: u32,
@@ -45,5 +45,5 @@ fn unprivileged_start() -> Result<u32> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     text.trim()
         .parse()
-        .map_err(|_| Error::refused(format!("{path} has an unknown form: {text:?}")))
+        .map_err(|_| Error::refused(format!("{path} has an unknown format: {text:?}")))
 }

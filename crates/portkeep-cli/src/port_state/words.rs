@@ -25,7 +25,7 @@ impl PortState {
         }
     }
 
-    /// The state in whole sentences, one a line; details of a line are indented below it.
+    /// The state in whole sentences, one per line. Details of a line are indented below it.
     pub fn words(&self) -> Vec<String> {
         let name = format!("{}/{}", self.port, self.protocol);
         let mut lines = Vec::new();
@@ -36,7 +36,7 @@ impl PortState {
         }
         if lines.is_empty() {
             lines.push(if self.verdict() == Verdict::Unknown {
-                format!("No socket is bound to {name}; whether it is reserved cannot be seen.")
+                format!("No socket is bound to {name}; it is unknown whether it is reserved.")
             } else {
                 format!("{name} is free: nobody reserves it, no socket is bound to it.")
             });
@@ -118,7 +118,7 @@ impl PortState {
                 lines.push(format!("  {owner}: {doing}"));
             }
         }
-        // The connections of one server differ in the peer, so what is equal is SO_REUSEPORT's.
+        // Connections of one server have different peers, so equal lines are sockets with SO_REUSEPORT.
         let mut counted: Vec<(String, usize)> = Vec::new();
         for line in lines {
             match counted.last_mut() {
@@ -133,7 +133,7 @@ impl PortState {
         counted.into_iter().map(line).collect()
     }
 
-    /// The processes that have the socket open, as far as we were shown.
+    /// The processes that have the socket open, as far as we can see.
     pub fn owners(&self, socket: &Socket) -> &[Process] {
         socket
             .inode
@@ -141,7 +141,7 @@ impl PortState {
             .unwrap_or_default()
     }
 
-    /// Whether the socket's processes are not to be seen by us.
+    /// Whether we cannot see the processes of the socket.
     pub fn is_hidden(&self, socket: &Socket) -> bool {
         socket.inode.is_some() && self.owners(socket).is_empty() && self.processes.some_hidden()
     }
@@ -189,14 +189,14 @@ impl PortState {
         }
         if self.settings.is_privileged(self.port) {
             lines.push(format!(
-                "{name} is privileged: to bind to it takes CAP_NET_BIND_SERVICE \
+                "{name} is privileged: binding to it takes CAP_NET_BIND_SERVICE \
                  (ip_unprivileged_port_start)."
             ));
         }
         lines
     }
 
-    /// What limits the answer.
+    /// The limits of the answer.
     pub fn caveats(&self) -> Vec<Caveat> {
         let mut caveats = Vec::new();
         if let Some(held) = &self.held {
@@ -231,7 +231,7 @@ impl PortState {
         if self.may_miss_sockets {
             caveats.push(Caveat {
                 message: "this kernel does not show TCP sockets that are bound but neither \
-                          listen nor are connected; one may hold the port"
+                          listening nor connected; one may hold the port"
                     .to_owned(),
                 hint: Some("Linux 6.8 and later show them".to_owned()),
             });

@@ -73,7 +73,7 @@ jsonschema.Draft202012Validator(schema).validate(json.load(sys.stdin))
 #[track_caller]
 pub fn assert_valid(schema: &str, document: &str) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
-    let mut command = Command::new("python3");
+    let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", VALIDATE]).arg(page).arg(schema);
     let mut python = command.stdin(Stdio::piped()).spawn().expect("start Python");
     let mut input = python.stdin.take().expect("a pipe");

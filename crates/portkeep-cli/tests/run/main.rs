@@ -11,6 +11,7 @@ mod held;
 mod line;
 mod nested;
 mod refused;
+mod same_user;
 mod stand_in;
 
 use std::process::Command;
@@ -60,6 +61,8 @@ trials! {
         line::waiting_is_told_and_ended_at_the_terminal,
         line::lists_show_what_runs,
         line::a_failed_command_is_told_who_has_its_port,
+        same_user::other_processes_of_the_user_may_bind,
+        same_user::sockets_cannot_do_it,
         nested::several_at_once_have_distinct_ports,
         nested::an_inner_run_has_ports_of_its_own,
         nested::an_inner_run_may_bind_the_outer_ports;
