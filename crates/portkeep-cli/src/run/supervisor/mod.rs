@@ -29,6 +29,7 @@ use nix::errno::Errno;
 use portkeep::ErrorKind;
 
 use crate::holding::Holding;
+use crate::run::attempts::Attempts;
 use crate::run::supervisor::notification::{Call, Listener, Notification, Reply};
 use crate::run::supervisor::opened::Opened;
 use crate::run::supervisor::target::Target;
@@ -37,22 +38,33 @@ pub use handover::{ToHolder, pair};
 
 /// What the holder holds until nobody needs it any more.
 #[derive(Debug)]
-pub struct Shared(RwLock<Option<Holding>>);
+pub struct Shared {
+    holding: RwLock<Option<Holding>>,
+    attempts: Attempts,
+}
 
 impl Shared {
     pub fn new(holding: Holding) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Some(holding))))
+        Arc::new(Self {
+            holding: RwLock::new(Some(holding)),
+            attempts: Attempts::default(),
+        })
+    }
+
+    /// The ports that were asked for in vain, perhaps.
+    pub fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// Does something with it, if it is still there.
     pub fn with<T>(&self, act: impl FnOnce(&Holding) -> T) -> Option<T> {
-        let holding = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let holding = self.holding.read().unwrap_or_else(PoisonError::into_inner);
         holding.as_ref().map(act)
     }
 
     /// Frees the ports, once nobody is being let in.
     pub fn release(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.holding.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -90,7 +102,11 @@ impl Supervisor {
             } => {
                 let address = address::parse(&target.read(address, length)?)?;
                 let port = address.port();
-                if port == 0 || !self.holding.with(|holding| holding.has_port(port))? {
+                if port == 0 {
+                    return None;
+                }
+                if !self.holding.with(|holding| holding.has_port(port))? {
+                    self.holding.attempts().note(port);
                     return None;
                 }
                 let socket = self.socket(&target, notification, socket)?;
