@@ -165,16 +165,15 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 
 static __always_inline int reserve(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
+	/* It stays for the next call: to make and free it again would take as long as a whole acquire. */
 	struct acquisition *acquisition =
 		bpf_sk_storage_get(&acquisitions, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	int error;
 
 	if (!acquisition)
 		return -ENOBUFS;
-	error = ctx->optname == PORTKEEP_CREATE ? create(ctx, sk, netns, acquisition) :
-						  acquire(ctx, sk, netns, acquisition);
-	bpf_sk_storage_delete(&acquisitions, sk);
-	return error;
+	__builtin_memset(acquisition, 0, sizeof(*acquisition));
+	return ctx->optname == PORTKEEP_CREATE ? create(ctx, sk, netns, acquisition) :
+						 acquire(ctx, sk, netns, acquisition);
 }
 
 static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *sk)

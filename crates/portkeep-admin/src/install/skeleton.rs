@@ -2234,5 +2234,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 287264] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 287392] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }
