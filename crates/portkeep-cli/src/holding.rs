@@ -71,6 +71,12 @@ impl Holding {
         self.reservations_with(port).next().is_some()
     }
 
+    /// The numbers of the ports, first and last of each block.
+    pub fn numbers(&self) -> Vec<(u16, u16)> {
+        let numbers = |held: &Reservation| (held.start(), held.end());
+        self.reservations.iter().map(numbers).collect()
+    }
+
     /// The reservations that have a port of this number.
     pub fn reservations_with(&self, port: u16) -> impl Iterator<Item = &Reservation> {
         self.reservations

@@ -25,6 +25,9 @@ pub struct Run {
     /// Say what keeps the ports
     #[arg(short, long)]
     verbose: bool,
+    /// Run the command even where it cannot bind to its ports: others are kept out all the same
+    #[arg(long)]
+    unprotected: bool,
     /// The command and its arguments
     #[arg(
         last = true,
@@ -54,6 +57,7 @@ impl Run {
         let options = run::Options {
             ports: &self.ports,
             verbose: self.verbose,
+            unprotected: self.unprotected,
         };
         run::run(&options, &self.command)
     }

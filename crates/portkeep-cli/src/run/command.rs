@@ -5,15 +5,19 @@ use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::descriptor_limit::DescriptorLimit;
-use crate::failure::{Failure, REFUSED};
+use crate::failure::Failure;
 use crate::holding::Holding;
 use crate::run::environment;
 use crate::run::signals::OriginalSignals;
 use crate::run::supervisor::ToHolder;
+
+/// What env(1) and its kin exit with when they fail themselves.
+const OURSELVES: u8 = 125;
 
 /// The command as it was given, with the signals it is to start with.
 #[derive(Debug)]
@@ -35,7 +39,7 @@ impl<'a> CommandLine<'a> {
 
     /// Forks and executes the command with the ports in its environment, under a supervisor's
     /// filter if there is to be one. It is not executed before `prepare` has returned, until when
-    /// all signals are blocked in it.
+    /// all signals are blocked in it, and not at all if that fails.
     pub fn spawn(
         &self,
         holding: &Holding,
@@ -58,8 +62,12 @@ impl<'a> CommandLine<'a> {
                 unsafe { libc::_exit(127) }
             }
             ForkResult::Parent { child } => {
-                drop((go_ahead, report));
-                let prepared = prepare(child);
+                drop((go_ahead, report, filter));
+                if let Err(error) = prepare(child) {
+                    let _ = kill(child, Signal::SIGKILL);
+                    let _ = waitpid(child, None);
+                    return Err((Failure::from(&error), OURSELVES));
+                }
                 drop(hold_back);
                 let mut number = [0; 4];
                 match outcome.read_exact(&mut number) {
@@ -69,10 +77,7 @@ impl<'a> CommandLine<'a> {
                         Err(self.failure(&io::Error::from_raw_os_error(number)))
                     }
                     // Closed by exec.
-                    Err(_) => match prepared {
-                        Ok(()) => Ok(child),
-                        Err(error) => Err((Failure::from(&error), REFUSED)),
-                    },
+                    Err(_) => Ok(child),
                 }
             }
         }
@@ -88,11 +93,11 @@ impl<'a> CommandLine<'a> {
     ) -> io::Error {
         let (signals, limit) = (self.signals, holding.original_limit());
         let prepare = move || {
+            filter.as_ref().map_or(Ok(()), ToHolder::install_filter)?;
             // Nothing is ever written: the end comes when the parent is ready, or has gone.
             go_ahead.read_to_end(&mut Vec::new())?;
             signals.restore()?;
-            limit.map_or(Ok(()), DescriptorLimit::restore)?;
-            filter.as_ref().map_or(Ok(()), ToHolder::install_filter)
+            Ok(limit.map_or(Ok(()), DescriptorLimit::restore)?)
         };
         // SAFETY: this process has one thread.
         unsafe { command.pre_exec(prepare) };

@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_child_subreaper;
@@ -12,14 +12,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getpgrp, getppid, setsid};
 use portkeep::{Backend, Consumers};
 
-use crate::failure::{Failure, REFUSED};
+use crate::failure::{Failure, REFUSED, Refusal};
 use crate::holding::Holding;
 use crate::run::channel::{Received, Report, ToForeground};
 use crate::run::command::CommandLine;
 use crate::run::group_copies::GroupCopies;
 use crate::run::reaper::{Child, exit_code, next_change};
 use crate::run::signals::{ReceivedSignal, Sender, SignalQueue};
-use crate::run::supervisor::{self, Shared};
+use crate::run::supervisor::inner::{self, Door};
+use crate::run::supervisor::{self, FromCommand, Shared, Tried};
 use crate::run::{Options, surroundings};
 
 /// Holds the ports while the command and its descendants live.
@@ -67,7 +68,7 @@ impl Holder {
         }
         let signals = SignalQueue::open().map_err(refused)?;
         let mut copies = GroupCopies::default();
-        let (command, holding) = start_command(command, holding, |command| {
+        let (command, holding) = start_command(options, command, holding, |command| {
             // Signals to the group that came before the command was in it are meant for it all the
             // same. One that came since has reached it too, and merges with ours: it is pending, for
             // the command has not unblocked its signals yet.
@@ -181,29 +182,81 @@ fn send(command: Pid, number: i32) -> anyhow::Result<()> {
     }
 }
 
-/// Starts the command, supervised if its ports are held by sockets. Where that cannot be, it is told
-/// and runs all the same: it may know how to do without, and others are kept out in any case.
+/// Starts the command, supervised if its ports are held by sockets, by us or by the run around us.
 fn start_command(
+    options: &Options<'_>,
     command: &CommandLine<'_>,
     holding: Holding,
-    prepare: impl FnOnce(Pid) -> anyhow::Result<()>,
+    mut prepare: impl FnMut(Pid) -> anyhow::Result<()>,
 ) -> Result<(Pid, Arc<Shared>), (Failure, u8)> {
-    if holding.backend() != Backend::Held || holding.is_empty() {
-        let pid = command.spawn(&holding, None, prepare)?;
-        return Ok((pid, Shared::new(holding)));
-    }
-    let (from_command, to_holder) = supervisor::pair().context("socketpair").map_err(refused)?;
-    let pid = command.spawn(&holding, Some(to_holder), prepare)?;
+    let is_held = holding.backend() == Backend::Held && !holding.is_empty();
     let holding = Shared::new(holding);
-    let supervised = from_command.supervise(&holding);
-    if let Err(error) = supervised.context("supervising").map_err(refused)? {
-        let reason = match error {
-            Errno::EBUSY => "it is supervised already, as by another `portkeep run`",
-            error => error.desc(),
-        };
-        eprintln!("portkeep: the command cannot bind to its ports: seccomp: {reason}");
-    }
+    let spawn = |filter, prepare: &mut dyn FnMut(Pid) -> anyhow::Result<()>| {
+        let spawned = holding.with(|holding| command.spawn(holding, filter, prepare));
+        spawned.expect("nobody has released it")
+    };
+    let pid = if !is_held {
+        spawn(None, &mut prepare)?
+    } else if let Some(door) = find_door(options, &holding).map_err(refused)? {
+        let mut door = Some(door);
+        spawn(None, &mut |command| {
+            if let Some(door) = door.take() {
+                inner::serve(door, &holding).context("supervising")?;
+            }
+            prepare(command)
+        })?
+    } else {
+        let (from_command, to_holder) =
+            supervisor::pair().context("socketpair").map_err(refused)?;
+        spawn(Some(to_holder), &mut |command| {
+            if let Some(tried) = find_way(options, &from_command)? {
+                supervisor::serve(tried, &holding).context("supervising")?;
+            }
+            prepare(command)
+        })?
+    };
     Ok((pid, holding))
+}
+
+/// The way through the run around this one, which supervises our command too.
+fn find_door(options: &Options<'_>, holding: &Shared) -> anyhow::Result<Option<Door>> {
+    const AROUND: &str = "the run around this one";
+    let Some(door) = inner::knock().context(AROUND)? else {
+        return Ok(None);
+    };
+    let numbers = holding.with(Holding::numbers);
+    door.register(numbers.unwrap_or_default()).context(AROUND)?;
+    if options.verbose {
+        eprintln!("portkeep: the command is let in by way of {AROUND}");
+    }
+    Ok(Some(door))
+}
+
+/// The way to the command's sockets. `None` where there is none and the command runs all the same, as was
+/// asked for: others are kept out in any case.
+fn find_way(options: &Options<'_>, command: &FromCommand) -> anyhow::Result<Option<Tried>> {
+    match command.try_ways().context("supervising")? {
+        Ok(tried) => {
+            if options.verbose {
+                eprintln!("portkeep: the command is let in {}", tried.way.explain());
+            }
+            Ok(Some(tried))
+        }
+        Err(reason) => {
+            let message = format!("the command cannot bind to its ports: {reason}");
+            if options.unprotected {
+                eprintln!("portkeep: {message}");
+                return Ok(None);
+            }
+            Err(anyhow!(Refusal {
+                message,
+                hint: "`run --unprotected` runs it all the same; or enable the kernel part, or allow these \
+                       calls in the sandbox around it"
+                    .to_owned(),
+                source: None,
+            }))
+        }
+    }
 }
 
 /// Waits for a signal or a message.

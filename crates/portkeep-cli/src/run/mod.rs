@@ -43,6 +43,8 @@ pub struct Options<'a> {
     pub ports: &'a PortsArgument,
     /// Whether to say what keeps the ports.
     pub verbose: bool,
+    /// Whether to run the command even if it cannot bind to its ports.
+    pub unprotected: bool,
 }
 
 /// Runs the command with the ports and gives its exit status.
