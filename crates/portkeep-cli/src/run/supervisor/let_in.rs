@@ -49,7 +49,7 @@ impl LetIn {
                 let result = self.holding.with(|holding| {
                     holding
                         .reservations_with(port)
-                        .map(|reservation| reservation.bind(&socket, address))
+                        .map(|reservation| reservation.bind(socket, address))
                         .find_map(result)
                 })??;
                 if socket::shares_its_port(socket) {
@@ -63,7 +63,7 @@ impl LetIn {
                     holding
                         .reservations_with(port)
                         .filter(|reservation| reservation.range(Protocol::Tcp).is_some())
-                        .map(|reservation| reservation.listen(&socket, *backlog))
+                        .map(|reservation| reservation.listen(socket, *backlog))
                         .find_map(result)
                 })?
             }

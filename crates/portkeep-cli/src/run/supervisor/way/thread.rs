@@ -29,6 +29,16 @@ const SIGNALS_SIZE: usize = size_of::<u64>();
 const EVENT_STOP: i32 = 128;
 const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
 
+/// Of `linux/ptrace.h`; C libraries disagree on their type.
+mod request {
+    pub const SYSCALL: u32 = 24;
+    pub const DETACH: u32 = 17;
+    pub const SEIZE: u32 = 0x4206;
+    pub const INTERRUPT: u32 = 0x4207;
+    pub const GETSIGMASK: u32 = 0x420a;
+    pub const SETSIGMASK: u32 = 0x420b;
+}
+
 fn ptrace(request: u32, thread: i32, address: usize, data: usize) -> Result<(), Errno> {
     // SAFETY: the requests given here take numbers, or a set of signals that outlives the call.
     Errno::result(unsafe { libc::ptrace(request as _, thread, address, data) }).map(drop)
@@ -38,7 +48,7 @@ impl Seized {
     /// Fails if a debugger has it, or where it is forbidden.
     pub fn new(thread: i32) -> Result<Self, Errno> {
         let options = libc::PTRACE_O_TRACESYSGOOD as usize;
-        ptrace(libc::PTRACE_SEIZE as u32, thread, 0, options)?;
+        ptrace(request::SEIZE, thread, 0, options)?;
         Ok(Self(thread))
     }
 
@@ -47,7 +57,7 @@ impl Seized {
     pub fn stop(self, answer: impl FnOnce()) -> Result<Stopped, Errno> {
         {
             let _alone = reaper::keep_out();
-            ptrace(libc::PTRACE_INTERRUPT as u32, self.0, 0, 0)?;
+            ptrace(request::INTERRUPT, self.0, 0, 0)?;
             answer();
             self.wait(|status| status >> 16 == EVENT_STOP)?;
         }
@@ -56,9 +66,9 @@ impl Seized {
             let address = std::ptr::from_mut(signals) as usize;
             ptrace(request, self.0, SIGNALS_SIZE, address)
         };
-        set(libc::PTRACE_GETSIGMASK as u32, &mut signals)?;
+        set(request::GETSIGMASK, &mut signals)?;
         let registers = Registers::get(self.0)?;
-        set(libc::PTRACE_SETSIGMASK as u32, &mut { u64::MAX })?;
+        set(request::SETSIGMASK, &mut { u64::MAX })?;
         Ok(Stopped {
             thread: self,
             registers,
@@ -108,7 +118,7 @@ impl Seized {
 
     /// Lets it run to the next stop, with a signal.
     fn resume(&self, signal: i32) -> Result<(), Errno> {
-        ptrace(libc::PTRACE_SYSCALL as u32, self.0, 0, signal as usize)
+        ptrace(request::SYSCALL, self.0, 0, signal as usize)
     }
 }
 
@@ -165,8 +175,7 @@ impl Stopped {
     /// No more calls: its signals may come.
     pub fn settle(&self) -> Result<(), Errno> {
         let signals = &raw const self.signals as usize;
-        let request = libc::PTRACE_SETSIGMASK as u32;
-        ptrace(request, self.thread.0, SIGNALS_SIZE, signals)
+        ptrace(request::SETSIGMASK, self.thread.0, SIGNALS_SIZE, signals)
     }
 
     fn memory(&self, write: bool) -> std::io::Result<File> {
@@ -196,10 +205,10 @@ impl Drop for Stopped {
 impl Drop for Seized {
     fn drop(&mut self) {
         // A thread that is stopped is let go. Another one must be stopped for it.
-        let detach = || ptrace(libc::PTRACE_DETACH as u32, self.0, 0, 0);
+        let detach = || ptrace(request::DETACH, self.0, 0, 0);
         if detach().is_err() {
             let _alone = reaper::keep_out();
-            let interrupted = ptrace(libc::PTRACE_INTERRUPT as u32, self.0, 0, 0);
+            let interrupted = ptrace(request::INTERRUPT, self.0, 0, 0);
             let stopped = interrupted.and_then(|()| self.wait(|status| status >> 16 == EVENT_STOP));
             if stopped.is_ok() {
                 let _ = detach();
