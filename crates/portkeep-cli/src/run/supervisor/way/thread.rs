@@ -19,7 +19,7 @@ pub struct Seized(i32);
 pub struct Stopped {
     thread: Seized,
     /// As it is to go on.
-    registers: Registers,
+    registers: Box<Registers>,
     signals: u64,
 }
 
@@ -67,7 +67,7 @@ impl Seized {
             ptrace(request, self.0, SIGNALS_SIZE, address)
         };
         set(request::GETSIGMASK, &mut signals)?;
-        let registers = Registers::get(self.0)?;
+        let registers = Box::new(Registers::get(self.0)?);
         set(request::SETSIGMASK, &mut { u64::MAX })?;
         Ok(Stopped {
             thread: self,
@@ -185,12 +185,12 @@ impl Stopped {
 
     /// Lets it go on, with this as the result of its call.
     pub fn finish(mut self, result: i64) {
-        self.registers = self.registers.returning(result);
+        *self.registers = self.registers.returning(result);
     }
 
     /// Lets it make its call once more.
     pub fn repeat(mut self, number: i64) {
-        self.registers = self.registers.repeating(number);
+        *self.registers = self.registers.repeating(number);
     }
 }
 
