@@ -22,7 +22,7 @@ mod group_copies;
 mod holder;
 mod reaper;
 pub mod signals;
-mod supervisor;
+pub mod supervisor;
 mod surroundings;
 
 use std::ffi::OsString;

@@ -25,6 +25,7 @@ mod memory;
 mod notification;
 mod opened;
 mod options;
+mod probe;
 mod process;
 mod request;
 mod serving;
@@ -38,6 +39,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::holding::Holding;
 
 pub use handover::{FromCommand, ToHolder, Tried, pair};
+pub use probe::probe;
 pub use serving::serve;
 
 /// What the holder holds until nobody needs it any more.
