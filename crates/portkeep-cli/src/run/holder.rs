@@ -208,12 +208,21 @@ fn start_command(
     } else {
         let (from_command, to_holder) =
             supervisor::pair().context("socketpair").map_err(refused)?;
-        spawn(Some(to_holder), &mut |command| {
-            if let Some(tried) = find_way(options, &from_command)? {
-                supervisor::serve(tried, &holding).context("supervising")?;
-            }
+        let mut has_no_way = false;
+        let spawned = spawn(Some(to_holder), &mut |command| {
+            let tried = find_way(options, &from_command);
+            has_no_way = tried.is_err();
+            supervisor::serve(tried?, &holding).context("supervising")?;
             prepare(command)
-        })?
+        });
+        match spawned {
+            // Under the filter, with nobody to answer, it could not bind to any port.
+            Err((failure, _)) if has_no_way && options.unprotected => {
+                eprintln!("portkeep: {}", failure.message);
+                spawn(None, &mut prepare)?
+            }
+            spawned => spawned?,
+        }
     };
     Ok((pid, holding))
 }
@@ -232,30 +241,22 @@ fn find_door(options: &Options<'_>, holding: &Shared) -> anyhow::Result<Option<D
     Ok(Some(door))
 }
 
-/// The way to the command's sockets. `None` where there is none and the command runs all the same, as was
-/// asked for: others are kept out in any case.
-fn find_way(options: &Options<'_>, command: &FromCommand) -> anyhow::Result<Option<Tried>> {
+/// The way to the command's sockets.
+fn find_way(options: &Options<'_>, command: &FromCommand) -> anyhow::Result<Tried> {
     match command.try_ways().context("supervising")? {
         Ok(tried) => {
             if options.verbose {
                 eprintln!("portkeep: the command is let in {}", tried.way.explain());
             }
-            Ok(Some(tried))
+            Ok(tried)
         }
-        Err(reason) => {
-            let message = format!("the command cannot bind to its ports: {reason}");
-            if options.unprotected {
-                eprintln!("portkeep: {message}");
-                return Ok(None);
-            }
-            Err(anyhow!(Refusal {
-                message,
-                hint: "`run --unprotected` runs it all the same; or enable the kernel part, or allow these \
-                       calls in the sandbox around it"
-                    .to_owned(),
-                source: None,
-            }))
-        }
+        Err(reason) => Err(anyhow!(Refusal {
+            message: format!("the command cannot bind to its ports: {reason}"),
+            hint: "`run --unprotected` runs it all the same; or enable the kernel part, or allow these \
+                   calls in the sandbox around it"
+                .to_owned(),
+            source: None,
+        })),
     }
 }
 

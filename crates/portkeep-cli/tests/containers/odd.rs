@@ -66,6 +66,7 @@ say(accepted.recv(1))
 accepted.close()
 for _ in range(3):
     never = socket.socket()
+    never.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     never.bind(('0.0.0.0', port))
     never.close()
 second = socket.socket()

@@ -138,20 +138,6 @@ wait()
     eventually(|| probe_free(Protocol::Tcp, PORT..=PORT).is_empty());
 }
 
-pub fn a_run_in_a_run_is_told_that_it_cannot(_sandbox: &Sandbox) {
-    portkeep_tests::without_portkeep();
-    let port = format!("{PORT}-{PORT}");
-    let script = "./portkeep run --tcp 20001-20001 -- true";
-    let mut command = portkeep_as_user(["run", "--tcp", &port, "--", "sh", "-c", script]);
-    let outcome = outcome(&mut command);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), ""));
-    assert_eq!(
-        outcome.stderr,
-        "portkeep: the command cannot bind to its ports: seccomp: it is supervised already, \
-         as by another `portkeep run`\n"
-    );
-}
-
 /// Only who could gain privileges is kept from it.
 pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
@@ -167,7 +153,8 @@ pub fn verbose_tells_the_backend(sandbox: &Sandbox) {
     let words = ["run", "-v", "--tcp", "1", "--", "true"];
     let held = "portkeep: the ports are held by sockets, beside which, while their owner binds, \
                 one of the same user with SO_REUSEPORT can get in, and at UDP over IPv6 one that is \
-                bound to a device: Portkeep's kernel part is not enabled here\n";
+                bound to a device: Portkeep's kernel part is not enabled here\n\
+                portkeep: the command is let in by copies of its sockets (pidfd_getfd)\n";
     assert_eq!(outcome(&mut portkeep_as_user(words)).stderr, held);
     portkeep_tests::enable::enable(sandbox);
     let kernel = "portkeep: the ports are kept by Portkeep's kernel part\n";

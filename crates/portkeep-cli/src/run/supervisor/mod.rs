@@ -32,6 +32,7 @@ mod serving;
 mod socket;
 mod threads;
 mod trial;
+mod turns;
 mod way;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -15,6 +15,7 @@ use crate::run::supervisor::notification::{Call, Listener, Notification, Reply};
 use crate::run::supervisor::options::{NOTED, Noted, Options, VALUE_MAX};
 use crate::run::supervisor::request::Request;
 use crate::run::supervisor::threads::{self, Serve};
+use crate::run::supervisor::turns::Turns;
 use crate::run::supervisor::way::{self, Reach, Reached, Stopped, Way};
 use crate::run::supervisor::{Shared, address, memory, process, socket};
 
@@ -29,6 +30,7 @@ pub fn serve(tried: Tried, holding: &Arc<Shared>) -> io::Result<()> {
         options: Options::default(),
         bound: Bound::default(),
         repeated: Mutex::default(),
+        turns: Turns::default(),
     })
 }
 
@@ -45,6 +47,7 @@ struct Supervisor {
     bound: Bound,
     /// The threads that make their calls once more, for they could not send their sockets.
     repeated: Mutex<HashSet<i32>>,
+    turns: Turns,
 }
 
 impl Serve for Supervisor {
@@ -143,15 +146,17 @@ impl Supervisor {
         if !is_ours {
             return self.reply(caller, Reply::Continue);
         }
-        // A socket of ours that is there still has been closed, or is in the way of this one as well.
-        self.bound.drop_useless(Some(port));
-        match self.reach_to_bind(caller, number) {
-            Reach::Socket(reached) => {
-                let result = self.make(&place, reached.socket(), &request);
-                self.conclude(caller, number, &request, reached, result)
+        self.turns.take(port, || {
+            // A socket of ours that is there still has been closed, or is in the way of this one as well.
+            self.bound.drop_useless(Some(port));
+            match self.reach_to_bind(caller, number) {
+                Reach::Socket(reached) => {
+                    let result = self.make(&place, reached.socket(), &request);
+                    self.conclude(caller, number, &request, reached, result)
+                }
+                reach => self.give_up(caller, libc::SYS_bind, reach),
             }
-            reach => self.give_up(caller, libc::SYS_bind, reach),
-        }
+        })
     }
 
     fn listen(&self, caller: &Notification, number: i32, backlog: i32) -> io::Result<()> {

@@ -25,7 +25,7 @@ static const char *attempt(int socket, const void *address, socklen_t length)
 
 static const char *plainly(void)
 {
-	int opened = socket(AF_INET, SOCK_STREAM, 0);
+	int opened = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const char *said = attempt(opened, &own, sizeof(own));
 
 	close(opened);
@@ -51,7 +51,8 @@ static void no_more_descriptors(void)
 	struct rlimit limit = { opened + 1, opened + 1 };
 
 	setrlimit(RLIMIT_NOFILE, &limit);
-	printf("%s %d\n", attempt(opened, &own, sizeof(own)), listen(opened, 1));
+	printf("%s ", attempt(opened, &own, sizeof(own)));
+	printf("%d\n", listen(opened, 1));
 }
 
 static void undumpable(void)
