@@ -95,8 +95,18 @@ impl Listener {
 
     /// Whether nobody is left under the filter.
     pub fn is_over(&self) -> bool {
+        self.poll(PollTimeout::ZERO)
+    }
+
+    /// Waits until there is a call, or nobody is left; gives whether that is so. Before Linux 6.11
+    /// [`receive`](Listener::receive) would wait on.
+    pub fn wait_or_over(&self) -> bool {
+        self.poll(PollTimeout::NONE)
+    }
+
+    fn poll(&self, timeout: PollTimeout) -> bool {
         let mut inputs = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        poll(&mut inputs, PollTimeout::ZERO).is_ok()
+        poll(&mut inputs, timeout).is_ok()
             && inputs[0]
                 .revents()
                 .is_some_and(|events| events.contains(PollFlags::POLLHUP))

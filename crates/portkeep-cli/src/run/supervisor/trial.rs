@@ -73,10 +73,10 @@ pub fn make() {
 pub fn judge(listener: &Listener) -> io::Result<Result<(Way, u32), NoWay>> {
     let mut failures = NoWay::default();
     loop {
+        if listener.wait_or_over() {
+            return Ok(Err(NoWay::of("the trial", Errno::ESRCH)));
+        }
         let Some(trial) = listener.receive()? else {
-            if listener.is_over() {
-                return Ok(Err(NoWay::of("the trial", Errno::ESRCH)));
-            }
             continue;
         };
         let Call::Bind {

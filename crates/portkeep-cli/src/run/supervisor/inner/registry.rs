@@ -103,7 +103,9 @@ impl Registry {
             true => lock(&self.runs).clone(),
             false => Vec::new(),
         };
-        let (Some(first), false) = (process::of_thread(thread), runs.is_empty()) else {
+        // To ask for the process costs more than all the rest.
+        let first = (!runs.is_empty()).then(|| process::of_thread(thread));
+        let Some(first) = first.flatten() else {
             return Place::Within(Vec::new());
         };
         if runs.iter().any(|run| run.holder == first) {
