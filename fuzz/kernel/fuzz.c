@@ -65,7 +65,7 @@ static unsigned int read_request(struct portkeep_acquire *request)
 	request->range.count = some_count();
 	request->align = shape & 2 ? 1U << (byte() % 9) : 0;
 	if (shape & 4)
-		request->flags = byte() % 8;
+		request->flags = byte() & (7 | PORTKEEP_USER);
 	if (shape >= 248)
 		request->reserved[shape % 6] = 1;
 	return shape & 8 ? 4 : sizeof(*request);

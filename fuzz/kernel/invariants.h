@@ -233,6 +233,18 @@ static bool is_descendant_of(const struct process *owner)
 	}
 }
 
+static bool is_same_user_as(const struct process *owner)
+{
+	for (unsigned int i = 0; i < sizeof(tasks) / sizeof(*tasks); i++) {
+		const struct cred *cred = tasks[i].cred;
+
+		if ((__u32)tasks[i].tgid == owner->pid)
+			return cred->euid.val == current->cred->euid.val &&
+			       cred->user_ns == current->cred->user_ns;
+	}
+	return false;
+}
+
 static bool is_allowed_consumer(__u64 netns, __u16 protocol, const struct reservation *it)
 {
 	struct consumers_key key = { .netns = netns, .token = it->token };
@@ -253,6 +265,8 @@ static bool may_bind_in(__u64 netns, __u16 protocol, const struct reservation *i
 {
 	if (it->flags & PERSISTENT)
 		return is_allowed_consumer(netns, protocol, it);
+	if (it->flags & PORTKEEP_USER && is_same_user_as(&it->owner))
+		return true;
 	if (it->flags & PORTKEEP_TREE)
 		return is_descendant_of(&it->owner);
 	return it->flags & PORTKEEP_PROCESS && (__u32)current->tgid == it->owner.pid;

@@ -28,6 +28,7 @@
 mod cgroup;
 mod errno;
 mod event;
+mod kernel_version;
 mod leftover;
 mod loopback;
 mod machine;
@@ -50,6 +51,7 @@ pub mod time_wait;
 pub use channel::Channel;
 pub use errno::{HasErrno, errno_name, expect_errno, expect_ok};
 pub use event::Event;
+pub use kernel_version::{is_linux, skip_before};
 pub use libc;
 pub use machine::without_portkeep;
 pub use reservations::Protocol;

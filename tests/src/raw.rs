@@ -35,6 +35,8 @@ pub const LOOKUP: i32 = 6;
 pub const PROCESS: u32 = 1;
 /// Flag of an acquire: the owning process and its descendants may bind without associating.
 pub const TREE: u32 = 2;
+/// Flag of an acquire: processes with the effective user id of the owner may bind without associating.
+pub const USER: u32 = 16;
 
 /// Flag of a create: sockets bound in the block are not in the way.
 pub const ADOPT: u32 = 4;

@@ -17,7 +17,7 @@ pub(crate) const NAME: &str = "PORTKEEP_TEST_TRIAL";
 const PATIENCE: &str = "PORTKEEP_TEST_PATIENCE";
 
 /// How long a body may run unless it says otherwise: far longer than any does on a loaded machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, Debug)]
 enum Body {
@@ -34,7 +34,7 @@ pub struct Test {
 }
 
 impl Test {
-    /// A test that needs privilege: a process in a [`Sandbox`] runs it, for 120 seconds at most.
+    /// A test that needs privilege: a process in a [`Sandbox`] runs it, for 300 seconds at most.
     #[must_use]
     pub fn root(name: &'static str, body: fn(&Sandbox)) -> Self {
         Self {
@@ -160,7 +160,7 @@ fn run_body(tests: &[Test], name: &str) -> ExitCode {
 
 /// The `main` function of a test target, from the names of its test functions.
 ///
-/// Functions under `root:` take `&Sandbox` and are killed after 120 seconds, or after the time that
+/// Functions under `root:` take `&Sandbox` and are killed after 300 seconds, or after the time that
 /// follows `=>`; functions under `plain:` take nothing. Either section may be missing.
 ///
 /// ```no_run

@@ -37,7 +37,7 @@ pub struct Arguments {
     /// What to build
     #[arg(value_enum, default_values_t = Artifact::value_variants().iter().copied())]
     artifacts: Vec<Artifact>,
-    /// For which processors; the Winsock library's packages are for x86_64 only
+    /// For which processors
     #[arg(long = "arch", value_enum, default_values_t = Architecture::value_variants().iter().copied())]
     architectures: Vec<Architecture>,
     /// Builds again in another directory with another home of cargo, and compares the bytes
@@ -140,8 +140,13 @@ fn make(arguments: &Arguments, settings: &Settings, tools: &Tools) -> Result<Vec
                 )?);
             }
         }
-        if wants(Artifact::Winsock) && architecture == Architecture::X86_64 {
-            made.extend(winsock_files::packages(settings, tools, &kernel_part)?);
+        if wants(Artifact::Winsock) {
+            made.extend(winsock_files::packages(
+                settings,
+                tools,
+                architecture,
+                &kernel_part,
+            )?);
         }
         if wants(Artifact::Tarball) {
             let program = build::command(tools, architecture, Linkage::Musl)?;

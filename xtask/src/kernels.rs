@@ -15,9 +15,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{command, root};
 use image::Image;
-use machine::Machine;
 use package::Kernel;
-use target::{Program, Target};
+use target::{Built, Target};
 
 /// Boots Debian's kernels in emulated machines and runs tests there
 ///
@@ -46,23 +45,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     command::run(Command::new(root().join("scripts/set-up")).arg("kernels"))?;
     let directory = std::path::absolute(root().join("target/kernels"))?;
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    let _alone = lock(&directory)?;
-    let portkeep = target::portkeep()?;
+    // Two runs may go side by side, if not with the same kernel.
+    let _alone = arguments
+        .versions
+        .iter()
+        .map(|version| lock(&directory, version))
+        .collect::<Result<Vec<_>>>()?;
     let targets: &[Target] = if arguments.no_tests {
         &[]
     } else {
         &arguments.targets
     };
-    let tests = targets
-        .iter()
-        .map(Target::build)
-        .collect::<Result<Vec<_>>>()?;
+    let built = target::build(targets)?;
     let mut failed = Vec::new();
     for version in &arguments.versions {
         let kernel = Kernel::newest(version, &directory)?;
         println!("\n== {kernel}");
         let start = Instant::now();
-        let result = try_on(&kernel, &portkeep, &tests, &directory);
+        let image = directory.join(format!("{version}.image"));
+        let result = try_on(&kernel, &built, &image);
         let seconds = start.elapsed().as_secs();
         match result {
             Ok(()) => println!("== {kernel}: passed after {seconds} s"),
@@ -79,26 +80,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Keeps a second run from changing the files of this one.
-fn lock(directory: &Path) -> Result<Flock<File>> {
-    let path = directory.join("lock");
+fn lock(directory: &Path, version: &str) -> Result<Flock<File>> {
+    let path = directory.join(format!("{version}.lock"));
     let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(locked) => Ok(locked),
-        Err((_, nix::Error::EWOULDBLOCK)) => bail!("another run is using {}", directory.display()),
+        Err((_, nix::Error::EWOULDBLOCK)) => bail!("another run is using Linux {version}"),
         Err((_, error)) => Err(error).with_context(|| format!("locking {}", path.display())),
     }
 }
 
-fn try_on(kernel: &Kernel, portkeep: &Path, tests: &[Program], directory: &Path) -> Result<()> {
-    let machine = Machine::new();
-    let mut image = Image::create(&directory.join("image"))?;
-    image.add_command("portkeep", portkeep)?;
+fn try_on(kernel: &Kernel, built: &Built, image: &Path) -> Result<()> {
+    let mut image = Image::create(image)?;
+    image.add_command("portkeep", &built.portkeep)?;
     image.add_command("xtask", &std::env::current_exe().context("finding xtask")?)?;
     for module in kernel.modules()? {
         image.add_module(&module)?;
     }
-    for test in tests {
-        image.add_test(test, machine.processors())?;
+    for test in &built.tests {
+        image.add_test(test)?;
     }
-    machine.run(&kernel.image()?, &image.pack()?)
+    machine::run(&kernel.image()?, &image.pack()?)
 }

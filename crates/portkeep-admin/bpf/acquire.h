@@ -20,6 +20,7 @@ static __always_inline void copy_command(char *to)
  */
 static __noinline int store_reservation(struct acquisition *acquisition, const void *sk)
 {
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	const struct port_space *space = &acquisition->space;
 	struct reservation_key key = {
 		.netns = space->netns,
@@ -43,6 +44,8 @@ static __noinline int store_reservation(struct acquisition *acquisition, const v
 		reservation.owner.uid = acquisition->owner_uid;
 	} else {
 		reservation.owner = current_process();
+		reservation.owner_euid = task->cred->euid.val;
+		reservation.owner_user_ns = address_of(task->cred->user_ns);
 		reservation.acquirer = address_of(sk);
 		reservation.socket_cookie = kernel_read(sock, __sk_common.skc_cookie.counter);
 	}

@@ -17,12 +17,28 @@ static __always_inline void note_conflict(void *sk, const struct portkeep_confli
 		state->conflict = *conflict;
 }
 
-static __always_inline bool may_bind(const struct reservation *reservation, __u64 netns)
+/* With the lock: a claim changes the user and the namespace together. */
+static __noinline bool current_is_owners_user(struct reservation *reservation)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	__u64 user_ns;
+	__u32 euid;
+
+	bpf_spin_lock(&reservation->lock);
+	euid = reservation->owner_euid;
+	user_ns = reservation->owner_user_ns;
+	bpf_spin_unlock(&reservation->lock);
+	return task->cred->euid.val == euid && address_of(task->cred->user_ns) == user_ns;
+}
+
+static __always_inline bool may_bind(struct reservation *reservation, __u64 netns)
 {
 	struct process owner = reservation->owner;
 
 	if (reservation->flags & PERSISTENT)
 		return consumer_binds(netns, *(volatile __u64 *)&reservation->token);
+	if ((reservation->flags & PORTKEEP_USER) && current_is_owners_user(reservation))
+		return true;
 	if (reservation->flags & PORTKEEP_TREE)
 		return current_descends_from(&owner);
 	return (reservation->flags & PORTKEEP_PROCESS) && current_is(&owner);

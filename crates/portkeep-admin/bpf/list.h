@@ -52,11 +52,15 @@ int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
 	static const char line[] = "%s %u-%u %s %u %u %s %llu %llu %llu %llu %s", end[] = "\n";
 	static const char protocols[2][4] = { "tcp", "udp" };
 	static const char lifetimes[2][16] = { "runtime", "persistent" };
-	static const char flags[4][16] = { "-", "process", "tree", "process,tree" };
+	static const char flags[8][20] = {
+		"-",	"process",	"tree",	     "process,tree",
+		"user", "process,user", "tree,user", "process,tree,user",
+	};
 	struct seq_file *seq = ctx->meta->seq;
 	struct reservation_key *key = ctx->key;
 	struct reservation *reservation = ctx->value;
 	char command[16] = {};
+	__u32 which;
 
 	/* The call after the last element has no key; after one element its number is 0 again. */
 	if (!ctx->meta->seq_num && (key || !BPF_CORE_READ(seq, index)))
@@ -64,12 +68,15 @@ int portkeep_list(struct bpf_iter__bpf_map_elem *ctx)
 	if (!key || !reservation || !reservation->token)
 		return 0;
 	make_visible(command, reservation->command);
+	which = (reservation->flags & 3) | (reservation->flags & PORTKEEP_USER) >> 2;
+	/* Linux 6.1 must see the bound next to the use. */
+	barrier_var(which);
 
 	__u64 columns[] = {
 		(__u64)protocols[key->protocol == IPPROTO_UDP],
 		reservation->start,
 		reservation->start + reservation->count - 1,
-		(__u64)flags[reservation->flags & 3],
+		(__u64)flags[which & 7],
 		reservation->owner.pid,
 		reservation->owner.uid,
 		(__u64)command,

@@ -213,11 +213,16 @@ struct reservation {
 	__u32 next_port; /* where the next automatic choice in the block starts */
 	char command[16];
 	__u32 binding; /* connects that are binding in the block; changed with the lock held */
-	__u32 unused;
+	__u32 owner_euid; /* in the initial user namespace */
+	/*
+	 * The address of the owner's user namespace. It may have ended and another one may
+	 * have its address; but there, too, the user is the same one.
+	 */
+	__u64 owner_user_ns;
 };
 
 _Static_assert(sizeof(struct reservation_key) == 16, "reservation_key has padding");
-_Static_assert(sizeof(struct reservation) == 96, "reservation has padding");
+_Static_assert(sizeof(struct reservation) == 104, "reservation has padding");
 
 #define RESERVATIONS_MAX 32768
 

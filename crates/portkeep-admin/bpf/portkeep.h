@@ -47,6 +47,8 @@ enum portkeep_flag {
 	/* ACQUIRE: who may bind in the block without associating; 0: nobody, as on Windows. */
 	PORTKEEP_PROCESS = 1, /* the owning process */
 	PORTKEEP_TREE = 2, /* the owning process and its descendants */
+	PORTKEEP_USER =
+		16, /* processes with the owner's effective user id, in its user namespace */
 	/* CREATE: sockets that are bound in the block stay bound and do not prevent it. */
 	PORTKEEP_ADOPT = 4,
 	/* DELETE: the range may be part of a block; the rest stays reserved. */

@@ -49,7 +49,8 @@ static __always_inline int acquire(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 	if (!state)
 		return -ENOBUFS;
 	error = read_acquire(ctx, &acquisition->request) ?:
-			check_acquire(&acquisition->request, PORTKEEP_PROCESS | PORTKEEP_TREE);
+							   check_acquire(&acquisition->request,
+									 PORTKEEP_PROCESS | PORTKEEP_TREE | PORTKEEP_USER);
 	if (!error) {
 		port_space_of(&acquisition->space, sk, netns, sk->protocol);
 		error = acquire_with_socket(acquisition, sk);
@@ -114,6 +115,9 @@ static __always_inline int associate(struct bpf_sockopt *ctx, struct bpf_sock *s
 /* Gives the reservation to the caller, unless it has ended. */
 static __noinline int change_owner(struct reservation *reservation, __u64 token, __u32 charged_uid)
 {
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	__u64 user_ns = address_of(task->cred->user_ns);
+	__u32 euid = task->cred->euid.val;
 	struct process process = current_process();
 	int error = -EINVAL;
 	char command[16];
@@ -122,6 +126,8 @@ static __noinline int change_owner(struct reservation *reservation, __u64 token,
 	bpf_spin_lock(&reservation->lock);
 	if (reservation->token == token) {
 		reservation->owner = process;
+		reservation->owner_euid = euid;
+		reservation->owner_user_ns = user_ns;
 		__builtin_memcpy(reservation->command, command, sizeof(command));
 		reservation->charged_uid = charged_uid;
 		error = 0;

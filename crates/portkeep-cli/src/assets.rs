@@ -1,5 +1,5 @@
-//! The man pages and the completions that packages carry, written from the definition of the command
-//! line. `cargo xtask dist` adds examples to the pages.
+//! Writes the man pages and completions for packages, from the definition of the command line.
+//! `cargo xtask dist` adds examples to the pages.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use crate::cli::Cli;
 /// The section of commands for administrators.
 const SECTION: &str = "8";
 
-/// What starts the paragraph of a help text that a man page has under a heading.
+/// Starts the paragraph of a help text that has a heading of its own in a man page.
 const EXIT_STATUS: &str = "Exit status: ";
 
 /// Writes `portkeep.8`, a page for each command, and a file for each shell.
@@ -44,13 +44,13 @@ fn page(directory: &Path, name: String, command: &Command, exit_status: &str) ->
             .clone()
             .override_usage(synopsis(command))
             .display_name(&name)
-            // The definition wants names that live as long as the program.
+            // The definition requires names that live as long as the program.
             .name(&*name.leak()),
     )
     .section(SECTION)
     .manual("Portkeep")
     .source(concat!("Portkeep ", env!("CARGO_PKG_VERSION")))
-    // Without the date of the build, so that the bytes are the same each time.
+    // Without the date of the build, so that builds are reproducible.
     .date("");
     man.render_title(&mut file)?;
     man.render_name_section(&mut file)?;
@@ -65,7 +65,7 @@ fn page(directory: &Path, name: String, command: &Command, exit_status: &str) ->
     section(&mut file, "EXIT STATUS", [&own.to_owned()])
 }
 
-/// All forms with the values of the options. Those of the locations are in portkeep(8).
+/// The options with their values, and the arguments. portkeep(8) documents those of the locations.
 fn synopsis(command: &Command) -> String {
     let mut words = vec![command.get_bin_name().unwrap_or("portkeep").to_owned()];
     let (positional, options): (Vec<_>, Vec<_>) = command
@@ -142,7 +142,7 @@ fn section<'a>(
         }
         for line in text.lines() {
             let line = line.trim().replace('\\', "\\e").replace('-', "\\-");
-            // A line that starts with one of these is a request.
+            // A line that starts with one of these is a roff request.
             let guard = if line.starts_with(['.', '\'']) {
                 "\\&"
             } else {

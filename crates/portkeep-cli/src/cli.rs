@@ -1,91 +1,33 @@
-//! The command line: its commands and the options that all of them share.
+//! The command line: the commands, and the options that all of them share.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::ValueParser;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use portkeep_admin::Installation;
 
 use crate::commands;
+use crate::error::{Error, Kind, Result};
+use crate::locations::{CGROUP_HELP, Locations};
 
-/// Reserve TCP and UDP ports: nobody else on the machine can take them
+/// Reserve TCP and UDP ports so that nobody else on the machine can take them
 #[derive(Debug, Parser)]
 #[command(name = "portkeep", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
-    pub locations: Locations,
+    locations: Locations,
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
 }
 
 const EXIT_CODES: &str =
     "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage.";
 
-const CGROUP_HELP: &str =
-    "The cgroup that the kernel part is attached to [default: the cgroup v2 root]";
-
-/// Where the kernel part and the store are; the defaults are the machine's.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Locations")]
-pub struct Locations {
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PORTKEEP_CGROUP",
-        hide_env_values = true,
-        help = CGROUP_HELP
-    )]
-    pub cgroup: Option<PathBuf>,
-    /// The BPF file system that the kernel part is pinned in [default: the first one mounted]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "PORTKEEP_BPFFS",
-        hide_env_values = true
-    )]
-    pub bpffs: Option<PathBuf>,
-    /// Where persistent reservations are stored [default: /var/lib/portkeep]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "PORTKEEP_STATE_DIR",
-        hide_env_values = true
-    )]
-    pub state_dir: Option<PathBuf>,
-}
-
-impl Locations {
-    /// What these options name.
-    pub fn installation(&self) -> Installation {
-        Installation {
-            cgroup: self.cgroup.clone(),
-            bpffs: self.bpffs.clone(),
-            state_dir: self.state_dir.clone(),
-        }
-    }
-
-    /// Puts the locations into the environment, where the library, and the
-    /// Portkeep users among the commands that are run, look for them.
-    pub fn export(&self) {
-        for (name, value) in [
-            ("PORTKEEP_CGROUP", &self.cgroup),
-            ("PORTKEEP_BPFFS", &self.bpffs),
-            ("PORTKEEP_STATE_DIR", &self.state_dir),
-        ] {
-            if let Some(value) = value {
-                // SAFETY: the process has one thread; nothing reads the environment meanwhile.
-                unsafe { std::env::set_var(name, value) };
-            }
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
-pub enum Command {
+enum Command {
     Enable(commands::enable::Enable),
     Disable(commands::disable::Disable),
     Status(commands::status::Status),
@@ -100,22 +42,37 @@ pub enum Command {
     Doctor(commands::doctor::Doctor),
 }
 
-/// The one command in which `--cgroup` says who may bind; there the location goes before the name.
+/// The one command in which `--cgroup` names who may bind. There the location goes before the name.
 const NAMES_CONSUMERS: &str = "reserve";
 
 /// The name of the option for the location in all other commands.
 const LOCATION: &str = "location-cgroup";
 
+/// The command line as it was read.
+#[derive(Debug)]
+pub struct Invocation {
+    command: Command,
+    /// The command's name.
+    name: String,
+    installation: Installation,
+}
+
 impl Cli {
-    /// Reads the command line. Wrong usage ends the process, with exit code 2.
-    pub fn read() -> Cli {
-        let matches = Cli::definition().get_matches();
-        Cli::from_arg_matches(&matches)
-            .map(|cli| cli.with_location_of(&matches))
-            .unwrap_or_else(|error| error.format(&mut Cli::command()).exit())
+    /// Reads the command line. Wrong usage ends the process, with exit code 2, of `run` with 125.
+    pub fn read() -> Invocation {
+        let matches = Cli::definition().try_get_matches();
+        let matches = matches.unwrap_or_else(|error| exit(error));
+        let cli = Cli::from_arg_matches(&matches)
+            .unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
+        let (name, of_command) = matches.subcommand().unzip();
+        Invocation {
+            command: cli.command,
+            name: name.unwrap_or_default().to_owned(),
+            installation: cli.locations.installation(of_command.and_then(location)),
+        }
     }
 
-    /// The command line as it is read, and documented.
+    /// The definition of the command line, for reading and documenting it.
     pub fn definition() -> clap::Command {
         let location = Arg::new(LOCATION)
             .long("cgroup")
@@ -130,32 +87,71 @@ impl Cli {
             _ => command.arg(location.clone()),
         })
     }
+}
 
-    /// With the `--cgroup` after the name of the command, where there is one.
-    fn with_location_of(mut self, matches: &ArgMatches) -> Cli {
-        if let Some((name, of_command)) = matches.subcommand()
-            && name != NAMES_CONSUMERS
-            && of_command.value_source(LOCATION) == Some(ValueSource::CommandLine)
-        {
-            self.locations.cgroup = of_command.get_one(LOCATION).cloned();
+/// Says what is wrong, or the help that was asked for.
+fn exit(error: clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit()
+    }
+    // Clap takes an option that the environment sets for one that was given, and shows it in the usage.
+    let definition = without_environment(Cli::definition()).mut_subcommands(without_environment);
+    let _ = definition.try_get_matches().err().unwrap_or(error).print();
+    let named = Cli::definition().ignore_errors(true).try_get_matches();
+    let is_run = named.is_ok_and(|named| named.subcommand_name() == Some("run"));
+    let kind = if is_run {
+        Kind::CommandRefused
+    } else {
+        Kind::Usage
+    };
+    std::process::exit(kind.exit_status().into())
+}
+
+fn without_environment(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| argument.env(None::<&str>))
+}
+
+/// The `--cgroup` after the name of a command, if it was given there.
+fn location(of_command: &ArgMatches) -> Option<PathBuf> {
+    let known = of_command.try_contains_id(LOCATION).unwrap_or(false);
+    let given = known && of_command.value_source(LOCATION) == Some(ValueSource::CommandLine);
+    given.then(|| of_command.get_one(LOCATION).cloned())?
+}
+
+impl Invocation {
+    /// Executes the command.
+    pub fn execute(&self) -> Result<ExitCode> {
+        let installation = &self.installation;
+        let ended = match &self.command {
+            Command::Enable(command) => command.execute(installation),
+            Command::Disable(command) => command.execute(installation),
+            Command::Status(command) => command.execute(installation),
+            Command::Run(command) => command.execute(installation),
+            Command::Hold(command) => command.execute(installation),
+            Command::Ls(command) => command.execute(installation),
+            Command::Why(command) => command.execute(installation),
+            Command::Reserve(command) => command.execute(installation),
+            Command::Unreserve(command) => command.execute(installation),
+            Command::Exclude(command) => command.execute(installation),
+            Command::Include(command) => command.execute(installation),
+            Command::Doctor(command) => command.execute(installation),
+        };
+        match ended {
+            Err(error) if error.kind() == Kind::Usage => Ok(self.misused(&error)),
+            ended => ended,
         }
-        self
     }
 
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
-        match &self.command {
-            Command::Enable(command) => command.execute(&self.locations),
-            Command::Disable(command) => command.execute(&self.locations),
-            Command::Status(command) => command.execute(&self.locations),
-            Command::Run(command) => command.execute(),
-            Command::Hold(command) => command.execute(),
-            Command::Ls(command) => command.execute(&self.locations),
-            Command::Why(command) => command.execute(&self.locations),
-            Command::Reserve(command) => command.execute(&self.locations),
-            Command::Unreserve(command) => command.execute(&self.locations),
-            Command::Exclude(command) => command.execute(&self.locations),
-            Command::Include(command) => command.execute(&self.locations),
-            Command::Doctor(command) => command.execute(&self.locations),
+    /// Reports, in the style of clap, wrong usage that the definition cannot express.
+    fn misused(&self, error: &Error) -> ExitCode {
+        let mut definition = Cli::definition();
+        definition.build();
+        let command = definition.find_subcommand_mut(&self.name);
+        if let Some(command) = command {
+            let error = command.error(ErrorKind::ValueValidation, error);
+            // Standard error may be closed, as after a hang-up.
+            let _ = error.print();
         }
+        error.kind().into()
     }
 }

@@ -1,23 +1,21 @@
-//! Being in a control cgroup.
+//! Visits to a control cgroup.
 //!
-//! With `enable --control` only sockets that are made in such a cgroup have the control calls. An
-//! administrator's shell need not be in one, and what is persistent is not the business of those who
-//! are. So the commands go there themselves.
+//! With `enable --control`, only sockets opened in a control cgroup have the control calls. An
+//! administrator's shell need not be in one, so the commands that change persistent reservations move
+//! there themselves.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use portkeep::ErrorKind;
-use portkeep_admin::inspect;
+use portkeep_admin::{Installation, inspect};
 use portkeep_host::mounts;
 
-use crate::cli::Locations;
-
-/// What the names of our cgroups begin with.
+/// The prefix of the names of our cgroups.
 const PREFIX: &str = "portkeep-command-";
 
-/// While it lives, this process is where it has the control calls, if it can be. Then it goes back.
+/// While this value lives, the process is in a control cgroup if possible. Then the process moves back.
 #[derive(Debug)]
 pub struct InControlCgroup(#[expect(dead_code, reason = "held, not read")] Option<Visit>);
 
@@ -28,14 +26,14 @@ struct Visit {
 }
 
 impl InControlCgroup {
-    /// Goes into one of the control cgroups, unless the process is in one. What prevents it will
-    /// prevent the control calls too, and is told then.
-    pub fn enter(locations: &Locations) -> Self {
+    /// Moves the process to a control cgroup, unless it is in one. Whatever prevents that also prevents
+    /// the control calls, which then report it.
+    pub fn enter(installation: &Installation) -> Self {
         let not_enabled = |error: portkeep::Error| error.kind() == ErrorKind::NotEnabled;
         if !portkeep::version().is_err_and(not_enabled) {
             return Self(None);
         }
-        let Ok(Some(installed)) = inspect(&locations.installation()) else {
+        let Ok(Some(installed)) = inspect(installation) else {
             return Self(None);
         };
         let visit = installed
@@ -47,7 +45,7 @@ impl InControlCgroup {
 }
 
 impl Visit {
-    /// A cgroup of our own: one that has children may not have processes (cgroup-v2.rst, "No
+    /// Makes a cgroup of our own: a cgroup with children may not contain processes (cgroup-v2.rst, "No
     /// Internal Process Constraint").
     fn start(control: &Path) -> io::Result<Self> {
         remove_left_behind(control);
@@ -72,7 +70,7 @@ fn move_to(cgroup: &Path) -> io::Result<()> {
     fs::write(cgroup.join("cgroup.procs"), "0")
 }
 
-/// Those of commands that were killed are empty; others cannot be removed.
+/// Removes the cgroups of commands that were killed: they are empty. Others cannot be removed.
 fn remove_left_behind(control: &Path) {
     for entry in fs::read_dir(control).into_iter().flatten().flatten() {
         let name = entry.file_name();

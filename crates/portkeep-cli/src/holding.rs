@@ -1,19 +1,35 @@
-//! Acquires what the port options ask for, all or nothing.
+//! Acquires the ports that the options ask for, all or none.
 
-use anyhow::anyhow;
-use portkeep::{Acquire, Backend, Consumers, ErrorKind, PortRange, Protocol, Reservation};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use portkeep::{
+    Acquire, Backend, ConflictKind, Consumers, EntryKind, ErrorKind, PortRange, Protocol,
+    Reservation, netns_cookie,
+};
+use portkeep_admin::Installation;
 
-use crate::descriptor_limit::DescriptorLimit;
-use crate::failure::Refusal;
-use crate::ports_argument::{Block, PortsArgument};
+use crate::arguments::ports::{Block, PortRequest, PortsArgument};
+use crate::error::Error;
+use crate::locations::list;
+use crate::named_place;
+use crate::reservation_document::is_everywhere;
+use crate::words;
 
-/// The reservations that the port options asked for. Dropping it releases them.
+/// The reservations for the port options. Dropping it releases them.
 #[derive(Debug)]
 pub struct Holding {
-    backend: Backend,
-    reservations: Vec<Reservation>,
+    blocks: Vec<Held>,
+    /// Whether the kernel part serves this process.
+    is_enabled: bool,
     /// Raised for held ports; to be put back for commands.
     limit: Option<DescriptorLimit>,
+}
+
+/// What one option asked for.
+#[derive(Debug)]
+pub struct Held {
+    reservation: Reservation,
+    /// The variable that the ports go into.
+    name: Option<String>,
 }
 
 const TCP: &[Protocol] = &[Protocol::Tcp];
@@ -21,13 +37,14 @@ const UDP: &[Protocol] = &[Protocol::Udp];
 const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
 
 impl Holding {
-    /// By the kernel part, or by sockets where it is not enabled. Then there are no consumers.
-    pub fn acquire(ports: &PortsArgument, consumers: Consumers) -> anyhow::Result<Self> {
-        let backend = Backend::Auto.resolve()?;
-        let (consumers, limit) = match backend {
-            // The limit may be locked; a block that is too big for it says so.
-            Backend::Held => (Consumers::ASSOCIATED, DescriptorLimit::raise().ok()),
-            _ => (consumers, None),
+    /// By the kernel part, or by sockets where it is not enabled or cannot protect the ports. Then
+    /// there are no consumers.
+    pub fn acquire(ports: &PortsArgument, consumers: Consumers) -> Result<Self, portkeep::Error> {
+        let mut request = Requests {
+            name: ports.name.as_deref(),
+            is_enabled: Backend::Auto.resolve()? == Backend::Kernel,
+            consumers,
+            limit: None,
         };
         let mut requests: Vec<_> = [(TCP, &ports.tcp), (UDP, &ports.udp), (BOTH, &ports.both)]
             .into_iter()
@@ -35,30 +52,34 @@ impl Holding {
             .enumerate()
             .collect();
         // The exact ranges come first: else a block that may lie anywhere could take their ports.
-        requests.sort_by_key(|(_, (_, block))| matches!(block, Block::Any(_)));
+        requests.sort_by_key(|(_, (_, request))| matches!(request.block, Block::Any(_)));
 
         let mut acquired = requests
             .into_iter()
-            .map(|(position, (protocols, block))| {
-                let request = Reservation::builder().backend(backend).consumers(consumers);
-                Ok((position, acquire_block(request, protocols, block)?))
+            .map(|(position, (protocols, port))| {
+                Ok((position, request.acquire(position, protocols, port)?))
             })
-            .collect::<anyhow::Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>, portkeep::Error>>()?;
         acquired.sort_by_key(|(position, _)| *position);
         Ok(Self {
-            backend,
-            limit,
-            reservations: acquired.into_iter().map(|(_, held)| held).collect(),
+            is_enabled: request.is_enabled,
+            limit: request.limit,
+            blocks: acquired.into_iter().map(|(_, held)| held).collect(),
         })
     }
 
+    /// [`Backend::Held`] if sockets hold any of the ports.
     pub fn backend(&self) -> Backend {
-        self.backend
+        match self.held().next() {
+            Some(_) => Backend::Held,
+            None if self.is_enabled => Backend::Kernel,
+            None => Backend::Held,
+        }
     }
 
-    /// Whether any ports were asked for.
+    /// Whether no ports were asked for.
     pub fn is_empty(&self) -> bool {
-        self.reservations.is_empty()
+        self.blocks.is_empty()
     }
 
     /// The limit on descriptors before it was raised.
@@ -66,67 +87,225 @@ impl Holding {
         self.limit
     }
 
-    /// Whether a port of this number is held, of whatever protocol.
+    /// The reservations that sockets hold.
+    fn held(&self) -> impl Iterator<Item = &Reservation> {
+        self.blocks
+            .iter()
+            .map(|block| &block.reservation)
+            .filter(|reservation| reservation.backend() == Backend::Held)
+    }
+
+    /// Whether sockets hold a port of this number, of whatever protocol.
     pub fn has_port(&self, port: u16) -> bool {
         self.reservations_with(port).next().is_some()
     }
 
-    /// The numbers of the ports, first and last of each block.
+    /// The numbers of the ports that sockets hold, first and last of each block.
     pub fn numbers(&self) -> Vec<(u16, u16)> {
-        let numbers = |held: &Reservation| (held.start(), held.end());
-        self.reservations.iter().map(numbers).collect()
+        self.held().map(|held| (held.start(), held.end())).collect()
     }
 
-    /// The reservations that have a port of this number.
+    /// The reservations that hold a port of this number by sockets.
     pub fn reservations_with(&self, port: u16) -> impl Iterator<Item = &Reservation> {
-        self.reservations
-            .iter()
+        self.held()
             .filter(move |held| (held.start()..=held.end()).contains(&port))
     }
 
-    /// What keeps the ports, for those who asked to be told more.
-    pub fn explain(&self) -> &'static str {
-        match self.backend {
-            Backend::Held => {
-                "the ports are held by sockets, beside which, while their owner binds, one of the same user \
-                 with SO_REUSEPORT can get in, and at UDP over IPv6 one that is bound to a device: \
-                 Portkeep's kernel part is not enabled here"
-            }
-            _ => "the ports are kept by Portkeep's kernel part",
+    /// What keeps the ports, and which they are if a name decided, for those who asked to be told more.
+    pub fn explain(&self, ports: &PortsArgument) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(name) = &ports.name {
+            let ranges: Vec<_> = self.all_ranges().map(|range| range.to_string()).collect();
+            lines.push(format!("the ports of '{name}' are {}", ranges.join(", ")));
         }
+        if !self.is_enabled {
+            lines.push(format!(
+                "the ports are held by sockets{BESIDE}: Portkeep's kernel part is not enabled here"
+            ));
+            return lines;
+        }
+        for range in self.held().flat_map(Reservation::ranges) {
+            lines.push(format!(
+                "{range} is held by sockets{BESIDE}: the kernel part cannot keep connect() from \
+                 automatic ports"
+            ));
+        }
+        if self.held().count() < self.blocks.len() {
+            lines.push("the ports are kept by Portkeep's kernel part".to_owned());
+        }
+        lines
     }
 
     /// The ranges of one protocol in the order of the options, those of `--both` last.
     pub fn ranges(&self, protocol: Protocol) -> impl Iterator<Item = PortRange> {
-        self.reservations
+        self.blocks
             .iter()
-            .filter_map(move |held| held.range(protocol))
+            .filter_map(move |held| held.reservation.range(protocol))
+    }
+
+    /// All ranges, those of TCP first.
+    pub fn all_ranges(&self) -> impl Iterator<Item = PortRange> {
+        BOTH.iter().flat_map(|&protocol| self.ranges(protocol))
+    }
+
+    /// What each option got, in the order of [`ranges`](Self::ranges).
+    pub fn blocks(&self) -> &[Held] {
+        &self.blocks
+    }
+
+    /// The names that were given, and their ports as the command is to see them.
+    pub fn named(&self) -> Vec<(&str, String)> {
+        let mut named: Vec<(&str, String)> = Vec::new();
+        for block in &self.blocks {
+            let Some(name) = block.name.as_deref() else {
+                continue;
+            };
+            let ports: Vec<_> = block.reservation.ports().map(|it| it.to_string()).collect();
+            let ports = ports.join(",");
+            match named.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, all)) => *all = format!("{all},{ports}"),
+                None => named.push((name, ports)),
+            }
+        }
+        named
     }
 }
 
-fn acquire_block(
-    mut request: Acquire,
-    protocols: &[Protocol],
-    block: &Block,
-) -> anyhow::Result<Reservation> {
-    for protocol in protocols {
-        request = request.protocol(*protocol);
+impl Held {
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
-    let request = match block {
-        Block::Any(count) => request.count(count.get()),
-        Block::Exactly(range) => request.range(range.clone()),
-    };
-    request.acquire().map_err(|error| match block {
-        // `--tcp 8080` is a likely slip, and a block that big seldom what was meant.
-        Block::Any(count) if count.get() >= 1024 && error.kind() == ErrorKind::NoFreeBlock => {
-            let message = format!("no block of {count} ports could be had");
-            let hint = format!("for port {count} itself write {count}-{count}");
-            anyhow!(Refusal {
-                message,
-                hint,
-                source: Some(error)
-            })
+
+    pub fn backend(&self) -> Backend {
+        self.reservation.backend()
+    }
+
+    pub fn ranges(&self) -> impl Iterator<Item = PortRange> {
+        self.reservation.ranges()
+    }
+
+    pub fn start(&self) -> u16 {
+        self.reservation.start()
+    }
+
+    pub fn end(&self) -> u16 {
+        self.reservation.end()
+    }
+}
+
+const BESIDE: &str = ", beside which, while their owner binds, one of the same user with \
+     SO_REUSEPORT can get in, and at UDP over IPv6 one that is bound to a device";
+
+/// What all requests have in common.
+struct Requests<'a> {
+    name: Option<&'a str>,
+    is_enabled: bool,
+    consumers: Consumers,
+    limit: Option<DescriptorLimit>,
+}
+
+impl Requests<'_> {
+    fn acquire(
+        &mut self,
+        position: usize,
+        protocols: &[Protocol],
+        request: &PortRequest,
+    ) -> Result<Held, portkeep::Error> {
+        let mut ports = Reservation::builder();
+        for protocol in protocols {
+            ports = ports.protocol(*protocol);
         }
-        _ => anyhow!(error),
-    })
+        let reservation = match (&request.block, self.name) {
+            (Block::Exactly(range), _) => self.keep(ports.range(range.clone())),
+            (Block::Any(count), None) => self.keep(ports.count(count.get())),
+            (Block::Any(count), Some(name)) => self.keep_named(ports, name, position, count.get()),
+        }?;
+        Ok(Held {
+            reservation,
+            name: request.name.as_ref().map(|name| name.as_str().to_owned()),
+        })
+    }
+
+    fn keep(&mut self, ports: Acquire) -> Result<Reservation, portkeep::Error> {
+        if self.is_enabled {
+            let kept = ports
+                .clone()
+                .backend(Backend::Kernel)
+                .consumers(self.consumers)
+                .acquire();
+            match kept {
+                Err(error) if error.kind() == ErrorKind::AutomaticRange => {}
+                kept => return kept,
+            }
+        }
+        // The limit may be locked; a block that is too big for it says so.
+        self.limit = self.limit.or_else(|| DescriptorLimit::raise().ok());
+        ports.backend(Backend::Held).acquire()
+    }
+
+    /// The first of a few places that the name stands for, or any other.
+    fn keep_named(
+        &mut self,
+        ports: Acquire,
+        name: &str,
+        position: usize,
+        count: u16,
+    ) -> Result<Reservation, portkeep::Error> {
+        for start in named_place::starts(name, position, count) {
+            match self.keep(ports.clone().range(start..=start + (count - 1))) {
+                Err(error) if matches!(error.kind(), ErrorKind::Reserved | ErrorKind::InUse) => {}
+                kept => return kept,
+            }
+        }
+        self.keep(ports.count(count))
+    }
+}
+
+/// A refusal with the name of the owner.
+pub fn refusal(error: portkeep::Error, installation: &Installation) -> Error {
+    with_owner(&error, installation).unwrap_or_else(|| error.into())
+}
+
+/// The library knows only the list to which the environment leads.
+fn with_owner(error: &portkeep::Error, installation: &Installation) -> Option<Error> {
+    let mut conflict = error.conflict()?.clone();
+    let port = conflict.port?;
+    let is_named = conflict.owner_command.is_some() || conflict.named.is_some();
+    if conflict.kind != ConflictKind::Reserved || is_named {
+        return None;
+    }
+    let namespace = netns_cookie().ok()?;
+    let owner = list(installation).ok()?.into_iter().find(|entry| {
+        (entry.netns_cookie == namespace || is_everywhere(entry))
+            && entry.range.protocol() == conflict.protocol
+            && entry.range.contains(port)
+            && conflict.owner_pid.is_none_or(|pid| pid == entry.owner.pid)
+    })?;
+    match owner.kind {
+        EntryKind::Persistent => conflict.named = Some(owner.named),
+        _ => conflict.owner_command = Some(owner.owner.command),
+    }
+    let refusal = Error::refused(words::conflict(&conflict));
+    Some(refusal.with_hint(error.hint()?))
+}
+
+/// The limit on descriptors as our caller set it. Held ports need many of them.
+#[derive(Debug, Clone, Copy)]
+pub struct DescriptorLimit {
+    soft: u64,
+    hard: u64,
+}
+
+impl DescriptorLimit {
+    /// Raises the soft limit to the hard one, and returns the previous limit.
+    pub fn raise() -> nix::Result<Self> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(Self { soft, hard })
+    }
+
+    /// Restores the limit; async-signal-safe.
+    pub fn restore(self) -> nix::Result<()> {
+        setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)
+    }
 }

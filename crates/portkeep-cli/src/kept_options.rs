@@ -1,46 +1,46 @@
-//! The options of `enable`, which stay as they are until they are given anew: over upgrades in the
-//! kernel, over reboots and `disable` in the store's notes.
+//! The options of `enable`, which keep their values until they are given again: across upgrades in the
+//! kernel part, across reboots and `disable` in the notes of the store.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use portkeep_admin::Settings;
 use portkeep_admin::{DEFAULT_POOL, DEFAULT_QUOTA, InstallOptions, Installation, Running};
 
-use crate::failure::Refusal;
-use crate::persistent_words::warn;
+use crate::error::{Context as _, Error, Result};
+use crate::output::warn;
 
-/// What was given.
+/// The options that were given.
 #[derive(Debug)]
 pub struct Given {
     pub pool: Option<(u16, u16)>,
     pub quota: Option<u32>,
-    /// None of them for every process.
+    /// Empty: every process.
     pub control: Option<Vec<PathBuf>>,
 }
 
 impl Given {
-    /// What is given; else what runs; else what was noted, as after a reboot; else the default.
+    /// For each option: the given value, else the current one, else the noted one (as after a reboot), else
+    /// the default.
     pub fn choose(
         &self,
-        installation: Installation,
+        installation: &Installation,
         running: Option<&Running>,
         noted: &Settings,
-    ) -> anyhow::Result<InstallOptions> {
+    ) -> Result<InstallOptions> {
         let pool = self.pool.or(running.map(|running| running.pool));
         let quota = self.quota.or(running.map(|running| running.quota));
         Ok(InstallOptions {
-            installation,
+            installation: installation.clone(),
             pool: pool.or(noted.pool).unwrap_or(DEFAULT_POOL),
             control: self.control(running, noted)?,
             quota: quota.or(noted.quota).unwrap_or(DEFAULT_QUOTA),
         })
     }
 
-    fn control(&self, running: Option<&Running>, noted: &Settings) -> anyhow::Result<Vec<PathBuf>> {
+    fn control(&self, running: Option<&Running>, noted: &Settings) -> Result<Vec<PathBuf>> {
         if let Some(named) = &self.control {
-            // Those that are missing are refused by the installer.
+            // The installer refuses cgroups that are missing.
             let canonical = |path: &PathBuf| fs::canonicalize(path).unwrap_or(path.clone());
             return Ok(named.iter().map(canonical).collect());
         }
@@ -58,42 +58,33 @@ impl Given {
             return Ok(noted.to_vec());
         }
         if there.is_empty() {
-            return Err(Refusal {
-                message: "every control cgroup has been removed".to_owned(),
-                hint: "name others with --control, or every process with `--control all`"
-                    .to_owned(),
-                source: None,
-            }
-            .into());
+            return Err(Error::refused("every control cgroup has been removed")
+                .with_hint("name other cgroups with --control, or use `--control all`"));
         }
         Ok(there)
     }
 }
 
-/// At boot a control cgroup may not be there yet. systemd, which makes it later, takes it as it is.
-fn make_missing(cgroup: &Path) -> anyhow::Result<()> {
+/// At boot a control cgroup may not exist yet. systemd accepts that it exists when it wants to create it.
+fn make_missing(cgroup: &Path) -> Result<()> {
     if cgroup.exists() {
         return Ok(());
     }
     let below = cgroup.ancestors().find(|path| path.exists());
     if below.is_none_or(|path| !path.join("cgroup.procs").exists()) {
-        return Err(Refusal {
-            message: format!("the control cgroup {} is not there", cgroup.display()),
-            hint: "mount the cgroup v2 hierarchy there, or choose another with --control"
-                .to_owned(),
-            source: None,
-        }
-        .into());
+        let message = format!("the control cgroup {} does not exist", cgroup.display());
+        return Err(Error::refused(message)
+            .with_hint("mount the cgroup v2 hierarchy there, or choose another with --control"));
     }
-    fs::create_dir_all(cgroup).with_context(|| format!("making {}", cgroup.display()))?;
+    fs::create_dir_all(cgroup).with_context(|| format!("cannot create {}", cgroup.display()))?;
     warn(&[format!(
-        "the control cgroup {} was missing and has been made",
+        "created the control cgroup {}, which was missing",
         cgroup.display()
     )]);
     Ok(())
 }
 
-/// What is as it is by default need not be noted.
+/// The notes contain only values that differ from the defaults.
 pub fn to_be_noted(chosen: &InstallOptions) -> Settings {
     Settings {
         pool: Some(chosen.pool).filter(|pool| *pool != DEFAULT_POOL),

@@ -1,52 +1,48 @@
 //! The `portkeep` command.
 
+mod arguments;
 #[cfg(feature = "assets")]
 mod assets;
 mod cli;
-mod clock;
 mod commands;
 mod control_cgroup;
-mod descriptor_limit;
 mod doctor;
-mod failure;
+mod error;
 mod holding;
 mod kept_options;
-mod netns_argument;
-mod persistent_block;
-mod persistent_words;
+mod locations;
+mod named_place;
+mod outcome;
+mod output;
 mod port_state;
-mod ports_argument;
-mod printable;
 mod reservation_document;
 mod run;
 mod sockets;
-mod table;
-mod users;
+mod waiting;
+mod words;
 
 use std::process::ExitCode;
 
 use crate::cli::Cli;
-use crate::failure::{Failure, REFUSED};
+use crate::error::{Kind, Result};
 
 fn main() -> ExitCode {
-    #[cfg(feature = "assets")]
-    if let Some(directory) = std::env::var_os("PORTKEEP_ASSETS") {
-        return match assets::write(directory.as_ref()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                Failure::from(&error.into()).print();
-                ExitCode::from(REFUSED)
-            }
-        };
-    }
-    let cli = Cli::read();
-    cli.locations.export();
-    match cli.execute() {
+    match execute() {
         Ok(code) => code,
-        Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            Failure::from(&error).print();
-            ExitCode::from(REFUSED)
+            if !matches!(error.kind(), Kind::OutputClosed | Kind::Interrupted(_)) {
+                error.print();
+            }
+            error.kind().into()
         }
     }
+}
+
+fn execute() -> Result<ExitCode> {
+    #[cfg(feature = "assets")]
+    if let Some(directory) = std::env::var_os("PORTKEEP_ASSETS") {
+        assets::write(directory.as_ref())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Cli::read().execute()
 }

@@ -4,19 +4,18 @@ use portkeep::{Backend, Consumer, Consumers, Entry, EntryKind, HeldEntry};
 use portkeep_admin::{Record, group_name, user_name};
 use serde::Serialize;
 
-use crate::clock::Moment;
-use crate::users;
+use crate::words::Moment;
 
-/// A reservation as the JSON documents of `ls` and `why` have it.
+/// A reservation in the JSON documents of `ls` and `why`.
 #[derive(Debug, Serialize)]
 pub struct ReservationDocument {
-    /// What keeps it, `kernel` or `held`.
+    /// What keeps it: `kernel` or `held`.
     backend: String,
     protocol: String,
     start: u16,
     end: u16,
     kind: &'static str,
-    /// Null for what is persistent, as are the next three: it is nobody's in particular.
+    /// Null for a persistent reservation, like the next three: it has no owner.
     pid: Option<u32>,
     command: Option<String>,
     uid: Option<u32>,
@@ -27,7 +26,7 @@ pub struct ReservationDocument {
     groups: Vec<String>,
     cgroups: Vec<String>,
     comment: Option<String>,
-    /// Null if it is held, as the next one.
+    /// Null if it is held, like the next one.
     token: Option<u64>,
     socket_cookie: Option<u64>,
     netns_cookie: u64,
@@ -35,7 +34,7 @@ pub struct ReservationDocument {
 }
 
 impl ReservationDocument {
-    /// `record` is what the store has about it.
+    /// `record` is its record in the store.
     pub fn new(entry: &Entry, record: Option<&Record>) -> Self {
         let owner = (entry.kind == EntryKind::Runtime).then_some(&entry.owner);
         let [users, groups, cgroups] = match record {
@@ -51,7 +50,7 @@ impl ReservationDocument {
             pid: owner.map(|owner| owner.pid),
             command: owner.map(|owner| owner.command.clone()),
             uid: owner.map(|owner| owner.uid),
-            user: owner.map(|owner| users::name(owner.uid)),
+            user: owner.map(|owner| user_name(owner.uid)),
             since: Moment::before_now(entry.age()).rfc3339(),
             may_bind: may_bind(entry),
             users,
@@ -77,7 +76,7 @@ impl From<&HeldEntry> for ReservationDocument {
             pid: Some(entry.owner.pid),
             command: Some(entry.owner.command.clone()),
             uid: Some(entry.owner.uid),
-            user: Some(users::name(entry.owner.uid)),
+            user: Some(user_name(entry.owner.uid)),
             since: Moment::before_now(entry.age()).rfc3339(),
             may_bind: HELD,
             users: Vec::new(),
@@ -92,12 +91,12 @@ impl From<&HeldEntry> for ReservationDocument {
     }
 }
 
-/// Where a list says who may bind: the process that holds the ports by sockets lets in whom it will.
+/// In place of who may bind: the process that holds the ports by sockets decides that.
 pub const HELD: &str = "held";
 
 const RUNTIME: &str = "runtime";
 
-/// What it is, in a word.
+/// The kind in one word.
 pub fn kind(entry: &Entry) -> &'static str {
     match entry.kind {
         EntryKind::Runtime => RUNTIME,
@@ -106,7 +105,7 @@ pub fn kind(entry: &Entry) -> &'static str {
     }
 }
 
-/// Whether everybody may bind, so that only automatic choice is kept off.
+/// Whether everybody may bind, so the ports are only kept from automatic choice.
 pub fn is_exclusion(entry: &Entry) -> bool {
     entry.kind == EntryKind::Persistent && entry.named.contains(&Consumer::EVERYBODY)
 }
@@ -116,7 +115,7 @@ pub fn is_everywhere(entry: &Entry) -> bool {
     entry.netns_cookie == 0
 }
 
-/// Who may bind in the block without associating, in a word.
+/// Who may bind in the block without associating, in one word.
 pub fn may_bind(entry: &Entry) -> &'static str {
     if is_exclusion(entry) {
         "everybody"
@@ -131,7 +130,7 @@ pub fn may_bind(entry: &Entry) -> &'static str {
     }
 }
 
-/// Who may bind, by name: for what is persistent as in `user asterisk, group voice`.
+/// Who may bind, by name: for a persistent reservation as in `user asterisk, group voice`.
 pub fn may_bind_in_words(entry: &Entry, record: Option<&Record>) -> String {
     if is_exclusion(entry) {
         return "everybody".to_owned();
@@ -158,7 +157,7 @@ pub fn may_bind_in_words(entry: &Entry, record: Option<&Record>) -> String {
     .join(", ")
 }
 
-/// The users, groups and cgroups; the last by their numbers.
+/// The users, groups and cgroups, the latter by number.
 fn names(entry: &Entry) -> [Vec<String>; 3] {
     let mut names = [Vec::new(), Vec::new(), Vec::new()];
     for consumer in entry
@@ -170,7 +169,7 @@ fn names(entry: &Entry) -> [Vec<String>; 3] {
             Consumer::User(uid) => names[0].push(user_name(uid)),
             Consumer::Group(gid) => names[1].push(group_name(gid)),
             Consumer::Cgroup(id) => names[2].push(id.to_string()),
-            // The document has fields for no others.
+            // The document has no fields for others.
             _ => {}
         }
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use portkeep_tests::foreign::{self, BIND, PROCEED};
+use portkeep_tests::foreign::{self, BIND, CONNECT, PROCEED};
 use portkeep_tests::{Sandbox, trials};
 use serde_json::Value;
 
@@ -21,7 +21,8 @@ trials! {
         nothing_is_changed,
         not_enabled,
         an_ordinary_user_sees_a_part,
-        a_pin_is_missing,
+        pins_are_missing,
+        the_list_is_missing,
         a_map_is_missing,
         an_attachment_has_been_detached,
         a_pin_is_left_over,
@@ -192,25 +193,32 @@ fn an_ordinary_user_sees_a_part(_sandbox: &Sandbox) {
     for it in &found {
         assert_eq!(
             (it.state.as_str(), &*it.message),
-            ("unknown", "for root to see")
+            ("unknown", "only root can see it")
         );
         assert_eq!(it.hint.as_deref(), Some("run this as root"));
     }
 }
 
-fn a_pin_is_missing(sandbox: &Sandbox) {
-    for name in ["bind4", "post_bind6", "sock_release"] {
-        enable();
+fn pins_are_missing(sandbox: &Sandbox) {
+    let names = ["bind4", "post_bind6", "sock_release"];
+    enable();
+    for name in names {
         fs::remove_file(links(sandbox).join(name)).expect("remove the pin");
-        let all = found();
+    }
+    let all = found();
+    for name in names {
         let message = format!("links/{name} is missing");
         assert!(
             all.iter()
                 .any(|it| it.name == "attachments" && it.message.ends_with(&message)),
             "{all:?}"
         );
-        assert_mended_by_enable();
     }
+    assert_mended_by_enable();
+}
+
+fn the_list_is_missing(sandbox: &Sandbox) {
+    enable();
     fs::remove_file(sandbox.bpffs().join("portkeep/reservations")).expect("remove the list");
     let all = found();
     assert!(
@@ -235,11 +243,7 @@ fn a_map_is_missing(sandbox: &Sandbox) {
 fn an_attachment_has_been_detached(sandbox: &Sandbox) {
     enable();
     foreign::detach(&links(sandbox).join("post_bind4"));
-    assert_only(
-        "wrong",
-        "attachments",
-        "links/post_bind4 is attached to nothing",
-    );
+    assert_only("wrong", "attachments", "links/post_bind4 is not attached");
     assert_mended_by_enable();
 }
 
@@ -270,7 +274,7 @@ fn a_program_of_another_build(sandbox: &Sandbox) {
         all.iter().any(|it| it.state == "wrong"
             && it
                 .message
-                .ends_with("links/bind4 runs the program of another build of Portkeep")),
+                .ends_with("links/bind4 runs a program of another build of Portkeep")),
         "{all:?}"
     );
 }
@@ -320,7 +324,7 @@ fn no_control_calls_here(sandbox: &Sandbox) {
     assert_only(
         "warning",
         "control calls",
-        "this process is in no control cgroup",
+        "this process is not in a control cgroup",
     );
 }
 
@@ -328,14 +332,27 @@ fn programs_of_others(sandbox: &Sandbox) {
     enable();
     let child = sandbox.cgroup().join("child");
     fs::create_dir(&child).expect("make a cgroup");
-    for cgroup in [sandbox.cgroup(), &child] {
-        let other = foreign::attach(BIND[1], &PROCEED, cgroup);
-        let place = format!("at cgroup_inet6_bind of {} ", cgroup.display());
-        assert_only("warning", "programs of others", &place);
-        assert_only("warning", "programs of others", "foreign (id ");
-        drop(other);
-        common::eventually(|| found().is_empty());
+    let places = [
+        (BIND[1], "cgroup_inet6_bind", sandbox.cgroup()),
+        (BIND[1], "cgroup_inet6_bind", &child),
+        (CONNECT[0], "cgroup_inet4_connect", &child),
+        (CONNECT[1], "cgroup_inet6_connect", &child),
+    ];
+    let others = places.map(|(hook, _, cgroup)| foreign::attach(hook, &PROCEED, cgroup));
+    let all = found();
+    assert_eq!(all.len(), places.len(), "{all:?}");
+    for (_, hook, cgroup) in places {
+        let place = format!(" at {hook} of {} may refuse", cgroup.display());
+        assert!(
+            all.iter().any(|it| it.state == "warning"
+                && it.name == "programs of others"
+                && it.message.starts_with("foreign (id ")
+                && it.message.contains(&place)),
+            "{place:?}: {all:?}"
+        );
     }
+    drop(others);
+    common::eventually(|| found().is_empty());
 }
 
 fn the_setting_was_edited(_sandbox: &Sandbox) {
@@ -350,7 +367,7 @@ fn the_setting_was_edited(_sandbox: &Sandbox) {
     assert_only(
         "wrong",
         "agreement",
-        "40000-40003: missing in net.ipv4.ip_local_reserved_ports",
+        "40000-40003: missing from net.ipv4.ip_local_reserved_ports",
     );
     assert_mended_by_enable();
 }
@@ -359,10 +376,7 @@ fn the_store_is_damaged(sandbox: &Sandbox) {
     enable();
     done(&mut portkeep(["reserve", "20000/tcp"]));
     let file = store_file(sandbox);
-    for (text, word) in [
-        ("?", "cannot be understood"),
-        ("version = 99\n", "later version"),
-    ] {
+    for (text, word) in [("?", "cannot parse"), ("version = 99\n", "later version")] {
         fs::write(&file, text).expect("write the store");
         let all = found();
         assert!(
@@ -389,7 +403,7 @@ fn a_user_is_gone(sandbox: &Sandbox) {
     assert_only(
         "warning",
         "consumers",
-        "20000-20003/tcp is kept closed for it, but there is no user nobody-at-all",
+        "20000-20003/tcp stays closed: there is no user nobody-at-all",
     );
 }
 
@@ -411,7 +425,7 @@ fn the_pool_is_privileged(_sandbox: &Sandbox) {
     assert_only(
         "warning",
         "pool",
-        "24 of the 100 ports 1000-1099 are for root only",
+        "24 of the 100 ports 1000-1099 are privileged",
     );
 }
 
@@ -441,7 +455,7 @@ fn no_cgroup_hierarchy(sandbox: &Sandbox) {
         command.args(["--cgroup", nowhere]);
         command
     });
-    let message = format!("{nowhere} is no cgroup v2 directory");
+    let message = format!("{nowhere} is not a cgroup v2 directory");
     assert!(
         found
             .iter()

@@ -113,8 +113,21 @@ impl Drop for Shell {
     }
 }
 
-/// Whether a word may stand for the one that is shown: process ids and times are other ones each time.
+/// Ports of the pool, as in `61000,61001`; each time others, but consecutive ones.
+fn ports_of_the_pool(word: &str) -> Option<Vec<u16>> {
+    // As in `--port=61000`.
+    let word = word.rsplit('=').next()?;
+    let ports: Option<Vec<u16>> = word.split(',').map(|it| it.parse().ok()).collect();
+    ports.filter(|ports| ports.iter().all(|it| *it >= 61000))
+}
+
+/// Whether a word may stand for the one that is shown: process ids, times and ports are other ones each
+/// time.
 fn is_like(said: &str, shown: &str) -> bool {
+    if let (Some(said), Some(shown)) = (ports_of_the_pool(said), ports_of_the_pool(shown)) {
+        let steps = |ports: &[u16]| -> Vec<u16> { ports.iter().map(|it| it - ports[0]).collect() };
+        return steps(&said) == steps(&shown);
+    }
     let form = |word: &str| -> String {
         let digit = |it: char| if it.is_ascii_digit() { '0' } else { it };
         word.chars().map(digit).collect()

@@ -223,6 +223,8 @@ fn an_upgrade_changes_the_control_cgroups(sandbox: &Sandbox) {
 
 /// Enables with every option, and gives the control cgroup.
 fn choose(sandbox: &Sandbox) -> String {
+    // Another installation serves the calls outside the control cgroup.
+    portkeep_tests::without_portkeep();
     let one = cgroup(sandbox, "one");
     done(&mut portkeep([
         "enable",
@@ -382,7 +384,7 @@ fn a_control_cgroup_that_was_removed_is_made(sandbox: &Sandbox) {
         let outcome = outcome(&mut portkeep(["enable"]));
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         let warning =
-            format!("portkeep: warning: the control cgroup {one} was missing and has been made\n");
+            format!("portkeep: warning: created the control cgroup {one}, which was missing\n");
         assert_eq!(outcome.stderr, warning);
         assert_chosen(&one);
         assert_kept(Protocol::Tcp, 30000..=30003);
@@ -450,7 +452,7 @@ fn a_mount_that_others_use_stays(sandbox: &Sandbox) {
 fn wrong_locations_are_refused(sandbox: &Sandbox) {
     let plain = sandbox.state_dir().to_str().expect("a path in UTF-8");
     let reason = refused(&mut portkeep(["enable", "--cgroup", plain]));
-    assert_eq!(reason, format!("{plain} is no cgroup2 directory"));
+    assert_eq!(reason, format!("{plain} is not a cgroup2 directory"));
     for option in ["--cgroup", "--bpffs", "--control"] {
         let outcome = outcome(&mut portkeep(["enable", option, "/nonexistent/directory"]));
         assert_eq!(outcome.code, Some(1), "{outcome:?}");

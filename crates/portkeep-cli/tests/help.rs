@@ -113,10 +113,13 @@ fn what_the_design_promises_is_there() {
         (
             "run",
             &[
-                "--tcp <N|A-B>",
-                "--udp <N|A-B>",
-                "--both <N|A-B>",
-                "-- <COMMAND>",
+                "--tcp <[NAME=]N|A-B>",
+                "--udp <[NAME=]N|A-B>",
+                "--both <[NAME=]N|A-B>",
+                "--name <NAME>",
+                "--wait[=<SECONDS>]",
+                "--quiet",
+                "[--] COMMAND",
                 "PORT ",
                 "PORTKEEP_TCP",
                 "PORTKEEP_UDP",
@@ -124,10 +127,13 @@ fn what_the_design_promises_is_there() {
         ),
         (
             "hold",
-            &["--tcp <N|A-B>", "--udp <N|A-B>", "--both <N|A-B>"],
+            &["--tcp <[NAME=]N|A-B>", "--wait[=<SECONDS>]", "--json"],
         ),
-        ("ls", &["--json"]),
-        ("why", &["<PORT/tcp|udp>", "--json"]),
+        (
+            "ls",
+            &["--json", "--user <USER>", "--columns <COLUMN>", "NO_COLOR"],
+        ),
+        ("why", &["<PORT[/tcp|/udp]>", "--json"]),
         (
             "reserve",
             &[

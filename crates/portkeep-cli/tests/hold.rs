@@ -13,7 +13,9 @@ use common::kernel_part::{
     PROTOCOLS, acquire, assert_free, assert_kept, assert_nothing_reserved, reserved,
     the_reservation,
 };
-use common::{EVERYBODY, Running, USER, done, hint, misused, portkeep, portkeep_as_user, refused};
+use common::{
+    EVERYBODY, Running, USER, done, hint, misused, portkeep, portkeep_as_user, refused, user_name,
+};
 
 trials! {
     root:
@@ -28,14 +30,16 @@ trials! {
         ignored_signals_stay_ignored,
         an_ordinary_user_can,
         a_reserved_port_is_refused,
+        its_owner_is_looked_up_in_the_list_that_the_option_names,
         a_bound_port_is_refused,
         nothing_is_held_when_one_is_refused,
-        automatic_ports_are_refused,
+        automatic_ports_are_held_by_sockets,
         privileged_ports_are_refused_to_an_ordinary_user,
         the_quota_of_an_ordinary_user,
         a_block_longer_than_the_pool,
         without_the_kernel_part_sockets_hold_them,
         more_than_can_be_held_is_refused_before_anything_is_taken,
+        the_document_has_every_block,
         a_closed_standard_output_ends_it;
     plain:
         wrong_usage;
@@ -229,7 +233,11 @@ fn a_reserved_port_is_refused(sandbox: &Sandbox) {
     let mut running = Running::start(portkeep_as_user(["hold", "--udp", "20003-20004"]));
     running.line();
     let before = reserved(sandbox);
-    let owner = format!("process {} (portkeep), user {USER}", running.pid());
+    let owner = format!(
+        "process {} (portkeep), user {}",
+        running.pid(),
+        user_name(USER)
+    );
     for option in ["--udp", "--both"] {
         for command in EVERYBODY {
             let words = ["hold", option, "20000-20003"];
@@ -244,13 +252,36 @@ fn a_reserved_port_is_refused(sandbox: &Sandbox) {
     assert!(running.is_alive());
 }
 
+/// The library would look where the environment leads.
+fn its_owner_is_looked_up_in_the_list_that_the_option_names(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let (running, _) = hold(&["--tcp", "20000-20000"], 1);
+    let bpffs = sandbox.bpffs().to_str().expect("a path in UTF-8");
+    let mut other = portkeep(["hold", "--tcp", "20000-20000", "--bpffs", bpffs]);
+    let reason = refused(other.env("PORTKEEP_BPFFS", sandbox.state_dir()));
+    let pid = running.pid();
+    assert_eq!(
+        reason,
+        format!("port 20000/tcp is reserved by process {pid} (portkeep), user root")
+    );
+    assert_eq!(reserved(sandbox), [(Protocol::Tcp, 20000..=20000)]);
+    end(running);
+    assert_nothing_reserved(sandbox);
+    done(&mut portkeep(["reserve", "20001/udp", "--user", "1000"]));
+    let mut other = portkeep(["hold", "--udp", "20001-20001", "--bpffs", bpffs]);
+    let reason = refused(other.env("PORTKEEP_BPFFS", sandbox.state_dir()));
+    let expected = refused(&mut portkeep(["hold", "--udp", "20001-20001"]));
+    assert_eq!(reason, expected);
+    assert!(reason.contains("1000"), "{reason}");
+}
+
 fn a_bound_port_is_refused(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let bound = sock::tcp6();
     assert_ok!(sock::bind_any(&bound, 20002));
     let words = ["hold", "--tcp", "20000-20003"];
     let reason = refused(&mut portkeep(words));
-    assert_eq!(reason, "port 20002/tcp is in use by a socket of user 0");
+    assert_eq!(reason, "port 20002/tcp is in use by a socket of user root");
     let hint = hint(&mut portkeep(words));
     assert!(hint.contains("`portkeep why 20002/tcp`"), "{hint}");
     assert_nothing_reserved(sandbox);
@@ -282,18 +313,26 @@ fn nothing_is_held_when_one_is_refused(sandbox: &Sandbox) {
     assert_free(Protocol::Udp, 30001..=30001);
 }
 
-fn automatic_ports_are_refused(sandbox: &Sandbox) {
+/// The kernel part cannot keep connect() from them.
+fn automatic_ports_are_held_by_sockets(sandbox: &Sandbox) {
     enable::enable(sandbox);
     common::kernel_part::set_ipv4("ip_local_port_range", "32768 60999");
-    let words = ["hold", "--tcp", "32767-32769"];
-    let reason = refused(&mut portkeep(words));
-    assert_eq!(
-        reason,
-        "port 32768/tcp is an automatic port, which any connect() may take"
-    );
-    let hint = hint(&mut portkeep(words));
-    assert!(hint.contains("ip_local_reserved_ports"), "{hint}");
-    assert_nothing_reserved(sandbox);
+    for command in EVERYBODY {
+        let mut running = Running::start(command(&["hold", "--tcp", "32767-32769"]));
+        assert_eq!(running.line(), "32767-32769/tcp");
+        assert_nothing_reserved(sandbox);
+        assert_kept(Protocol::Tcp, 32767..=32769);
+        let listed = done(&mut command(&["ls", "--columns", "ports,may-bind,command"]));
+        assert_eq!(
+            listed,
+            "PORTS        MAY-BIND  COMMAND\n32767-32769  held      portkeep\n"
+        );
+        let reason = refused(&mut command(&["hold", "--tcp", "32769-32769"]));
+        let owner = format!("port 32769/tcp is reserved by process {}", running.pid());
+        assert!(reason.starts_with(&owner), "{reason}");
+        end(running);
+        assert_free(Protocol::Tcp, 32767..=32769);
+    }
 }
 
 fn privileged_ports_are_refused_to_an_ordinary_user(sandbox: &Sandbox) {
@@ -328,12 +367,8 @@ fn a_block_longer_than_the_pool(sandbox: &Sandbox) {
     });
     let reason = refused(&mut portkeep(["hold", "--tcp", "5"]));
     assert_eq!(reason, "the pool has no free run of 5 ports left");
-    // A likely slip.
-    let reason = refused(&mut portkeep(["hold", "--tcp", "3", "--udp", "8080"]));
-    assert!(
-        reason.starts_with("no block of 8080 ports could be had"),
-        "{reason}"
-    );
+    let reason = refused(&mut portkeep(["hold", "--tcp", "3", "--udp", "count=600"]));
+    assert_eq!(reason, "the pool has no free run of 600 ports left");
     assert_nothing_reserved(sandbox);
     let (running, printed) = hold(&["--tcp", "4"], 1);
     assert_eq!(printed, ["61000-61003/tcp"]);
@@ -364,10 +399,13 @@ fn without_the_kernel_part_sockets_hold_them(sandbox: &Sandbox) {
         both.iter()
             .for_each(|&protocol| assert_free(protocol, 20000..=20001));
         let mut verbose = Running::start(command(&["hold", "--verbose", "--tcp", "1"]));
-        assert_eq!(verbose.line(), "61000/tcp");
+        let line = verbose.line();
+        let port = line.strip_suffix("/tcp").and_then(|it| it.parse().ok());
+        let port: u16 = port.unwrap_or_else(|| panic!("not a port: {line}"));
+        assert!(port >= 61000);
         verbose.signal(Signal::SIGKILL);
         verbose.wait();
-        assert_free(Protocol::Tcp, 61000..=61000);
+        assert_free(Protocol::Tcp, port..=port);
     }
     // So it is in a cgroup that the kernel part does not reach.
     enable::enable(sandbox);
@@ -403,6 +441,36 @@ fn more_than_can_be_held_is_refused_before_anything_is_taken(_sandbox: &Sandbox)
     end(running);
 }
 
+fn the_document_has_every_block(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    for backend in ["held", "kernel"] {
+        for command in EVERYBODY {
+            let words = [
+                "hold",
+                "--json",
+                "--both",
+                "WEB=20000-20001",
+                "--tcp",
+                "30000-30000",
+            ];
+            let mut running = Running::start(command(&words));
+            let mut text = String::new();
+            while !text.ends_with("}\n") || text.ends_with(" }\n") {
+                text += &(running.line() + "\n");
+            }
+            let document = common::json::parse("hold", &text);
+            assert_eq!(document["pid"], running.pid().as_raw());
+            let expected = serde_json::json!([
+                {"backend": backend, "name": null, "protocols": ["tcp"], "start": 30000, "end": 30000},
+                {"backend": backend, "name": "WEB", "protocols": ["tcp", "udp"], "start": 20000, "end": 20001},
+            ]);
+            assert_eq!(document["blocks"], expected);
+            end(running);
+        }
+        enable::enable(sandbox);
+    }
+}
+
 fn a_closed_standard_output_ends_it(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let (reader, writer) = std::io::pipe().expect("make a pipe");
@@ -419,7 +487,7 @@ fn wrong_usage() {
     misused(&["hold", "--tcp", "1", "8080"]);
     misused(&["hold", "--sctp", "1"]);
     for ports in [
-        "", "0", "-", "0-5", "5-", "9-8", "65536", "1-65536", "x", "1,2", "8080/tcp",
+        "", "0", "-", "0-5", "5-", "9-8", "65536", "1-65536", "x", "1,2", "8080/tcp", "8080",
     ] {
         for option in ["--tcp", "--udp", "--both"] {
             misused(&["hold", &format!("{option}={ports}")]);

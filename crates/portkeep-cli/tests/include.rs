@@ -25,7 +25,7 @@ fn a_whole_block(sandbox: &Sandbox) {
     let said = done(&mut portkeep(["include", "40000-40003/both"]));
     assert_eq!(
         said,
-        "40000-40003/tcp and 40000-40003/udp not excluded any more\n"
+        "40000-40003/tcp and 40000-40003/udp no longer excluded\n"
     );
     assert_nothing_reserved(sandbox);
     assert_eq!(

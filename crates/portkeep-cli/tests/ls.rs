@@ -29,6 +29,9 @@ trials! {
         what_is_persistent_is_listed_with_the_rest,
         since_is_when_it_was_acquired,
         who_may_bind_is_told,
+        filters_leave_out_the_others,
+        columns_as_asked_for,
+        colors_where_they_are_wanted,
         other_namespaces_are_hidden_unless_asked_for,
         control_codes_in_names_do_not_reach_the_terminal,
         a_reader_that_leaves_is_no_error,
@@ -88,6 +91,118 @@ fn the_table_has_a_line_for_each_reservation(sandbox: &Sandbox) {
         assert!(time.is_ok(), "{line:?}");
     }
     assert_eq!(lines.len(), 5);
+}
+
+fn filters_leave_out_the_others(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _user = hold(portkeep_as_user(["hold"]), &["--udp", "30000-30000"], 1);
+    let _root = hold(
+        portkeep(["hold"]),
+        &["--tcp", "20010-20011", "--both", "20000-20003"],
+        3,
+    );
+    done(&mut portkeep([
+        "reserve",
+        "40000/tcp",
+        "--user",
+        &USER.to_string(),
+    ]));
+    let all = [
+        "20000-20003/tcp",
+        "20010-20011/tcp",
+        "40000/tcp",
+        "20000-20003/udp",
+        "30000/udp",
+    ];
+    let nobody = user_name(USER);
+    for (filters, shown) in [
+        (&[][..], &[0, 1, 2, 3, 4][..]),
+        (&["--tcp"], &[0, 1, 2]),
+        (&["--udp"], &[3, 4]),
+        (&["--tcp", "--udp"], &[0, 1, 2, 3, 4]),
+        (&["--port", "20003"], &[0, 3]),
+        (&["--port", ":20003"], &[0, 3]),
+        (&["--port", "20004"], &[]),
+        (&["--port", "20003-20010"], &[0, 1, 3]),
+        (&["--port", "20003,30000"], &[0, 3, 4]),
+        (&["--port", "20003", "--port", "30000", "--udp"], &[3, 4]),
+        (&["--user", "root"], &[0, 1, 3]),
+        (&["--user", &nobody], &[2, 4]),
+        (&["--user", &USER.to_string(), "--udp"], &[4]),
+        (&["--user", &format!("root,{nobody}"), "--tcp"], &[0, 1, 2]),
+        (&["--user", "4242"], &[]),
+    ] {
+        let words = [&["ls"], filters].concat();
+        let lines = table(&words);
+        let lines: Vec<_> = lines[1..]
+            .iter()
+            .map(|it| format!("{}/{}", it[1], it[0]))
+            .collect();
+        let expected: Vec<_> = shown.iter().map(|it| all[*it]).collect();
+        assert_eq!(lines, expected, "{filters:?}");
+        let document = document(&mut portkeep([&words[..], &["--json"]].concat()));
+        assert_eq!(elements(&document["reservations"]).len(), shown.len());
+    }
+    let reason = refused(&mut portkeep(["ls", "--user", "no such user"]));
+    assert_eq!(reason, "there is no user 'no such user'");
+}
+
+fn columns_as_asked_for(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let root = hold(portkeep(["hold"]), &["--tcp", "20000-20003"], 1);
+    let said = done(&mut portkeep(["ls", "--columns", "user,ports,owner"]));
+    let pid = root.pid();
+    assert_eq!(
+        said,
+        format!("USER  PORTS        OWNER\nroot  20000-20003  {pid}\n")
+    );
+    let said = done(&mut portkeep([
+        "ls",
+        "--columns",
+        "may-bind",
+        "--columns",
+        "comment",
+    ]));
+    assert_eq!(said, "MAY-BIND    COMMENT\nassociated\n");
+    let said = done(&mut portkeep(["ls", "--columns", "netns"]));
+    assert!(said.starts_with("NETNS\n"), "{said}");
+}
+
+/// Without them, escapes of the terminal's are nowhere.
+fn colors_where_they_are_wanted(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    done(&mut portkeep(["reserve", "20000/tcp"]));
+    for words in [&["ls"][..], &["doctor"]] {
+        let said = |options: &[&str]| {
+            let mut command = portkeep([words, options].concat());
+            command.env_remove("NO_COLOR").env("TERM", "xterm");
+            outcome(&mut command).stdout
+        };
+        // A pipe is no terminal.
+        for plain in [&[][..], &["--color=auto"], &["--color", "never"]] {
+            assert!(!said(plain).contains('\x1b'), "{words:?}");
+        }
+        let colored = said(&["--color=always"]);
+        assert!(colored.contains("\x1b["), "{colored}");
+        let mut bare = String::new();
+        let mut parts = colored.split('\x1b');
+        bare += parts.next().unwrap_or_default();
+        for part in parts {
+            bare += part.split_once('m').expect("the end of an escape").1;
+        }
+        let bare: Vec<_> = bare.lines().map(str::trim_end).collect();
+        assert_eq!(bare.len(), said(&[]).lines().count());
+        // On a terminal: in colors, unless NO_COLOR says no.
+        for (variable, is_colored) in [(None, true), (Some("1"), false)] {
+            let line = format!("{PORTKEEP} {}", words.join(" "));
+            let mut command = Command::new("script");
+            command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+            command.env("TERM", "xterm").env_remove("NO_COLOR");
+            command.envs(variable.map(|value| ("NO_COLOR", value)));
+            let shown = outcome(command.stdin(Stdio::null())).stdout;
+            assert_eq!(shown.contains("\x1b["), is_colored, "{shown}");
+        }
+    }
 }
 
 fn an_empty_table_has_its_header(sandbox: &Sandbox) {
@@ -422,7 +537,7 @@ fn a_bpf_file_system_elsewhere_is_told(sandbox: &Sandbox) {
     let nowhere = sandbox.state_dir().to_str().expect("a path in UTF-8");
     let words = ["ls", "--bpffs", nowhere];
     let reason = refused(&mut portkeep(words));
-    assert_eq!(reason, format!("{nowhere} is in no bpf file system"));
+    assert_eq!(reason, format!("{nowhere} is not in a bpf file system"));
     assert!(hint(&mut portkeep(words)).contains("PORTKEEP_BPFFS"));
     let bpffs = sandbox.bpffs().to_str().expect("a path in UTF-8");
     let mut command = portkeep(["ls", "--bpffs", bpffs]);
@@ -431,6 +546,15 @@ fn a_bpf_file_system_elsewhere_is_told(sandbox: &Sandbox) {
 }
 
 fn wrong_usage() {
+    for words in [
+        ["ls", "--columns", "no-such"],
+        ["ls", "--port", "0"],
+        ["ls", "--port", "9-8"],
+        ["ls", "--color", "no-such"],
+    ] {
+        misused(&words);
+    }
+    misused(&["ls", "--json", "--columns", "ports"]);
     misused(&["ls", "tcp"]);
     misused(&["ls", "--tcp", "1"]);
     misused(&["ls", "--json=yes"]);

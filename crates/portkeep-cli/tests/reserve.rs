@@ -32,6 +32,7 @@ trials! {
         sockets_in_the_way_are_all_listed,
         sockets_of_the_consumers_are_not_in_the_way,
         what_it_overlaps_is_named,
+        several_ranges_at_once,
         the_same_twice_is_success,
         other_consumers_are_refused,
         a_comment_is_kept_and_shown,
@@ -62,6 +63,53 @@ const OTHER_USER: u32 = 65533;
 /// A group of nobody in particular.
 const GROUP: u32 = 61234;
 
+/// All or none, here and for those that change them again.
+fn several_ranges_at_once(sandbox: &Sandbox) {
+    enable();
+    let said = reserve("20000-20003/udp 20010/both 20000-20003/udp");
+    assert_eq!(said, "20000-20003/udp, 20010/tcp and 20010/udp reserved\n");
+    let all = ["20010/tcp", "20000-20003/udp", "20010/udp"];
+    assert_eq!(stored_ports(sandbox), all);
+    refuse("20020/tcp 20003-20004/udp");
+    assert_eq!(stored_ports(sandbox), all);
+    assert_agreed();
+    let range = |protocol, start, end| serde_json::json!({"protocol": protocol, "start": start, "end": end});
+    let document = |words: &str| document(&mut portkeep(words.split(' ').chain(["--json"])));
+    for (words, ports, changed) in [
+        (
+            "reserve 20020/tcp 20021/tcp",
+            vec![range("tcp", 20020, 20020), range("tcp", 20021, 20021)],
+            true,
+        ),
+        ("reserve 20020/tcp", vec![range("tcp", 20020, 20020)], false),
+        (
+            "unreserve 20020/tcp 20021/tcp",
+            vec![range("tcp", 20020, 20020), range("tcp", 20021, 20021)],
+            true,
+        ),
+        (
+            "exclude 20030/tcp 20031/TCP",
+            vec![range("tcp", 20030, 20030), range("tcp", 20031, 20031)],
+            true,
+        ),
+        ("include 20031/tcp", vec![range("tcp", 20031, 20031)], true),
+    ] {
+        let document = document(words);
+        assert_eq!(document["ports"], Value::from(ports), "{words}");
+        assert_eq!(document["changed"], changed, "{words}");
+    }
+    let found = document("reserve udp --count 3");
+    let found = &found["ports"][0];
+    assert_eq!(
+        found["end"].as_u64(),
+        found["start"].as_u64().map(|it| it + 2)
+    );
+    done(&mut portkeep(
+        "unreserve 20000-20003/udp 20010/both".split(' '),
+    ));
+    assert_agreed();
+}
+
 #[track_caller]
 fn reserve(words: &str) -> String {
     done(&mut portkeep(
@@ -91,7 +139,7 @@ fn only_the_user_may_bind(_sandbox: &Sandbox) {
     // Whoever wants the ports for a while is told whose they are.
     assert_eq!(
         refused(&mut portkeep_as_user(["hold", "--udp", "20000-20003"])),
-        format!("port 20000/udp is reserved for user {USER}")
+        format!("port 20000/udp is reserved for user {}", user_name(USER))
     );
     let name = user_name(USER);
     assert_eq!(
@@ -489,17 +537,20 @@ fn a_lost_protection_comes_back(_sandbox: &Sandbox) {
     let status = document(&mut portkeep_as_user(["status", "--json"]));
     assert_eq!(
         elements(&status["store"]["differences"]),
-        ["40000-40009: missing in net.ipv4.ip_local_reserved_ports"]
+        ["40000-40009: missing from net.ipv4.ip_local_reserved_ports"]
     );
     let text = done(&mut portkeep(["status"]));
-    assert!(text.contains("40000-40009: missing in net.ipv4.ip_local_reserved_ports (`portkeep enable` repairs it)"), "{text}");
+    assert!(text.contains("40000-40009: missing from net.ipv4.ip_local_reserved_ports (`portkeep enable` repairs it)"), "{text}");
     // Any command that changes something notices.
     reserve("20000/tcp");
     assert_eq!(protected(), "40000-40009,50000");
     assert_agreed();
     protect("50000");
     let said = done(&mut portkeep(["enable"]));
-    assert!(said.contains("Repaired: 40000-40009: missing in"), "{said}");
+    assert!(
+        said.contains("Repaired: 40000-40009: missing from"),
+        "{said}"
+    );
     assert_eq!(protected(), "40000-40009,50000");
 }
 
@@ -602,7 +653,7 @@ fn a_cgroup_may_come_later(sandbox: &Sandbox) {
     assert_eq!(errno(), EADDRINUSE);
     let said = done(&mut portkeep(["enable"]));
     assert!(
-        said.contains("Repaired: 20000/tcp: others may bind than the store says"),
+        said.contains("Repaired: 20000/tcp: the consumers differ from those in the store"),
         "{said}"
     );
     assert_eq!(errno(), 0);
@@ -707,13 +758,13 @@ fn a_damaged_store_is_left_alone(sandbox: &Sandbox) {
     is_left_alone(
         sandbox,
         "version = 1\n[[reservation]\nports =",
-        "cannot be understood",
+        "cannot parse",
     );
 }
 
 fn a_newer_store_is_left_alone(sandbox: &Sandbox) {
     let text = "version = 2\n[[reservation]]\nblock = \"20000-20003/tcp\"\n";
-    is_left_alone(sandbox, text, "is of a later version of Portkeep");
+    is_left_alone(sandbox, text, "was written by a later version of Portkeep");
 }
 
 fn a_store_that_cannot_be_written_changes_nothing(sandbox: &Sandbox) {
@@ -742,7 +793,9 @@ fn wrong_usage() {
         &["reserve", "tcp", "--count", "65536"],
         &["reserve", "tcp", "--count", "2", "--align", "3"],
         &["reserve", "80/tcp", "--align", "2"],
-        &["reserve", "80/tcp", "81/tcp"],
+        &["reserve", "80-81/tcp", "81-82/both"],
+        &["reserve", "tcp", "udp", "--count", "2"],
+        &["reserve", "tcp", "80/tcp"],
         &["reserve", "80/tcp", "--every-netns", "--netns", "1"],
         &["reserve", "80/tcp", "--user"],
     ] {

@@ -126,7 +126,7 @@ fn enabled_to_an_ordinary_user(sandbox: &Sandbox) {
             "reserved",
             "4 ports (reservations: 1, network namespaces: 1)",
         ),
-        ("kernel part", "root sees more"),
+        ("kernel part", "run this as root to see more"),
     ];
     assert_eq!(rows(&text), expected);
     let status = document(&mut portkeep_as_user(["status", "--json"]));
@@ -191,7 +191,7 @@ fn outside_the_control_cgroups(sandbox: &Sandbox) {
         let text = done(&mut command(&["status"]));
         let row = (
             "control calls here",
-            "no, this process is in no control cgroup",
+            "no, this process is not in a control cgroup",
         );
         assert!(rows(&text).contains(&row), "{text}");
     }
@@ -288,7 +288,7 @@ fn what_differs_from_the_store_is_told(_sandbox: &Sandbox) {
     common::persistent::protect("50000");
     let expected = [
         "20000/udp: excluded in the store, not in the kernel part",
-        "40000-40003: missing in net.ipv4.ip_local_reserved_ports",
+        "40000-40003: missing from net.ipv4.ip_local_reserved_ports",
     ];
     for command in EVERYBODY {
         let status = document(&mut command(&["status", "--json"]));

@@ -37,7 +37,7 @@ fn a_whole_block(sandbox: &Sandbox) {
         "root",
     ]));
     let said = done(&mut portkeep(["unreserve", "20000-20003/tcp"]));
-    assert_eq!(said, "20000-20003/tcp not reserved any more\n");
+    assert_eq!(said, "20000-20003/tcp no longer reserved\n");
     assert_nothing_reserved(sandbox);
     assert_free(Protocol::Tcp, 20000..=20003);
     assert_eq!(stored_ports(sandbox), [] as [&str; 0]);
@@ -211,7 +211,7 @@ fn wrong_usage() {
         &["unreserve", "80"],
         &["unreserve", "tcp"],
         &["unreserve", "9-8/tcp"],
-        &["unreserve", "80/tcp", "81/tcp"],
+        &["unreserve", "80-81/tcp", "81/tcp"],
     ] {
         misused(words);
     }

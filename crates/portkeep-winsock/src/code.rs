@@ -38,7 +38,7 @@ impl Code {
             libc::EAGAIN => Code::WOULDBLOCK,
             libc::EINPROGRESS => Code::INPROGRESS,
             libc::EALREADY => Code(10037),
-            // Windows knows no other bad descriptor than one that is no socket.
+            // Windows has only one error for bad descriptors: not a socket.
             libc::ENOTSOCK | libc::EBADF => Code::NOTSOCK,
             libc::EDESTADDRREQ => Code(10039),
             libc::EMSGSIZE => Code(10040),

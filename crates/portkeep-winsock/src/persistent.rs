@@ -25,7 +25,7 @@ pub(crate) fn delete(range: PortRange) -> Result<(), i32> {
     let socket = plain(range.protocol())?;
     match sockopt::lookup(&socket, range.start(), range.count()) {
         Ok(_) => forget(range),
-        // Who may not delete is told that, and not what there is.
+        // Report EACCES before revealing existence.
         Err(error) if error.kind() == ErrorKind::NotFound => delete_alone(range),
         Err(error) => Err(errno(error)),
     }

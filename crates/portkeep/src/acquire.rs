@@ -94,7 +94,8 @@ impl Acquire {
     ///
     /// [`ErrorKind::Reserved`] and [`ErrorKind::InUse`] name the first port in the way;
     /// [`ErrorKind::NoFreeBlock`], [`ErrorKind::NotPermitted`], [`ErrorKind::InvalidInput`],
-    /// [`ErrorKind::Io`]; of the kernel part [`ErrorKind::AutomaticRange`], [`ErrorKind::Quota`],
+    /// [`ErrorKind::Io`]; of the kernel part [`ErrorKind::AutomaticRange`] unless sockets can hold the ports
+    /// instead ([`Backend::Auto`] without consumers), [`ErrorKind::Quota`],
     /// [`ErrorKind::TablesFull`], and [`ErrorKind::NotEnabled`] if there is to be no other; where
     /// sockets hold the ports [`ErrorKind::DescriptorLimit`], and [`ErrorKind::NotSupportedHeld`]
     /// with consumers. Windows does not tell reservations from sockets, and refuses consumers with

@@ -84,7 +84,8 @@
 //! | [`Consumers`] | `PROCESS`, `TREE` | none |
 //! | tokens, [`claim`](Reservation::claim) | yes | no; copies of the sockets hold the ports in any process |
 //! | [`release`](Reservation::release) while others have copies | ends it | closes this process's |
-//! | ports of the automatic range | those in `ip_local_reserved_ports` | all |
+//! | ports of the automatic range | those in `ip_local_reserved_ports`; [`Backend::Auto`] has sockets hold the others | all |
+//! | a wildcard gets | the next free block | a free block from a random place on, without ports in `TIME_WAIT` while there are others |
 //! | seen by | everybody, with [`list()`] | processes of the same user, with [`list_held`] |
 //! | the pool | `portkeep enable --pool` | 61000-65535 |
 //! | kept out | everybody | everybody; but a socket of the same user with `SO_REUSEPORT`, which to the kernel is like the owner's, can slip in while the owner binds or listens |

@@ -44,6 +44,14 @@ impl Reserved {
             Backend::Kernel => kernel::acquire(request).map(Reserved::Kernel),
             Backend::Auto => match kernel::acquire(request) {
                 Err(error) if error.kind() == ErrorKind::NotEnabled => hold(request),
+                // connect() cannot take a port from a socket. What the kernel part would have let in
+                // besides, a socket cannot.
+                Err(error)
+                    if error.kind() == ErrorKind::AutomaticRange
+                        && request.consumers == Consumers::ASSOCIATED =>
+                {
+                    hold(request)
+                }
                 acquired => acquired.map(Reserved::Kernel),
             },
         }

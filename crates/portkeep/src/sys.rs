@@ -104,6 +104,18 @@ pub(crate) fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A number that nobody can foresee, or the process id where there is none yet, early at boot.
+pub(crate) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    // SAFETY: the pointer and the length describe `bytes`.
+    let length =
+        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    match length {
+        4 => u32::from_ne_bytes(bytes),
+        _ => std::process::id(),
+    }
+}
+
 /// `bind(2)`
 pub(crate) fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     match address {

@@ -72,15 +72,24 @@ pub(crate) fn claims(sandbox: &Sandbox) {
 pub(crate) fn automatic_ports(sandbox: &Sandbox) {
     std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40019").expect("set it");
     each(sandbox, |backend| {
-        let acquired = request().tcp().udp().range(40004..=40015).acquire();
+        let wanted = || request().tcp().udp().range(40004..=40015);
         if backend == Backend::Kernel {
-            assert_eq!(
-                acquired.expect_err("automatic").kind(),
-                ErrorKind::AutomaticRange
-            );
-            return;
+            for request in [
+                wanted().backend(backend),
+                // Sockets could let nobody in.
+                wanted().consumers(Consumers::PROCESS),
+            ] {
+                let error = request.acquire().expect_err("automatic");
+                assert_eq!(error.kind(), ErrorKind::AutomaticRange);
+                assert_eq!(error.errno(), Some(libc::EADDRNOTAVAIL));
+            }
         }
-        let reservation = acquired.expect("acquire");
+        // Left to choose, the library gives the same answer, by sockets.
+        let reservation = wanted().acquire().expect("acquire");
+        assert_eq!(reservation.backend(), Backend::Held);
+        assert_kept(40004..=40015, &[Protocol::Tcp, Protocol::Udp]);
+        let listener = reservation.tcp_listener(HERE, Some(40004));
+        drop(listener.expect("listen"));
         let mut taken = Vec::new();
         while let Ok(socket) = UdpSocket::bind((HERE, 0)) {
             assert!(
@@ -100,6 +109,29 @@ pub(crate) fn automatic_ports(sandbox: &Sandbox) {
             connected.push(stream);
         }
         assert!(!connected.is_empty());
+    });
+}
+
+/// Only the block that needs sockets is held by them.
+pub(crate) fn automatic_ports_beside_others(sandbox: &Sandbox) {
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40019").expect("set it");
+    std::fs::write("/proc/sys/net/ipv4/ip_local_reserved_ports", "40010").expect("set it");
+    each(sandbox, |backend| {
+        let of = |ports| {
+            let reservation = request().tcp().range(ports).acquire().expect("acquire");
+            reservation.backend()
+        };
+        assert_eq!(of(40010..=40010), backend);
+        assert_eq!(of(40009..=40010), Backend::Held);
+        assert_eq!(of(39990..=40000), Backend::Held);
+        assert_eq!(of(61100..=61100), backend);
+        assert_eq!(request().acquire().expect("acquire").backend(), backend);
+        // Whoever comes second is told of the first, in both orders.
+        let held = request().port(40005).acquire().expect("acquire");
+        let error = request().port(40005).acquire().expect_err("held");
+        assert_eq!(error.kind(), ErrorKind::Reserved);
+        drop(held);
+        assert_free(39990..=40019);
     });
 }
 

@@ -11,6 +11,7 @@ mod differences;
 mod ending;
 mod intruders;
 mod owners;
+mod rotation;
 mod strangers;
 
 use portkeep_tests::trials;
@@ -28,6 +29,9 @@ trials! {
         conflicts::all_or_nothing_over_protocols,
         conflicts::a_block_longer_than_the_pool,
         conflicts::what_is_merely_in_time_wait_is_free,
+        rotation::a_port_that_was_given_back_is_not_the_next,
+        rotation::held_wildcards_avoid_time_wait,
+        rotation::fixed_ports_are_had_beside_time_wait,
         strangers::are_kept_out_with_every_flag,
         strangers::are_kept_out_while_an_owner_is_there,
         intruders::are_kept_from_root,
@@ -50,6 +54,7 @@ trials! {
         differences::consumers,
         differences::claims,
         differences::automatic_ports,
+        differences::automatic_ports_beside_others,
         differences::limits,
         differences::lists,
         differences::release_with_copies,

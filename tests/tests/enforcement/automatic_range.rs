@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use portkeep_tests::ports::{self, PortMap};
-use portkeep_tests::{Protocol, Sandbox, assert_errno, assert_ok, enable, raw, skip, sock};
+use portkeep_tests::{Protocol, Sandbox, assert_errno, assert_ok, enable, raw, skip_before, sock};
 
 use crate::automatic::{set, set_option};
 use crate::scene::{BOTH, acquire_ports, socket4};
@@ -69,7 +69,7 @@ pub(crate) fn a_socket_cannot_narrow_it_to_kept_ports(sandbox: &Sandbox) {
     if raw::set_bytes(sock::tcp4(), libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, &[0; 4])
         == Err(libc::ENOPROTOOPT)
     {
-        skip("no IP_LOCAL_PORT_RANGE");
+        skip_before("6.3", "no IP_LOCAL_PORT_RANGE");
     }
     for protocol in BOTH {
         assert_errno!(sock::bind_any(narrowed(protocol), 0), EADDRINUSE);

@@ -5,16 +5,23 @@ use std::os::fd::AsRawFd;
 
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 use portkeep_tests::socket2::{SockAddr, Socket};
-use portkeep_tests::{Sandbox, enable, raw, skip, sock};
+use portkeep_tests::{Sandbox, enable, raw, skip, skip_before, sock};
 
 use crate::scene::{BOTH, END, START, acquire, socket4};
 
-fn ring() -> Option<IoUring> {
+fn ring() -> IoUring {
     // ENOSYS, or EPERM by the sysctl kernel.io_uring_disabled.
-    let ring = IoUring::new(2).ok()?;
+    let Ok(ring) = IoUring::new(2) else {
+        skip("no io_uring for us");
+    };
     let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe).ok()?;
-    probe.is_supported(opcode::Bind::CODE).then_some(ring)
+    ring.submitter()
+        .register_probe(&mut probe)
+        .expect("ask for the operations");
+    if !probe.is_supported(opcode::Bind::CODE) {
+        skip_before("6.11", "no IORING_OP_BIND");
+    }
+    ring
 }
 
 /// 0 or the errno of a bind through the ring.
@@ -33,9 +40,7 @@ fn bind(ring: &mut IoUring, socket: &Socket, port: u16, flags: squeue::Flags) ->
 
 pub(crate) fn binds_are_refused(sandbox: &Sandbox) {
     enable::enable(sandbox);
-    let Some(mut ring) = ring() else {
-        skip("no IORING_OP_BIND for us");
-    };
+    let mut ring = ring();
     // Made by this thread itself, and by a worker of the kernel.
     for flags in [squeue::Flags::empty(), squeue::Flags::ASYNC] {
         for protocol in BOTH {

@@ -1,4 +1,4 @@
-//! Sockets without ports, and what is no socket.
+//! Sockets without ports, and descriptors that are not sockets.
 
 use std::fs::File;
 use std::os::fd::AsFd;

@@ -4,6 +4,7 @@ mod absent;
 mod command;
 mod compile;
 mod enabled;
+mod pages;
 mod readme;
 mod story;
 mod tool;
@@ -21,6 +22,10 @@ trials! {
         enabled::python,
         enabled::go => BUILD,
         enabled::the_crate => BUILD,
+        pages::python_of_the_readme,
+        pages::python_of_the_abi,
+        pages::c_of_the_abi,
+        pages::go_of_the_abi => BUILD,
         absent::c,
         absent::python,
         absent::go => BUILD,

@@ -131,7 +131,7 @@ pub(crate) fn reserved_bytes_must_be_zero(sandbox: &Sandbox) {
     assert_empty(sandbox, USER);
 }
 
-/// A value that makes no sense is told before the missing privilege.
+/// An invalid value is reported before the missing privilege.
 pub(crate) fn persistent_calls_of_every_length(sandbox: &Sandbox) {
     enable(sandbox);
     let checked = proc::as_uid(USER, USER, || {

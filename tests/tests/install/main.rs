@@ -3,6 +3,7 @@
 mod concurrent;
 mod control;
 mod facts;
+mod features;
 mod interrupted;
 mod killed;
 mod mounting;
@@ -50,6 +51,7 @@ trials! {
         mounting::what_others_pinned_stays,
         mounting::a_closed_file_system_is_opened_for_passing,
         mounting::every_mode_is_restored,
+        features::what_this_version_has_is_there,
         moving::to_a_cgroup_that_others_are_outside_of,
         moving::after_the_cgroup_was_made_anew,
         version::another_abi_is_refused,

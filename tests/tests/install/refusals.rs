@@ -10,7 +10,7 @@ use crate::scene::{assert_absent, assert_empty, assert_no_cgroups, assert_works,
 
 #[track_caller]
 fn assert_refused(sandbox: &Sandbox, options: &InstallOptions, kind: ErrorKind) {
-    let error = install(options).expect_err("a request that makes no sense");
+    let error = install(options).expect_err("an invalid request");
     assert_eq!(error.kind(), kind, "{error:?}");
     assert!(!error.to_string().is_empty());
     if kind == ErrorKind::InvalidInput {

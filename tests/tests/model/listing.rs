@@ -51,7 +51,17 @@ impl World<'_> {
 fn in_words(lifetime: &Lifetime) -> (&'static str, &'static str, String) {
     match lifetime {
         Lifetime::Runtime { flags, .. } => {
-            let flags = ["-", "process", "tree", "process,tree"][*flags as usize];
+            let flags = match *flags {
+                0 => "-",
+                1 => "process",
+                2 => "tree",
+                3 => "process,tree",
+                16 => "user",
+                17 => "process,user",
+                18 => "tree,user",
+                19 => "process,tree,user",
+                other => unreachable!("no such flags: {other}"),
+            };
             (flags, "runtime", "-".into())
         }
         Lifetime::Persistent { consumers, .. } => {

@@ -191,7 +191,7 @@ fn person() -> impl Strategy<Value = Person> {
 
 /// 0 often, any unknown flag seldom.
 fn flags() -> impl Strategy<Value = u32> {
-    prop_oneof![12 => 0..=3_u32, 1 => Just(4_u32)]
+    prop_oneof![12 => 0..=3_u32, 4 => 16..=19_u32, 1 => Just(4_u32)]
 }
 
 fn align() -> impl Strategy<Value = u16> {

@@ -13,6 +13,7 @@ mod claim;
 mod others;
 mod pins;
 mod quota;
+mod same_user;
 mod user_namespace;
 mod users;
 
@@ -38,6 +39,11 @@ trials! {
         quota::close_gives_back,
         quota::every_end_of_a_process_gives_back,
         quota::an_administrator_has_none,
+        same_user::any_process_of_the_user_may_bind,
+        same_user::the_effective_user_counts,
+        same_user::another_user_namespace_is_no_way_in,
+        same_user::a_claim_changes_the_user,
+        same_user::only_an_acquire_takes_the_flag,
         users::a_namespaces_capabilities_do_not_lift_the_quota,
         users::ids_inside_count_against_its_maker,
         users::nested_namespaces_count_against_the_outermost_maker,

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use portkeep_tests::proc::{self, Child};
 use portkeep_tests::socket2::Socket;
-use portkeep_tests::{Event, Protocol, assert_ok, raw, skip, sock};
+use portkeep_tests::{Event, Protocol, assert_ok, raw, skip_before, sock};
 
 pub(crate) const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
@@ -37,7 +37,7 @@ pub(crate) fn udp_buckets() -> u16 {
     // Linux 6.2; negative: the table of the initial namespace.
     let buckets: Option<i32> = value.ok().and_then(|value| value.trim().parse().ok());
     let Some(buckets) = buckets else {
-        skip("the size of the UDP table is not known");
+        skip_before("6.2", "the size of the UDP table is not known");
     };
     u16::try_from(buckets.unsigned_abs()).unwrap_or(u16::MAX)
 }
@@ -45,7 +45,7 @@ pub(crate) fn udp_buckets() -> u16 {
 /// Lets network namespaces made from this one have UDP tables of 128 buckets.
 pub(crate) fn let_udp_tables_be_small() {
     if fs::write("/proc/sys/net/ipv4/udp_child_hash_entries", "128").is_err() {
-        skip("no UDP tables of namespaces' own");
+        skip_before("6.2", "no UDP tables of namespaces' own");
     }
 }
 

@@ -49,7 +49,7 @@ impl Listing<'_> {
         shown: &str,
     ) -> Result<()> {
         if name == "*" {
-            bail!("{shown}: `pub use ...::*` hides what is public");
+            return self.everything(module, target, shown);
         }
         let found = self.source.resolve(module, target);
         if found.is_empty() {
@@ -61,6 +61,18 @@ impl Listing<'_> {
             self.item(&of, item, Some(name), shown)?;
         }
         Ok(())
+    }
+
+    /// `pub use module::*` of a module of the crate.
+    fn everything(&mut self, module: &ModulePath, target: &[String], shown: &str) -> Result<()> {
+        let of = target
+            .split_last()
+            .and_then(|(_, before)| self.source.module_of(module, before))
+            .filter(|of| self.source.modules.contains_key(of));
+        match of {
+            Some(of) => self.module(&of, shown),
+            None => bail!("{shown}: `pub use ...::*` of another crate hides what is public"),
+        }
     }
 
     /// Lists an item that is public where it is; `name` is another name for it.

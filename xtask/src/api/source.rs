@@ -122,7 +122,7 @@ impl Crate {
     }
 
     /// The module that a path leads to, `None` if it leads out of the crate.
-    fn module_of(&self, module: &ModulePath, path: &[String]) -> Option<ModulePath> {
+    pub fn module_of(&self, module: &ModulePath, path: &[String]) -> Option<ModulePath> {
         let mut at = module.clone();
         for segment in path {
             match segment.as_str() {
@@ -156,12 +156,17 @@ impl Crate {
         // No crate imports in circles; one that did would be listed without the name.
         if depth < 16 {
             for import in self.imports(module) {
-                if import.name == name
-                    && let Some((last, before)) = import.path.split_last()
+                // By its name, or by all of a module.
+                let wanted = match import.name.as_str() {
+                    "*" => name,
+                    own if own == name => import.path.last().map_or(name, String::as_str),
+                    _ => continue,
+                };
+                if let Some((_, before)) = import.path.split_last()
                     && let Some(of) = self.module_of(module, before)
-                    && (&of, last.as_str()) != (module, name)
+                    && (&of, wanted) != (module, name)
                 {
-                    found.extend(self.named(&of, last, depth + 1));
+                    found.extend(self.named(&of, wanted, depth + 1));
                 }
             }
         }

@@ -20,6 +20,11 @@ impl Architecture {
             Self::Aarch64 => "arm64",
         }
     }
+
+    /// As Debian names directories of libraries, and the tools of binutils.
+    pub fn multiarch(self) -> String {
+        format!("{self}-linux-gnu")
+    }
 }
 
 impl fmt::Display for Architecture {

@@ -14,31 +14,35 @@ use super::tree::Tree;
 use super::{Settings, source, third_party};
 use crate::command;
 
-const ARCHITECTURE: Architecture = Architecture::X86_64;
-
 /// All four.
-pub fn packages(settings: &Settings, tools: &Tools, kernel_part: &Path) -> Result<Vec<PathBuf>> {
-    let built = build::build(tools, "portkeep-winsock", ARCHITECTURE, Linkage::Glibc)?;
+pub fn packages(
+    settings: &Settings,
+    tools: &Tools,
+    architecture: Architecture,
+    kernel_part: &Path,
+) -> Result<Vec<PathBuf>> {
+    let built = build::build(tools, "portkeep-winsock", architecture, Linkage::Glibc)?;
     let licenses = third_party::write(
         settings,
         tools,
         "portkeep-winsock",
-        ARCHITECTURE,
+        architecture,
         Linkage::Glibc,
     )?;
     let mut made = Vec::new();
     for format in [Format::Deb, Format::Rpm] {
         let libraries = match format {
-            Format::Deb => "/usr/lib/x86_64-linux-gnu",
-            Format::Rpm => "/usr/lib64",
+            Format::Deb => format!("/usr/lib/{}", architecture.multiarch()),
+            Format::Rpm => "/usr/lib64".to_owned(),
         };
         let all = Tree::create(settings.work.join("trees/winsock"))?;
-        install(tools, &built, &all, libraries)?;
+        install(tools, architecture, &built, &all, &libraries)?;
         made.extend(split(
             settings,
             format,
+            architecture,
             &all,
-            libraries,
+            &libraries,
             kernel_part,
             &licenses,
         )?);
@@ -47,7 +51,13 @@ pub fn packages(settings: &Settings, tools: &Tools, kernel_part: &Path) -> Resul
 }
 
 /// As it is installed from the repository.
-fn install(tools: &Tools, built: &Path, all: &Tree, libraries: &str) -> Result<()> {
+fn install(
+    tools: &Tools,
+    architecture: Architecture,
+    built: &Path,
+    all: &Tree,
+    libraries: &str,
+) -> Result<()> {
     command::run(
         Command::new(source("scripts/install-winsock"))
             .arg("/usr")
@@ -55,7 +65,7 @@ fn install(tools: &Tools, built: &Path, all: &Tree, libraries: &str) -> Result<(
             .env("BUILT", built)
             .env("DESTDIR", all.root())
             .env("LIBDIR", libraries)
-            .env("CC", Linkage::Glibc.c_compiler(ARCHITECTURE) + " -g0")
+            .env("CC", Linkage::Glibc.c_compiler(architecture) + " -g0")
             .env("AR", "python-zig ar"),
     )?;
     // The archive has the debug information of Rust's standard library.
@@ -64,7 +74,7 @@ fn install(tools: &Tools, built: &Path, all: &Tree, libraries: &str) -> Result<(
         .join(&libraries[1..])
         .join("libportkeep-winsock.a");
     command::run(
-        Command::new("strip")
+        Command::new(architecture.multiarch() + "-strip")
             .args(["--strip-debug", "--enable-deterministic-archives"])
             .arg(archive),
     )
@@ -73,6 +83,7 @@ fn install(tools: &Tools, built: &Path, all: &Tree, libraries: &str) -> Result<(
 fn split(
     settings: &Settings,
     format: Format,
+    architecture: Architecture,
     all: &Tree,
     libraries: &str,
     kernel_part: &Path,
@@ -82,8 +93,8 @@ fn split(
         Format::Deb => ("portkeep-winsock-dev", "/usr/share/doc"),
         Format::Rpm => ("portkeep-winsock-devel", "/usr/share/licenses"),
     };
-    let mut runtime = Package::new(settings, format, ARCHITECTURE, "portkeep-winsock")?;
-    let mut development = Package::new(settings, format, ARCHITECTURE, development_name)?;
+    let mut runtime = Package::new(settings, format, architecture, "portkeep-winsock")?;
+    let mut development = Package::new(settings, format, architecture, development_name)?;
     let shared = format!("{libraries}/libportkeep-winsock.so.");
     for file in all.files()? {
         let package = if file.starts_with(&shared) {

@@ -79,10 +79,10 @@ impl Image {
     }
 
     /// Adds a test target, which runs after those added before.
-    pub fn add_test(&mut self, test: &Program, threads: usize) -> Result<()> {
+    pub fn add_test(&mut self, test: &Program) -> Result<()> {
         self.add_program(&test.path)?;
         self.tests += &format!(
-            "{} --color never --test-threads {threads} {}\n",
+            "{} --color never --test-threads 2 {}\n",
             test.path.display(),
             test.filter.as_deref().unwrap_or_default()
         );

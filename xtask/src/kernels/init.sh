@@ -4,7 +4,7 @@
 /usr/bin/busybox --install -s /bin
 export PATH=/usr/bin:/bin HOME=/root
 # How many times as long as elsewhere a test may take.
-export PORTKEEP_TEST_PATIENCE=5
+export PORTKEEP_TEST_PATIENCE=10
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

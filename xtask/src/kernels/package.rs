@@ -78,7 +78,7 @@ fn numbers(name: &str) -> Vec<u64> {
 
 /// Puts the files of a package at `directory`, or nothing.
 fn unpack(package: &str, cache: &Path, directory: &Path) -> Result<()> {
-    let download = cache.join("download");
+    let download = cache.join(format!("{package}.download"));
     // What an interrupted run left.
     let _ = fs::remove_dir_all(&download);
     fs::create_dir(&download).with_context(|| format!("making {}", download.display()))?;

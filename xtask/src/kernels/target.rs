@@ -42,49 +42,58 @@ pub struct Program {
     pub filter: Option<String>,
 }
 
-impl Target {
-    /// Fails also if the target has no such test.
-    pub fn build(&self) -> Result<Program> {
-        let package = ["--package", &self.package, "--test", &self.name];
-        let path = executable(
-            "test",
-            &self.name,
-            &[&["test", "--no-run"], &package[..]].concat(),
-        )?;
+/// What cargo has built.
+#[derive(Debug)]
+pub struct Built {
+    pub portkeep: PathBuf,
+    pub tests: Vec<Program>,
+}
+
+/// Builds the `portkeep` command and the targets; fails also if one of them has no such test.
+///
+/// All at once and of the whole workspace, as ./test does: for one package or without tests, cargo would
+/// choose other features of what they depend on, and build all of that again.
+pub fn build(targets: &[Target]) -> Result<Built> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(root())
+        .args(["build", "--workspace", "--bin", "portkeep"])
+        .args(["--quiet", "--message-format=json-render-diagnostics"]);
+    for target in targets {
+        cargo.args(["--test", &target.name]);
+    }
+    let messages = command::output(&mut cargo)?;
+    let tests = targets.iter().map(|target| {
+        let path = executable(&messages, &target.package, "test", &target.name)?;
         let mut list = Command::new(&path);
-        list.arg("--list").args(&self.filter);
+        list.arg("--list").args(&target.filter);
         if !command::output(&mut list)?.contains(": test") {
             bail!(
                 "{} has no test {}",
-                self.name,
-                self.filter.as_deref().unwrap_or_default()
+                target.name,
+                target.filter.as_deref().unwrap_or_default()
             );
         }
         Ok(Program {
             path,
-            filter: self.filter.clone(),
+            filter: target.filter.clone(),
         })
-    }
+    });
+    Ok(Built {
+        portkeep: executable(&messages, "portkeep-cli", "bin", "portkeep")?,
+        tests: tests.collect::<Result<_>>()?,
+    })
 }
 
-/// Builds the `portkeep` command.
-pub fn portkeep() -> Result<PathBuf> {
-    let package = ["--package", "portkeep-cli", "--bin", "portkeep"];
-    executable("bin", "portkeep", &[&["build"], &package[..]].concat())
-}
-
-/// The executable of this kind and name that cargo makes with these arguments.
-fn executable(kind: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let messages = command::output(
-        Command::new(env!("CARGO"))
-            .current_dir(root())
-            .args(arguments)
-            .args(["--quiet", "--message-format=json-render-diagnostics"]),
-    )?;
+/// The package's executable of this kind and name, as cargo's messages tell it.
+fn executable(messages: &str, package: &str, kind: &str, name: &str) -> Result<PathBuf> {
     let executable = |line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let target = &message["target"];
-        if target["name"] != name || target["kind"][0] != kind {
+        let is_it = target["name"] == name
+            && target["kind"][0] == kind
+            && is_package(message["package_id"].as_str()?, package);
+        if !is_it {
             return None;
         }
         Some(PathBuf::from(message["executable"].as_str()?))
@@ -92,12 +101,30 @@ fn executable(kind: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
     messages
         .lines()
         .find_map(executable)
-        .with_context(|| format!("cargo {} has not made {name}", arguments.join(" ")))
+        .with_context(|| format!("cargo has not made {name} of {package}"))
+}
+
+/// Whether this is the id of a package of the workspace (`cargo help pkgid`): it names the package, or its
+/// directory if that has the package's name.
+fn is_package(id: &str, name: &str) -> bool {
+    let Some((url, fragment)) = id.rsplit_once('#') else {
+        return false;
+    };
+    let named = fragment.split_once('@').map(|(named, _)| named);
+    named.or_else(|| url.rsplit('/').next()) == Some(name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Target;
+    use super::{Target, is_package};
+
+    #[test]
+    fn ids_of_packages() {
+        let id = "path+file:///portkeep/crates/portkeep-cli#0.1.0";
+        assert!(is_package(id, "portkeep-cli") && !is_package(id, "portkeep"));
+        let id = "path+file:///portkeep/tests#portkeep-tests@0.1.0";
+        assert!(is_package(id, "portkeep-tests") && !is_package(id, "tests"));
+    }
 
     #[test]
     fn a_package_and_a_filter_may_be_given() {

@@ -37,6 +37,7 @@ same_number! {
     PORTKEEP_CONSUMERS_MAX = portkeep_abi,
     PORTKEEP_PROCESS = portkeep_flag,
     PORTKEEP_TREE = portkeep_flag,
+    PORTKEEP_USER = portkeep_flag,
     PORTKEEP_ADOPT = portkeep_flag,
     PORTKEEP_PART = portkeep_flag,
     PORTKEEP_EVERY_NETNS = portkeep_flag,

@@ -167,9 +167,7 @@ fn require_lasting_mounts(path: &Path, installation: &Installation) -> Result<()
 }
 
 fn is_mounted(path: &Path) -> Result<bool, Error> {
-    let magic =
-        sys::file_system_magic(path).map_err(|error| Error::path("looking at", path, error))?;
-    Ok(magic == sys::BPF_FS_MAGIC)
+    portkeep_host::bpffs::is_mounted(path).map_err(|error| Error::path("looking at", path, error))
 }
 
 /// Two installers must not both mount. Anybody may lock a directory that he can read, though, so

@@ -1,4 +1,4 @@
-//! A cgroup that programs attach to.
+//! Cgroups, and their ids.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -32,9 +32,14 @@ pub fn find(top: &Path, id: u64) -> Option<PathBuf> {
     if fs::metadata(top).ok()?.ino() == id {
         return Some(top.into());
     }
-    fs::read_dir(top)
-        .ok()?
-        .flatten()
+    children(top).into_iter().find_map(|child| find(&child, id))
+}
+
+/// The cgroups directly below one; none if it has been removed.
+pub fn children(cgroup: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cgroup).into_iter().flatten().flatten();
+    entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .find_map(|entry| find(&entry.path(), id))
+        .map(|entry| entry.path())
+        .collect()
 }

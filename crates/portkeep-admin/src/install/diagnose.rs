@@ -5,9 +5,11 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::query::{LinkTypeInfo, ProgInfoIter, ProgramInfo};
+use libbpf_rs::skel::Skel as _;
 use libbpf_rs::{Link, MapHandle, Program};
 
 use crate::error::Error;
@@ -37,11 +39,11 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Missing(path) => write!(f, "{} is missing", path.display()),
-            Fault::Detached(path) => write!(f, "{} is attached to nothing", path.display()),
+            Fault::Detached(path) => write!(f, "{} is not attached", path.display()),
             Fault::OtherBuild(path) => {
                 write!(
                     f,
-                    "{} runs the program of another build of Portkeep",
+                    "{} runs a program of another build of Portkeep",
                     path.display()
                 )
             }
@@ -154,27 +156,16 @@ fn fault_of_link(
 fn tags_of_this_build() -> Result<BTreeMap<String, [u8; 8]>, Error> {
     let mut storage = MaybeUninit::uninit();
     let skeleton = object::load(&mut storage, None)?;
-    let programs = &skeleton.progs;
-    let ids: BTreeMap<u32, &str> = [
-        ("portkeep_list", &programs.portkeep_list),
-        ("portkeep_setsockopt", &programs.portkeep_setsockopt),
-        ("portkeep_getsockopt", &programs.portkeep_getsockopt),
-        ("portkeep_bind4", &programs.portkeep_bind4),
-        ("portkeep_bind6", &programs.portkeep_bind6),
-        ("portkeep_connect4", &programs.portkeep_connect4),
-        ("portkeep_connect6", &programs.portkeep_connect6),
-        ("portkeep_post_bind4", &programs.portkeep_post_bind4),
-        ("portkeep_post_bind6", &programs.portkeep_post_bind6),
-        ("portkeep_sock_release", &programs.portkeep_sock_release),
-    ]
-    .into_iter()
-    .filter_map(|(name, program)| {
-        use std::os::fd::AsFd;
-        Some((Program::id_from_fd(program.as_fd()).ok()?, name))
-    })
-    .collect();
+    let names: BTreeMap<u32, String> = skeleton
+        .object()
+        .progs()
+        .filter_map(|program| {
+            let id = Program::id_from_fd(program.as_fd()).ok()?;
+            Some((id, program.name().to_string_lossy().into_owned()))
+        })
+        .collect();
     Ok(ProgInfoIter::default()
-        .filter_map(|program| Some((ids.get(&program.id)?.to_string(), program.tag.0)))
+        .filter_map(|program| Some((names.get(&program.id)?.clone(), program.tag.0)))
         .collect())
 }
 

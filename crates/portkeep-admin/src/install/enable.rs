@@ -4,6 +4,8 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
+use portkeep_host::DEFAULT_POOL;
+
 use crate::error::{Error, ErrorKind};
 use crate::install::bpffs::Bpffs;
 use crate::install::cgroup::{self, Cgroup};
@@ -12,9 +14,6 @@ use crate::install::lock::{InstallLock, make_directory};
 use crate::install::settings::{DEFAULT_QUOTA, Settings};
 use crate::install::{features, links, object, proof, remove, subordinates};
 use crate::installation::Installation;
-
-/// The ports that wildcard requests are served from: above Linux's default automatic range.
-pub const DEFAULT_POOL: (u16, u16) = (61000, 65535);
 
 /// How to install.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,9 +142,9 @@ fn require_pool((start, end): (u16, u16)) -> Result<(), Error> {
     if start == 0 || start > end {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("{start}-{end} is no port range for a pool"),
+            format!("{start}-{end} is not a valid pool"),
         )
-        .with_hint("the first port is at least 1 and not above the last, as in 61000-65535"));
+        .with_hint("the first port must be at least 1 and not above the last, as in 61000-65535"));
     }
     Ok(())
 }
@@ -171,7 +170,7 @@ fn open_control(options: &InstallOptions, cgroup: &Path) -> Result<Vec<Cgroup>, 
                         top.display()
                     ),
                 )
-                .with_hint("what is reserved there would not be enforced there"));
+                .with_hint("reservations made there would not be enforced there"));
             }
             Cgroup::open(path)
         })
@@ -213,12 +212,14 @@ fn covers_same_sockets(layout: &Layout, path: &Path, cgroup: &Cgroup) -> Result<
     Err(Error::new(
         ErrorKind::InvalidInput,
         format!(
-            "Portkeep is attached to {} already, which is not in {}",
+            "Portkeep is already attached to {}, which is not in {}",
             old.display(),
             path.display()
         ),
     )
-    .with_hint("`portkeep disable` ends every reservation there; then enable at the other cgroup"))
+    .with_hint(
+        "run `portkeep disable`, which ends every reservation, then enable at the other cgroup",
+    ))
 }
 
 fn make_everything(

@@ -7,14 +7,25 @@ use libbpf_rs::btf::{Btf, types::Func};
 use libbpf_rs::{MapType, ProgramType, libbpf_sys};
 
 use crate::error::{Error, ErrorKind};
-use crate::install::sys;
+use crate::install::{object, sys};
 
 /// One thing that the kernel part needs.
-struct Feature {
+struct Need {
     name: &'static str,
-    /// The first mainline version that has it.
     since: &'static str,
     present: fn() -> bool,
+}
+
+/// Something that the kernel part needs of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Feature {
+    /// In words.
+    pub name: &'static str,
+    /// The first mainline version of Linux that has it.
+    pub since: &'static str,
+    /// Whether the running kernel has it.
+    pub is_present: bool,
 }
 
 /// Whether the kernel's type information has a function of this name.
@@ -26,38 +37,38 @@ fn helper(program: ProgramType, helper: libbpf_sys::bpf_func_id) -> bool {
     program.is_helper_supported(helper).unwrap_or(false)
 }
 
-const FEATURES: &[Feature] = &[
-    Feature {
+const NEEDS: &[Need] = &[
+    Need {
         name: "type information of the running kernel (CONFIG_DEBUG_INFO_BTF)",
         since: "5.4",
         present: || Path::new("/sys/kernel/btf/vmlinux").exists(),
     },
-    Feature {
+    Need {
         name: "BPF programs on socket options of a cgroup (CONFIG_CGROUP_BPF)",
         since: "5.3",
         present: || ProgramType::CgroupSockopt.is_supported().unwrap_or(false),
     },
-    Feature {
+    Need {
         name: "BPF programs on bind in a cgroup (CONFIG_CGROUP_BPF)",
         since: "4.17",
         present: || ProgramType::CgroupSockAddr.is_supported().unwrap_or(false),
     },
-    Feature {
+    Need {
         name: "the helper bpf_bind() for connect in a cgroup",
         since: "4.17",
         present: || helper(ProgramType::CgroupSockAddr, libbpf_sys::BPF_FUNC_bind),
     },
-    Feature {
+    Need {
         name: "BPF storage in sockets",
         since: "5.2",
         present: || MapType::SkStorage.is_supported().unwrap_or(false),
     },
-    Feature {
+    Need {
         name: "BPF iterators over maps",
         since: "5.8",
         present: || kernel_has_function("bpf_iter_bpf_map_elem"),
     },
-    Feature {
+    Need {
         name: "the helper bpf_get_netns_cookie() for socket options",
         since: "5.15",
         present: || {
@@ -67,7 +78,7 @@ const FEATURES: &[Feature] = &[
             )
         },
     },
-    Feature {
+    Need {
         name: "the helper bpf_for_each_map_elem()",
         since: "5.13",
         present: || {
@@ -77,17 +88,17 @@ const FEATURES: &[Feature] = &[
             )
         },
     },
-    Feature {
+    Need {
         name: "the helper bpf_loop()",
         since: "5.17",
         present: || helper(ProgramType::CgroupSockopt, libbpf_sys::BPF_FUNC_loop),
     },
-    Feature {
+    Need {
         name: "the helper bpf_set_retval() for socket options",
         since: "5.18",
         present: || helper(ProgramType::CgroupSockopt, libbpf_sys::BPF_FUNC_set_retval),
     },
-    Feature {
+    Need {
         name: "the helper bpf_set_retval() for bind",
         since: "6.1",
         present: || helper(ProgramType::CgroupSockAddr, libbpf_sys::BPF_FUNC_set_retval),
@@ -105,13 +116,29 @@ pub fn require_privilege() -> Result<(), Error> {
     }
 }
 
-/// Fails, naming the first feature that the kernel lacks.
-pub fn require_all() -> Result<(), Error> {
-    require(FEATURES)
+/// What the kernel part needs of the kernel, each tried out.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotPermitted`]: without privilege nothing can be tried.
+pub fn features() -> Result<Vec<Feature>, Error> {
+    object::keep_log();
+    require_privilege()?;
+    let tried = |need: &Need| Feature {
+        name: need.name,
+        since: need.since,
+        is_present: (need.present)(),
+    };
+    Ok(NEEDS.iter().map(tried).collect())
 }
 
-fn require(features: &[Feature]) -> Result<(), Error> {
-    match features.iter().find(|feature| !(feature.present)()) {
+/// Fails, naming the first feature that the kernel lacks.
+pub fn require_all() -> Result<(), Error> {
+    require(NEEDS)
+}
+
+fn require(needs: &[Need]) -> Result<(), Error> {
+    match needs.iter().find(|need| !(need.present)()) {
         None => Ok(()),
         Some(missing) => Err(Error::new(
             ErrorKind::MissingFeature,
@@ -120,7 +147,7 @@ fn require(features: &[Feature]) -> Result<(), Error> {
                 missing.name, missing.since
             ),
         )
-        .with_hint("Linux 6.1 or later with BTF, as distributions ship it, has all")),
+        .with_hint("Linux 6.1 or later with BTF has everything; distributions ship such kernels")),
     }
 }
 
@@ -130,20 +157,20 @@ mod tests {
 
     #[test]
     fn a_missing_feature_is_named_with_its_version() {
-        let features = [
-            Feature {
+        let needs = [
+            Need {
                 name: "one",
                 since: "5.1",
                 present: || true,
             },
-            Feature {
+            Need {
                 name: "the other",
                 since: "7.2",
                 present: || false,
             },
         ];
-        require(&features[..1]).expect("present");
-        let error = require(&features).expect_err("missing");
+        require(&needs[..1]).expect("present");
+        let error = require(&needs).expect_err("missing");
         assert_eq!(error.kind(), ErrorKind::MissingFeature);
         assert_eq!(
             error.to_string(),

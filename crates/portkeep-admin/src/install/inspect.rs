@@ -90,7 +90,7 @@ fn interrupted() -> Error {
         ErrorKind::Interrupted,
         "an installation or a removal of the kernel part was interrupted",
     )
-    .with_hint("`portkeep enable` completes it, `portkeep disable` clears it away")
+    .with_hint("`portkeep enable` completes it, `portkeep disable` removes it")
 }
 
 fn memory_of(layout: &Layout, name: &str) -> Result<u64, Error> {

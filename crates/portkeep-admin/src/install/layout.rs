@@ -17,7 +17,7 @@ pub(crate) fn require_cgroup2(path: &Path) -> Result<(), Error> {
     }
     Err(Error::new(
         ErrorKind::InvalidInput,
-        format!("{} is no cgroup2 directory", path.display()),
+        format!("{} is not a cgroup2 directory", path.display()),
     )
     .with_hint("name a directory below the cgroup2 mount; /proc/self/mounts shows it"))
 }

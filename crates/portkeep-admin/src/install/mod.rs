@@ -2,7 +2,7 @@
 
 mod abi_check;
 mod bpffs;
-mod cgroup;
+pub(crate) mod cgroup;
 mod consumers;
 mod diagnose;
 mod enable;
@@ -24,9 +24,12 @@ mod sys;
 
 pub use consumers::set_consumers;
 pub use diagnose::{Fault, check_features, faults, prove};
-pub use enable::{DEFAULT_POOL, InstallOptions, Installed, Running, install, install_with};
+pub use enable::{InstallOptions, Installed, Running, install, install_with};
+pub use features::{Feature, features};
 pub use inspect::{MapMemory, Status, inspect};
 pub use layout::Layout;
+pub use object::{NAMING_CONSUMERS_MAX, RESERVATIONS_MAX};
 pub use others::{OtherProgram, other_programs};
+pub use portkeep_host::DEFAULT_POOL;
 pub use remove::remove;
 pub use settings::DEFAULT_QUOTA;

@@ -44,6 +44,11 @@ fn end_of_log() -> String {
     log.iter().map(|line| format!("\n  {line}")).collect()
 }
 
+/// How many reservations the kernel part has room for.
+pub const RESERVATIONS_MAX: usize = 32768;
+/// How many of the reservations can name consumers.
+pub const NAMING_CONSUMERS_MAX: usize = 16384;
+
 /// The maps that are pinned, by the names that they have in `bpf/maps.h`.
 pub const PINNED_MAPS: [&str; 11] = [
     "settings",
@@ -110,4 +115,23 @@ fn refused(error: libbpf_rs::Error) -> Error {
     )
     .with_hint("please report this with the output of `uname -a`")
     .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_are_those_of_the_object() {
+        let mut storage = MaybeUninit::uninit();
+        let open = PortkeepSkelBuilder::default().open(&mut storage);
+        let open = open.expect("open the object");
+        let room = |map: &str| {
+            let mut maps = open.open_object().maps();
+            let map = maps.find(|it| it.name() == map).expect("such a map");
+            map.max_entries() as usize
+        };
+        assert_eq!(room("reservations"), RESERVATIONS_MAX);
+        assert_eq!(room("consumers"), NAMING_CONSUMERS_MAX);
+    }
 }

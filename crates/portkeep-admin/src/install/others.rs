@@ -1,6 +1,6 @@
 //! Programs of others at the hooks that Portkeep uses.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,16 @@ use libbpf_rs::libbpf_sys as bpf;
 use libbpf_rs::query::ProgInfoIter;
 
 use crate::error::Error;
-use crate::install::features;
 use crate::install::layout::first_mount;
+use crate::install::{cgroup, features, links};
 use crate::installation::Installation;
 
-/// The hooks, by the names that `bpftool cgroup show` gives them.
-const HOOKS: [(&str, bpf::bpf_attach_type); 7] = [
+/// The hooks, by the names that `bpftool cgroup show` gives them: those that enforce, and the control calls.
+const HOOKS: [(&str, bpf::bpf_attach_type); links::HOOKS.len() + 2] = [
     ("cgroup_inet4_bind", bpf::BPF_CGROUP_INET4_BIND),
     ("cgroup_inet6_bind", bpf::BPF_CGROUP_INET6_BIND),
+    ("cgroup_inet4_connect", bpf::BPF_CGROUP_INET4_CONNECT),
+    ("cgroup_inet6_connect", bpf::BPF_CGROUP_INET6_CONNECT),
     ("cgroup_inet4_post_bind", bpf::BPF_CGROUP_INET4_POST_BIND),
     ("cgroup_inet6_post_bind", bpf::BPF_CGROUP_INET6_POST_BIND),
     (
@@ -85,10 +87,8 @@ fn look_below(cgroup: &Path, found: &mut Vec<OtherProgram>) {
                 }),
         );
     }
-    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            look_below(&entry.path(), found);
-        }
+    for child in cgroup::children(cgroup) {
+        look_below(&child, found);
     }
 }
 

@@ -136,9 +136,7 @@ impl Settings {
                 self.abi_version, self.layout_version, own.abi_version, own.layout_version
             ),
         )
-        .with_hint(
-            "`portkeep disable` removes it, and every reservation with it; then enable again",
-        ))
+        .with_hint("run `portkeep disable`, which also ends every reservation, then enable again"))
     }
 }
 
@@ -146,20 +144,22 @@ impl Settings {
 pub fn foreign() -> Error {
     Error::new(
         ErrorKind::ForeignVersion,
-        "the installed kernel part is of another version",
+        "the installed kernel part has another version",
     )
-    .with_hint("`portkeep disable` removes it, and every reservation with it; then enable again")
+    .with_hint("run `portkeep disable`, which also ends every reservation, then enable again")
 }
 
 #[cfg(test)]
 mod tests {
+    use portkeep_host::DEFAULT_POOL;
+
     use super::*;
 
     #[test]
     fn settings_survive_the_map() {
         let settings = Settings {
             added_mode: 0o011,
-            ..Settings::new((61000, 65535))
+            ..Settings::new(DEFAULT_POOL)
         };
         assert_eq!(Settings::from_bytes(&settings.to_bytes()), Some(settings));
         assert_eq!(Settings::from_bytes(&[0; 3]), None);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn another_version_is_refused() {
-        let mut settings = Settings::new((61000, 65535));
+        let mut settings = Settings::new(DEFAULT_POOL);
         settings.require_own_version().expect("the own version");
         settings.abi_version = 2;
         let error = settings.require_own_version().expect_err("a foreign ABI");

@@ -627,7 +627,8 @@ mod imp {
             pub next_port: u32,
             pub command: [i8; 16],
             pub binding: u32,
-            pub unused: u32,
+            pub owner_euid: u32,
+            pub owner_user_ns: u64,
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -2027,6 +2028,7 @@ mod imp {
         impl portkeep_flag {
             pub const PORTKEEP_PROCESS: Self = Self(1);
             pub const PORTKEEP_TREE: Self = Self(2);
+            pub const PORTKEEP_USER: Self = Self(16);
             pub const PORTKEEP_ADOPT: Self = Self(4);
             pub const PORTKEEP_PART: Self = Self(8);
             pub const PORTKEEP_EVERY_NETNS: Self = Self(65536);
@@ -2091,7 +2093,7 @@ mod imp {
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
         pub struct rodata {
-            __pad_0: [u8; 488],
+            __pad_0: [u8; 584],
             pub abi: abi,
         }
         #[derive(Debug, Copy, Clone)]
@@ -2232,5 +2234,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 284632] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 287264] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }

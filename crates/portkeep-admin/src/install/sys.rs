@@ -10,8 +10,6 @@ use std::path::Path;
 
 use libbpf_rs::libbpf_sys;
 
-/// The magic number of a BPF file system (`linux/magic.h`).
-pub const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 /// The magic number of a cgroup2 file system (`linux/magic.h`).
 pub const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use portkeep_host::mounts;
 
 use crate::error::{Error, ErrorKind};
+use crate::install::cgroup::{self, children};
 
 /// Where the cgroup v2 hierarchy is mounted.
 fn hierarchy() -> Result<PathBuf, Error> {
@@ -38,7 +39,7 @@ pub fn canonical(name: &str) -> Result<String, Error> {
         Some(below) if usual => Ok(format!("/{}", below.trim_end_matches('/'))),
         _ => Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("'{name}' is no path of a cgroup"),
+            format!("'{name}' is not the path of a cgroup"),
         )),
     }
 }
@@ -82,27 +83,12 @@ fn find_unit(hierarchy: &Path, name: &str) -> Option<PathBuf> {
     None
 }
 
-fn children(cgroup: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(cgroup).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
-}
-
 /// The path of the cgroup with an id, from the root of the hierarchy.
 pub fn path_of(id: u64) -> Option<String> {
     let hierarchy = hierarchy().ok()?;
-    let mut level = vec![hierarchy.clone()];
-    while !level.is_empty() {
-        let found = |at: &&PathBuf| fs::metadata(at).is_ok_and(|metadata| metadata.ino() == id);
-        if let Some(path) = level.iter().find(found) {
-            let below = path.strip_prefix(&hierarchy).ok()?.to_str()?;
-            return Some(format!("/{below}"));
-        }
-        level = level.iter().flat_map(|at| children(at)).collect();
-    }
-    None
+    let path = cgroup::find(&hierarchy, id)?;
+    let below = path.strip_prefix(&hierarchy).ok()?.to_str()?;
+    Some(format!("/{below}"))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl fmt::Display for Difference {
                 write!(f, "{ports}: excluded in the store, not in the kernel part")
             }
             Difference::Consumers(ports) => {
-                write!(f, "{ports}: others may bind than the store says")
+                write!(f, "{ports}: the consumers differ from those in the store")
             }
             Difference::Unrecorded(ports) => {
                 write!(f, "{ports}: reserved in the kernel part, not in the store")
@@ -61,7 +61,7 @@ impl fmt::Display for Difference {
                 "{ports}: reserved in the kernel part, where the store has other ports"
             ),
             Difference::Interrupted(ports) => write!(f, "{ports}: a change was interrupted"),
-            Difference::Unprotected(ports) => write!(f, "{ports}: missing in {SETTING}"),
+            Difference::Unprotected(ports) => write!(f, "{ports}: missing from {SETTING}"),
             Difference::NeedlesslyProtected(ports) => write!(f, "{ports}: left over in {SETTING}"),
         }
     }

@@ -61,7 +61,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, known: u32) -> Result<T, Error> {
     match toml::from_str(text) {
         Ok(Version { version }) if version > known => Err(Error::new(
             ErrorKind::NewerVersion,
-            format!("it has version {version}, this program knows version {known}"),
+            format!("it has version {version}, and this program supports version {known}"),
         )),
         _ => toml::from_str(text).map_err(|error| {
             Error::new(ErrorKind::Damaged, error.to_string().trim_end().to_owned())

@@ -193,7 +193,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
     match file.take(LENGTH_MAX).read_to_end(&mut bytes)? as u64 {
@@ -208,7 +208,7 @@ fn refused(path: &Path, error: &Error) -> Error {
     match error.kind() {
         ErrorKind::NewerVersion => Error::new(
             ErrorKind::NewerVersion,
-            format!("{path} is of a later version of Portkeep: {error}"),
+            format!("{path} was written by a later version of Portkeep: {error}"),
         )
         .with_hint(
             "use that version; the store and the reservations in the kernel stay as they are",
@@ -218,15 +218,11 @@ fn refused(path: &Path, error: &Error) -> Error {
             format!("entries of {path} overlap: {error}"),
         )
         .with_hint(
-            "change or delete one of them; until then nothing is changed, neither the file nor the \
+            "change or delete one of them; until then neither the file changes nor the \
              reservations in the kernel",
         ),
-        _ => Error::new(
-            ErrorKind::Damaged,
-            format!("{path} cannot be understood: {error}"),
-        )
-        .with_hint(
-            "mend the file, or move it away to begin anew; it and the reservations in the kernel \
+        _ => Error::new(ErrorKind::Damaged, format!("cannot parse {path}: {error}")).with_hint(
+            "fix the file, or move it away to start again; it and the reservations in the kernel \
              stay as they are",
         ),
     }

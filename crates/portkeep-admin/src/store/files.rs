@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// What the store does to files, one method for each step that a crash or a power cut can fall
-/// between. Tests put themselves in between; everybody else uses [`RealFiles`].
+/// The operations of the store on files. A crash or a power cut can happen between any two of them, and
+/// tests simulate that. Otherwise they are those of [`RealFiles`].
 pub trait Files: fmt::Debug + Send + Sync {
     /// Makes an empty file, or empties the one that a crash has left.
     fn create(&self, path: &Path) -> io::Result<File>;

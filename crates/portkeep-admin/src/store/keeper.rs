@@ -57,11 +57,16 @@ pub struct FoundSockets {
 impl Keeper {
     /// Of an installation.
     pub fn new(installation: Installation) -> Keeper {
-        Keeper::with_files(installation, Box::new(RealFiles))
+        Keeper::of(installation, Box::new(RealFiles))
     }
 
-    /// As [`Keeper::new`], with somebody between the store and its files.
+    /// Like [`Keeper::new`], with a test between the store and its files.
+    #[cfg(feature = "interrupted")]
     pub fn with_files(installation: Installation, files: Box<dyn Files>) -> Keeper {
+        Keeper::of(installation, files)
+    }
+
+    fn of(installation: Installation, files: Box<dyn Files>) -> Keeper {
         Keeper {
             store: Store::new(installation.state_directory(), files),
             installation,

@@ -30,6 +30,7 @@ mod withdraw;
 pub use self::difference::Difference;
 pub use self::document::Record;
 pub use self::file::DEFAULT_DIRECTORY;
+#[cfg(feature = "interrupted")]
 pub use self::files::{Files, RealFiles};
 pub use self::keeper::{Contents, FindSockets, FoundSockets, Keeper, Kind};
 pub use self::names::{group_name, user_name};

@@ -7,13 +7,11 @@ use std::fmt;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 use portkeep::Consumer;
+use portkeep::abi::PORTKEEP_CONSUMERS_MAX;
 
 use crate::error::{Error, ErrorKind};
 use crate::store::cgroups;
 use crate::store::document::Record;
-
-/// The most consumers that the kernel part takes for one reservation.
-const CONSUMERS_MAX: usize = 8;
 
 /// A user, a group or a cgroup that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +49,14 @@ impl Record {
             names.dedup();
         }
         let count = self.users.len() + self.groups.len() + self.cgroups.len();
-        if count > CONSUMERS_MAX {
+        if count > PORTKEEP_CONSUMERS_MAX {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!(
-                    "{count} users, groups and cgroups are too many: {CONSUMERS_MAX} can be named"
+                    "{count} users, groups and cgroups are too many: {PORTKEEP_CONSUMERS_MAX} can be named"
                 ),
             )
-            .with_hint("make a group of the users"));
+            .with_hint("put the users into a group"));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::store::scope::Scope;
 /// Where `ip netns add` puts names.
 const NAMES: &str = "/run/netns";
 
-const HINT: &str = "`ip netns` lists names; a path or the id of a process in it will do as well";
+const HINT: &str = "use a name that `ip netns` lists, a path, or the ID of a process in it";
 
 /// The network namespace that the calling thread is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub fn enter(name: &str) -> Result<Scope, Error> {
     setns(&file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
         nix::errno::Errno::EINVAL => Error::new(
             ErrorKind::UnknownName,
-            format!("{} is no network namespace", path.display()),
+            format!("{} is not a network namespace", path.display()),
         )
         .with_hint(HINT),
         _ => Error::system(

@@ -45,7 +45,7 @@ pub fn refuse(ports: PortRange, other: PortRange, words: &str) -> Error {
         format!("{ports} overlaps {other}, which is {words}")
     };
     Error::new(ErrorKind::Reserved, message)
-        .with_hint("choose other ports, or free those; `portkeep ls` shows all that are reserved")
+        .with_hint("choose other ports, or free these; `portkeep ls` shows all reservations")
 }
 
 /// As in `reserved for user asterisk ("RTP")`.

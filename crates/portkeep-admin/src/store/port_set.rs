@@ -128,7 +128,7 @@ impl FromStr for PortSet {
             let (start, end) = part.split_once('-').unwrap_or((part, part));
             match (start.parse(), end.parse()) {
                 (Ok(start), Ok(end)) if start <= end => set.insert(start..=end),
-                _ => return Err(format!("'{part}' is no port and no range of ports")),
+                _ => return Err(format!("'{part}' is neither a port nor a range of ports")),
             }
         }
         Ok(set)

@@ -69,7 +69,7 @@ fn find_cut(
             words(kind, record)
         );
         return Err(Error::new(ErrorKind::Reserved, message)
-            .with_hint("name a block, or a part of one; `portkeep ls` shows them"));
+            .with_hint("name a block or part of one; `portkeep ls` shows them"));
     }
     let (other, command) = match kind {
         Kind::Reservation => (Kind::Exclusion, "include"),
@@ -77,8 +77,9 @@ fn find_cut(
     };
     if let Some(record) = overlapping(other).next() {
         let message = format!("{} is {}", record.ports, words(other, record));
-        return Err(Error::new(ErrorKind::Reserved, message)
-            .with_hint(format!("`portkeep {command}` is for that")));
+        return Err(
+            Error::new(ErrorKind::Reserved, message).with_hint(format!("use `portkeep {command}`"))
+        );
     }
     let cookie = session.kernel.cookie(scope);
     match live.overlapping(ports).next() {

@@ -69,7 +69,7 @@ impl Request {
                     .with_hint("create it first, or name another one"));
             }
             outcome.warnings.push(format!(
-                "{missing} now; until `portkeep enable` finds it, nobody can bind there for it"
+                "{missing}; until it exists and `portkeep enable` runs, nobody can bind there on its behalf"
             ));
         }
         Ok(resolved.consumers)

@@ -135,7 +135,7 @@ impl Session<'_> {
         };
         if !record.has_consumers_of(wanted) {
             return Err(refuse(wanted.ports, record.ports, &words(kind, record))
-                .with_hint("free it first to change who may bind there"));
+                .with_hint("unreserve the ports first to change who may bind there"));
         }
         if wanted.comment.is_some() && record.comment != wanted.comment {
             record.comment.clone_from(&wanted.comment);

@@ -70,7 +70,7 @@ impl Keeper {
             match restored {
                 Ok(Some(restored)) => report.add(restored),
                 Ok(None) => report.warnings.push(format!(
-                    "there is no network namespace {}; enable again once there is",
+                    "there is no network namespace {}; create it and run `portkeep enable` again",
                     path.display()
                 )),
                 Err(error) => report.failures.push(error),
@@ -178,7 +178,7 @@ fn restore_in(
     session.save()?;
     for (ports, missing) in repairs.unresolved {
         report.warnings.push(format!(
-            "{ports} is kept closed for it, but {missing}; enable again once there is"
+            "{ports} stays closed: {missing}; create it and run `portkeep enable` again"
         ));
     }
     let count = |kind: Kind| {
@@ -225,7 +225,7 @@ fn create(
             Err(Error::new(error.kind(), message).with_hint(
                 error
                     .hint()
-                    .unwrap_or("free the ports and enable again; the store keeps the reservation"),
+                    .unwrap_or("free the ports and run `portkeep enable` again; the store keeps the reservation"),
             ))
         }
     }
@@ -247,7 +247,7 @@ fn warn_of_strangers(
         let strangers = found.of_strangers.into_iter();
         report.warnings.extend(strangers.map(|line| {
             format!(
-                "{} is reserved, but a stranger was there before: {line}",
+                "{} is reserved, but a stranger already had a socket there: {line}",
                 record.ports
             )
         }));

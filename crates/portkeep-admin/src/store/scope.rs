@@ -64,7 +64,9 @@ impl FromStr for Scope {
                 })
             })
             .ok_or_else(|| {
-                format!("'{text}' is no network namespace: neither 'every', a path nor COOKIE@BOOT")
+                format!(
+                    "'{text}' is not a network namespace: neither 'every', a path nor COOKIE@BOOT"
+                )
             })
     }
 }

@@ -51,7 +51,7 @@ pub fn protected_ports() -> Result<PortSet, Error> {
 fn unknown_form(path: &str, text: &str) -> Error {
     Error::new(
         ErrorKind::Setting,
-        format!("{path} has an unknown form: {text:?}"),
+        format!("{path} has an unknown format: {text:?}"),
     )
 }
 
@@ -98,9 +98,9 @@ fn settle(write: impl Fn(&PortSet) -> io::Result<bool>) -> Result<(), Error> {
     }
     Err(Error::new(
         ErrorKind::Setting,
-        format!("{PROTECTED} is not what was written to it"),
+        format!("{PROTECTED} does not contain what was written to it"),
     )
-    .with_hint("another program seems to write it all the time; stop that, and try again"))
+    .with_hint("another program seems to keep writing to it; stop that program and try again"))
 }
 
 /// Through one open file: the first piece at offset 0 replaces the list, the others add to it.

@@ -33,7 +33,7 @@ pub fn about(ports: &[PortRange], scope: &Scope) -> Result<Vec<String>, Error> {
             }
         }
         Scope::Living { .. } => warnings.push(
-            "this network namespace has no name: what is reserved there ends with it".to_owned(),
+            "this network namespace has no name, so reservations there end with it".to_owned(),
         ),
         _ => {}
     }

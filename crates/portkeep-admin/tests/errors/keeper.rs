@@ -325,7 +325,8 @@ pub fn a_connection_that_slipped_in_at_boot(sandbox: &Sandbox) {
     let slips_in = SlipsIn::new(sandbox, 0);
     let report = keeper(sandbox).restore(Some(&slips_in)).expect("restore");
     assert_eq!(report.failures.len(), 0, "{report:?}");
-    let warning = "40000-40009/tcp is reserved, but a stranger was there before: 40003/tcp";
+    let warning =
+        "40000-40009/tcp is reserved, but a stranger already had a socket there: 40003/tcp";
     assert_eq!(report.warnings, [warning]);
     assert_eq!(probe_free(Protocol::Tcp, 40000..=40009).len(), 10);
 }

@@ -1,4 +1,4 @@
-//! The page with the figures, and the plots in it.
+//! The page with the figures and the plots.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use std::thread;
 
 use plotters::prelude::*;
 
-/// What has been measured so far.
+/// The results so far.
 static PAGE: Mutex<Page> = Mutex::new(Page {
     text: String::new(),
     plots: Vec::new(),
@@ -36,7 +36,7 @@ fn with_page<T>(work: impl FnOnce(&mut Page) -> T) -> T {
     work(&mut PAGE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Begins a table.
+/// Starts a table.
 pub fn section(title: &str) {
     println!("\n{title:<70} {:>12} {:>14}", "measured", "aim");
     with_page(|page| {
@@ -45,7 +45,7 @@ pub fn section(title: &str) {
     });
 }
 
-/// One line of the table.
+/// Adds a line to the table.
 pub fn report(what: &str, measured: String, wanted: &str) {
     println!("{what:<70} {measured:>12} {wanted:>14}");
     with_page(|page| {
@@ -53,7 +53,7 @@ pub fn report(what: &str, measured: String, wanted: &str) {
     });
 }
 
-/// Behind the table.
+/// Adds a plot after the table.
 pub fn plot(plot: Plot) {
     with_page(|page| {
         let _ = writeln!(page.text, "\n![{}](plots/{}.svg)", plot.title, plot.file);
@@ -92,13 +92,12 @@ fn machine() -> String {
 
 const HEAD: &str = "# Benchmarks
 
-`cargo xtask benchmarks` has written this page, as root, in one run of some minutes. Both sides of a ratio
-are measured in turn, round by round, and their medians are compared, so that what else runs on the
-machine slows both. Where a range stands behind a ratio, programs and processes were started some
-times anew, because where their memory happens to be makes a difference; the ratio is the median of
-those of the starts, each from many rounds of some milliseconds, and the range is its 95 % confidence
-interval (sign test). Ratios are what to compare with another machine; times by themselves say little about one.
-[costs.md](costs.md) says what the figures mean, and where an aim is missed and why.
+`cargo xtask benchmarks`, run as root, wrote this page in one run of some minutes. Both sides of a ratio are
+measured alternately, round by round, and their medians are compared, so other load on the machine slows
+both. Where a memory layout that changes from start to start makes a difference, the programs were started
+several times: the ratio is the median over the starts, each of which has many rounds of some milliseconds,
+and the range after it is the 95 % confidence interval (sign test). Compare ratios, not times, with those of
+another machine. [costs.md](costs.md) explains the figures, and why an aim is missed where it is.
 ";
 
 /// Writes the page and the plots.

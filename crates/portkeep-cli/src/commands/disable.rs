@@ -4,34 +4,33 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_admin::remove;
+use portkeep_admin::{Installation, remove};
 
-use crate::cli::Locations;
-use crate::persistent_words::warn;
+use crate::error::Result;
+use crate::output::warn;
 
-/// Remove the kernel part, and with it every reservation
+/// Remove the kernel part, and every reservation with it
 ///
-/// Every program, map, pin and mount that Portkeep made is gone afterwards. Sockets that are bound
-/// stay bound. This is also what removes an installation of another version. What is stored stays
-/// stored, and comes back with `portkeep enable`.
+/// Removes every program, map, pin and mount that Portkeep made, including those of another version.
+/// Bound sockets stay bound. The store stays, and `portkeep enable` restores what it contains.
 #[derive(Debug, Args)]
 pub struct Disable {}
 
 impl Disable {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let removed = remove(&locations.installation())?;
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let removed = remove(installation)?;
         let words = if removed {
             "Portkeep is disabled"
         } else {
             "Portkeep was not enabled"
         };
         writeln!(io::stdout().lock(), "{words}")?;
-        // After the removal: a store that cannot be understood must not be in its way.
-        let left = locations.installation().keeper().withdraw()?;
+        // After the removal, so that an unreadable store does not prevent it.
+        let left = installation.keeper().withdraw()?;
         if !left.is_empty() {
             warn(&[format!(
-                "{left} stays in net.ipv4.ip_local_reserved_ports: the kernel takes 4095 bytes at \
-                 once, and what others have there is longer"
+                "{left} stays in net.ipv4.ip_local_reserved_ports: the kernel accepts 4095 bytes at \
+                 once, and the ports of others there take more"
             )]);
         }
         Ok(ExitCode::SUCCESS)

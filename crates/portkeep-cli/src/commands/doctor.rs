@@ -1,41 +1,43 @@
-//! `portkeep doctor`: whether what Portkeep relies on is true on this machine.
+//! `portkeep doctor`: check what Portkeep relies on.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
+use portkeep_admin::Installation;
 use serde::Serialize;
 
-use crate::cli::Locations;
+use crate::arguments::color::{self, ColorArgument};
 use crate::doctor::{self, Check, State};
-use crate::failure::REFUSED;
-use crate::printable::json;
-use crate::table;
+use crate::error::{Kind, Result};
+use crate::output::{json, write_styled_table, write_table};
 
-/// Check what Portkeep relies on, and say how to mend what is not so
+/// Check what Portkeep relies on, and suggest fixes
 ///
-/// Looks at the kernel's features, mounts, attachments, the programs of others, the store, and the
-/// settings about ports, and lets a copy of the kernel part prove that it sees sockets of every kind.
-/// Changes nothing. The exit status is 1 if something is wrong; warnings, and what cannot be seen
-/// without privilege, do not count.
+/// Checks the kernel's features, mounts, attachments, other programs at the same hooks, the store and
+/// the port settings, and proves with a copy of the kernel part that it sees sockets of every kind.
+/// Changes nothing. The exit status is 1 if something is wrong. Warnings, and what only root can see,
+/// do not count.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    color: ColorArgument,
 }
 
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     schema: u32,
-    /// The worst of the checks'.
+    /// The worst state of the checks.
     state: State,
     checks: &'a [Check],
 }
 
 impl Doctor {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let checks = doctor::examine(locations);
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let checks = doctor::examine(installation);
         let state = checks.iter().map(|check| check.state).max();
         let state = state.unwrap_or(State::Ok);
         let mut out = io::stdout().lock();
@@ -47,10 +49,20 @@ impl Doctor {
             };
             writeln!(out, "{}", json(&document)?)?;
         } else {
-            table::write(&mut out, &rows(&checks))?;
+            let style = |_, column, cell: &str| match (column, cell) {
+                (0, "ok") => Some(color::GOOD),
+                (0, "warning" | "unknown") => Some(color::ODD),
+                (0, "wrong") => Some(color::BAD),
+                _ => None,
+            };
+            let rows = rows(&checks);
+            match self.color.is_on() {
+                true => write_styled_table(&mut out, &rows, style),
+                false => write_table(&mut out, &rows),
+            }?;
         }
         Ok(match state {
-            State::Wrong => ExitCode::from(REFUSED),
+            State::Wrong => Kind::Refused.into(),
             _ => ExitCode::SUCCESS,
         })
     }

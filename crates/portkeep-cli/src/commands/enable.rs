@@ -5,46 +5,44 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _};
-use portkeep_admin::{InstallOptions, install_with};
+use clap::Args;
+use portkeep_admin::{InstallOptions, Installation, install_with};
 
-use crate::cli::{Cli, Locations};
 use crate::control_cgroup::InControlCgroup;
-use crate::failure::{Failure, REFUSED};
+use crate::error::{Error, Kind, Result};
 use crate::kept_options::{Given, to_be_noted};
-use crate::persistent_words::{counted, warn};
+use crate::output::{escaped, text_of, warn};
 use crate::port_state::Settings;
-use crate::printable::{escaped, text_of};
 use crate::sockets::InUse;
+use crate::words::counted;
 
 /// Install the kernel part, or upgrade it in place
 ///
-/// Once a boot, as root; afterwards nobody needs a privilege to reserve ports. First the programs
-/// prove on this kernel that they see every kind of bound socket, and nothing is changed if they
-/// do not. If Portkeep is enabled already, its programs are replaced and every reservation stays.
-/// Then the persistent reservations and exclusions of the store are restored: the kernel part and
-/// net.ipv4.ip_local_reserved_ports are made to agree with it, and what differed is told. Options
-/// that are not given stay as they are; they are kept over upgrades, `disable` and reboots.
+/// Run it as root, once per boot. Afterwards nobody needs a privilege to reserve ports. The programs
+/// first prove on this kernel that they see every kind of bound socket; if they do not, nothing
+/// changes. If Portkeep is already enabled, its programs are replaced and every reservation stays.
+/// Then the persistent reservations and exclusions in the store are restored: the kernel part and
+/// net.ipv4.ip_local_reserved_ports are made to agree with the store, and differences are printed.
+/// Options that are not given keep their values across upgrades, `disable` and reboots.
 #[derive(Debug, Args)]
 pub struct Enable {
-    /// The ports to serve requests from that name no port [default: as it is, at first 61000-65535]
+    /// Range for requests that name no port [default: unchanged; 61000-65535 at first]
     #[arg(long, value_name = "A-B")]
     pool: Option<Pool>,
-    /// How many ports an unprivileged user may hold; 0: none [default: as it is, at first 4096]
+    /// How many ports an unprivileged user may hold; 0 means none [default: unchanged; 4096 at first]
     #[arg(long, value_name = "PORTS")]
     quota: Option<u32>,
-    /// A cgroup whose processes can reserve ports; may be given several times; `all` for every
-    /// process [default: as it is, at first all]
+    /// A cgroup whose processes can reserve ports; can be repeated; `all` means every process
+    /// [default: unchanged; all at first]
     ///
-    /// Reservations are enforced on everybody all the same. In a control cgroup each getsockopt and
-    /// setsockopt call takes some tenths of a microsecond longer, elsewhere nothing. A cgroup that
-    /// was named before and is missing now, as after a reboot, is made.
+    /// Reservations are enforced on everybody regardless. In a control cgroup each getsockopt and
+    /// setsockopt call takes some tenths of a microsecond longer. A cgroup that was given before and
+    /// is missing now, as after a reboot, is created.
     #[arg(long, value_name = "CGROUP")]
     control: Vec<PathBuf>,
 }
 
-/// Stands for every process instead of a cgroup; one of that name is `./all`.
+/// Means every process instead of a cgroup. A cgroup of that name is written `./all`.
 const ALL: &str = "all";
 
 /// Inclusive, as Docker writes ranges.
@@ -66,30 +64,29 @@ impl FromStr for Pool {
 }
 
 impl Enable {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         let (all, control): (Vec<_>, Vec<_>) = self
             .control
             .iter()
             .cloned()
             .partition(|path| path.as_os_str() == ALL);
         if !all.is_empty() && !control.is_empty() {
-            misused("--control all has every cgroup: name no other");
+            return Err(Error::usage(
+                "--control all includes every cgroup; do not name others",
+            ));
         }
         let given = Given {
             pool: self.pool.map(|Pool(start, end)| (start, end)),
             quota: self.quota,
             control: (!self.control.is_empty()).then_some(control),
         };
-        let noted = locations.installation().keeper().settings()?;
+        let noted = installation.keeper().settings()?;
         let mut chosen = InstallOptions::default();
-        let installed = install_with(&locations.installation(), |running| {
-            chosen = given.choose(locations.installation(), running, &noted)?;
-            anyhow::Ok(chosen.clone())
+        let installed = install_with(installation, |running| -> Result<_> {
+            chosen = given.choose(installation, running, &noted)?;
+            Ok(chosen.clone())
         })?;
-        locations
-            .installation()
-            .keeper()
-            .set_settings(&to_be_noted(&chosen))?;
+        installation.keeper().set_settings(&to_be_noted(&chosen))?;
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -104,11 +101,11 @@ impl Enable {
         )?;
         drop(out);
         warn_about_the_pool(chosen.pool);
-        restore(locations, installed.upgraded)
+        restore(installation, installed.upgraded)
     }
 }
 
-/// A pool inside the automatic range serves nothing: it could not be protected.
+/// Ports of the pool that are automatic are not given out: they cannot be protected.
 fn warn_about_the_pool(pool: (u16, u16)) {
     let Ok(settings) = Settings::read() else {
         return;
@@ -117,19 +114,18 @@ fn warn_about_the_pool(pool: (u16, u16)) {
         let _ = writeln!(
             io::stderr(),
             "portkeep: the pool overlaps the automatic range {}-{}, from which any connect() \
-                 may take a port; those ports are not given out\n\
-                 Hint: choose another pool, or keep the ports out of the range with \
-                 net.ipv4.ip_local_reserved_ports",
+                 may take a port; Portkeep does not give out those ports\n\
+                 Hint: choose another pool, or add the ports to net.ipv4.ip_local_reserved_ports",
             settings.automatic.start(),
             settings.automatic.end(),
         );
     }
 }
 
-/// Nothing was there before the programs were installed, so only of an upgrade differences are told.
-fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
-    let keeper = locations.installation().keeper();
-    let _control = InControlCgroup::enter(locations);
+/// Prints differences only after an upgrade: a new installation differs in everything.
+fn restore(installation: &Installation, upgraded: bool) -> Result<ExitCode> {
+    let keeper = installation.keeper();
+    let _control = InControlCgroup::enter(installation);
     let report = keeper.restore(Some(&InUse))?;
     let mut out = io::stdout().lock();
     if report.reservations + report.exclusions > 0 {
@@ -147,17 +143,11 @@ fn restore(locations: &Locations, upgraded: bool) -> anyhow::Result<ExitCode> {
     warn(&report.warnings);
     let failed = !report.failures.is_empty();
     for failure in report.failures {
-        Failure::from(&failure.into()).print();
+        Error::from(failure).print();
     }
     Ok(if failed {
-        ExitCode::from(REFUSED)
+        Kind::Refused.into()
     } else {
         ExitCode::SUCCESS
     })
-}
-
-fn misused(message: &str) -> ! {
-    Cli::command()
-        .error(ErrorKind::ArgumentConflict, message)
-        .exit()
 }

@@ -3,35 +3,39 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_admin::{Kind, Ports, Request, Scope};
+use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
-use crate::cli::Locations;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::persistent::{PersistentBlock, ranges};
 use crate::control_cgroup::InControlCgroup;
-use crate::netns_argument::NetnsArgument;
-use crate::persistent_block::PersistentBlock;
-use crate::persistent_words::{list, report};
+use crate::error::Result;
+use crate::outcome::report;
+use crate::words::list;
 
 /// Keep ports from being chosen automatically, now and after every boot
 ///
-/// Everybody can still bind to the ports by their numbers, but neither the kernel nor Portkeep gives
-/// one of them to somebody who asks for any port, and nobody can reserve them. Needs root.
+/// Everybody can still bind to the ports by number, but neither the kernel nor Portkeep chooses one of
+/// them for a process that asks for any port, and nobody can reserve them. Needs root.
 #[derive(Debug, Args)]
 pub struct Exclude {
     /// The ports, such as 8080/tcp
-    #[arg(value_name = "A-B/tcp|udp|both")]
-    ports: PersistentBlock,
-    /// A note, shown with the exclusion to everybody
+    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    ports: Vec<PersistentBlock>,
+    /// A note that everybody sees with the exclusion
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// In all network namespaces, those to come included
+    /// Exclude the ports in all network namespaces, including future ones
     #[arg(long, conflicts_with = "netns")]
     every_netns: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
 }
 
 impl Exclude {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         let scope = if self.every_netns {
             Some(Scope::Every)
         } else {
@@ -39,20 +43,20 @@ impl Exclude {
         };
         let request = Request {
             kind: Kind::Exclusion,
-            ports: Ports::These(self.ports.ranges.clone()),
+            ports: Ports::These(ranges(&self.ports)?),
             scope,
             users: Vec::new(),
             groups: Vec::new(),
             cgroups: Vec::new(),
             comment: self.comment.clone(),
         };
-        let _control = InControlCgroup::enter(locations);
-        let outcome = locations.installation().keeper().reserve(&request, None)?;
+        let _control = InControlCgroup::enter(installation);
+        let outcome = installation.keeper().reserve(&request, None)?;
         let ports = list(&outcome.ports);
         if outcome.changed {
-            report(&outcome, &format!("{ports} excluded"))
+            report(&outcome, &format!("{ports} excluded"), self.json)
         } else {
-            report(&outcome, &format!("{ports} excluded already"))
+            report(&outcome, &format!("{ports} excluded already"), self.json)
         }
     }
 }

@@ -1,47 +1,80 @@
 //! `portkeep hold`: keep ports until interrupted.
 
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use nix::sys::signal::{SigSet, Signal};
-use portkeep::{Consumers, Protocol};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use portkeep::Consumers;
+use portkeep_admin::Installation;
+use serde::Serialize;
 
-use crate::holding::Holding;
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::{OPTIONS, PortsArgument};
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::{OPTIONS, PortsArgument};
+use crate::error::{Context as _, Result};
+use crate::holding::{Held, Holding};
+use crate::output::json;
 use crate::run::signals;
+use crate::waiting::{self, Surroundings};
 
 /// Hold ports until interrupted, so that nobody can bind to them
 ///
-/// Prints the ports, one line a range, as soon as they are held, and keeps them until it gets
-/// SIGINT, SIGTERM or SIGHUP. While it holds them no process can bind to them.
+/// Prints the ports, one range per line, as soon as they are held, and holds them until SIGINT,
+/// SIGTERM or SIGHUP. Meanwhile no process can bind to them.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
 pub struct Hold {
+    /// Print what keeps the ports
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Print nothing but the ports, or the reason if they are refused
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
-    /// Say what keeps the ports
-    #[arg(short, long)]
-    verbose: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: u32,
+    pid: u32,
+    blocks: Vec<BlockDocument<'a>>,
+}
+
+/// What one option got.
+#[derive(Debug, Serialize)]
+struct BlockDocument<'a> {
+    backend: String,
+    name: Option<&'a str>,
+    protocols: Vec<String>,
+    start: u16,
+    end: u16,
 }
 
 impl Hold {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let ends = ending_signals();
-        // Blocked before the ports are held: once they are printed, a signal is an orderly end.
+        // Blocked before the ports are held, so that a signal after they are printed ends this in order.
         ends.thread_block().context("cannot block signals")?;
-        let holding = Holding::acquire(&self.ports, Consumers::ASSOCIATED)?;
+        let holding = self.acquire(installation, &ends)?;
         if self.verbose {
-            eprintln!("portkeep: {}", holding.explain());
+            for line in holding.explain(&self.ports) {
+                eprintln!("portkeep: {line}");
+            }
         }
         let mut out = io::stdout().lock();
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
-            for range in holding.ranges(protocol) {
+        if self.json {
+            writeln!(out, "{}", json(&document(&holding))?)?;
+        } else {
+            for range in holding.all_ranges() {
                 writeln!(out, "{range}")?;
             }
         }
@@ -49,9 +82,49 @@ impl Hold {
         ends.wait().context("cannot wait for a signal")?;
         Ok(ExitCode::SUCCESS)
     }
+
+    fn acquire(&self, installation: &Installation, ends: &SigSet) -> Result<Holding> {
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(ends, flags).context("signalfd")?;
+        let mut look_after = || {
+            let signal = signals.read_signal().context("signalfd")?;
+            Ok(signal.map(|signal| signal.ssi_signo as u8))
+        };
+        waiting::acquire(
+            installation,
+            &self.ports,
+            Consumers::ASSOCIATED,
+            Surroundings {
+                quiet: self.quiet,
+                inputs: &[signals.as_fd()],
+                look_after: &mut look_after,
+            },
+        )
+    }
 }
 
-/// The signals that end holding, without those our parent had us ignore, as nohup(1) does.
+fn document(holding: &Holding) -> Document<'_> {
+    Document {
+        schema: 1,
+        pid: std::process::id(),
+        blocks: holding.blocks().iter().map(BlockDocument::from).collect(),
+    }
+}
+
+impl<'a> From<&'a Held> for BlockDocument<'a> {
+    fn from(block: &'a Held) -> Self {
+        let protocols = block.ranges().map(|range| range.protocol().to_string());
+        Self {
+            backend: block.backend().to_string(),
+            name: block.name(),
+            protocols: protocols.collect(),
+            start: block.start(),
+            end: block.end(),
+        }
+    }
+}
+
+/// The signals that end holding, except those that our parent made us ignore, as nohup(1) does.
 fn ending_signals() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()

@@ -1,34 +1,61 @@
 //! `portkeep ls`: the reservations.
 
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use anyhow::Context as _;
-use clap::Args;
-use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, PortRange};
-use portkeep_admin::{Contents, Record};
+use clap::{Args, ValueEnum};
+use nix::unistd::User;
+use portkeep::{Consumer, Entry, EntryKind, ErrorKind, HeldEntry, PortRange, Protocol};
+use portkeep_admin::{Contents, Installation, Record, user_name};
 use serde::Serialize;
 
-use crate::cli::Locations;
-use crate::clock::Moment;
-use crate::netns_argument::NetnsArgument;
-use crate::printable::{json, printable};
+use crate::arguments::color::{self, ColorArgument};
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::port;
+use crate::error::{Context as _, Error, Result};
+use crate::locations::list;
+use crate::output::{json, printable, write_styled_table, write_table};
 use crate::reservation_document::{
     HELD, ReservationDocument, is_everywhere, is_exclusion, may_bind_in_words,
 };
-use crate::{table, users};
+use crate::words::Moment;
 
 /// List the reservations
 ///
-/// MAY-BIND says who can bind in the block: sockets that the owner has associated with the
-/// reservation always can; `process` means the owning process too, `tree` its descendants also.
-/// Persistent reservations name users, groups and cgroups; of excluded ports `everybody` can bind.
-/// `held` marks ports that a process of yours holds by sockets, without the kernel part.
+/// For ports of `portkeep run`, COMMAND is the command that it runs. MAY-BIND says who can bind in
+/// the block. Sockets that the owner has associated with the reservation always can; `process` adds
+/// the owning process, and `tree` its descendants as well. Persistent reservations name users, groups
+/// and cgroups. `everybody` can bind to excluded ports. `held` marks ports that one of your processes
+/// holds by sockets, without the kernel part.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// The reservations of every network namespace, not only of this one
+    /// List the reservations of every network namespace, not only this one
     #[arg(long)]
     all_namespaces: bool,
+    /// List only reservations of this user, by name or number; can be repeated
+    #[arg(long, value_name = "USER", value_delimiter = ',')]
+    user: Vec<String>,
+    /// List only reservations with one of these ports; can be repeated
+    #[arg(long, value_name = "PORT|A-B", value_delimiter = ',')]
+    port: Vec<PortFilter>,
+    /// List only TCP reservations
+    #[arg(long)]
+    tcp: bool,
+    /// List only UDP reservations
+    #[arg(long)]
+    udp: bool,
+    /// Print only these columns, in this order, as in ports,user
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        value_delimiter = ',',
+        conflicts_with = "json"
+    )]
+    columns: Vec<Column>,
+    #[command(flatten)]
+    color: ColorArgument,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -36,16 +63,59 @@ pub struct Ls {
     netns: NetnsArgument,
 }
 
+/// A port, or several.
+#[derive(Debug, Clone)]
+struct PortFilter(RangeInclusive<u16>);
+
+impl FromStr for PortFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.strip_prefix(':').unwrap_or(text);
+        let (start, end) = text.split_once('-').unwrap_or((text, text));
+        match (port(start)?, port(end)?) {
+            (start, end) if start <= end => Ok(Self(start..=end)),
+            (start, end) => Err(format!("the range ends at {end}, before its start {start}")),
+        }
+    }
+}
+
+/// The columns in the order in which they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Column {
+    Proto,
+    Ports,
+    Owner,
+    Command,
+    User,
+    Since,
+    MayBind,
+    Netns,
+    Comment,
+}
+
+const COLUMNS: [(Column, &str); 9] = [
+    (Column::Proto, "PROTO"),
+    (Column::Ports, "PORTS"),
+    (Column::Owner, "OWNER"),
+    (Column::Command, "COMMAND"),
+    (Column::User, "USER"),
+    (Column::Since, "SINCE"),
+    (Column::MayBind, "MAY-BIND"),
+    (Column::Netns, "NETNS"),
+    (Column::Comment, "COMMENT"),
+];
+
 #[derive(Debug, Serialize)]
 struct Document {
     schema: u32,
     reservations: Vec<ReservationDocument>,
 }
 
-/// A reservation, by what keeps it.
+/// A reservation of either backend.
 #[derive(Debug)]
 enum Listed {
-    /// With what the store has about it.
+    /// With its record in the store.
     Kernel(Entry, Option<Record>),
     Held(HeldEntry),
 }
@@ -62,6 +132,17 @@ impl Listed {
     fn is_of(&self, netns_cookie: u64) -> bool {
         self.key().0 == netns_cookie
             || matches!(self, Self::Kernel(entry, _) if is_everywhere(entry))
+    }
+
+    /// Whether a user owns it, or may bind there by its name.
+    fn is_of_user(&self, uid: u32) -> bool {
+        match self {
+            Self::Kernel(entry, _) if entry.kind == EntryKind::Persistent => {
+                entry.named.contains(&Consumer::User(uid))
+            }
+            Self::Kernel(entry, _) => entry.owner.uid == uid,
+            Self::Held(entry) => entry.owner.uid == uid,
+        }
     }
 
     fn document(&self) -> ReservationDocument {
@@ -81,7 +162,7 @@ impl Listed {
                     ports(entry.range),
                     owner.pid.to_string(),
                     owner.command.clone(),
-                    users::name(owner.uid),
+                    user_name(owner.uid),
                     Moment::before_now(entry.age()).local(),
                     HELD.to_owned(),
                     entry.netns_cookie.to_string(),
@@ -93,16 +174,16 @@ impl Listed {
 }
 
 impl Ls {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let own = portkeep::netns_cookie().context("cannot identify the network namespace")?;
-        let entries = match portkeep::list() {
-            // What is held by sockets needs no kernel part.
+        let entries = match list(installation) {
+            // Ports can be held by sockets without the kernel part.
             Err(error) if error.kind() == ErrorKind::NotEnabled => Vec::new(),
             entries => entries?,
         };
-        // The kernel part is the truth, also where the store cannot be read.
-        let contents = locations.installation().keeper().contents().ok();
+        // The kernel part is the truth, even if the store cannot be read.
+        let contents = installation.keeper().contents().ok();
         let mut reservations: Vec<Listed> = entries
             .into_iter()
             .map(|entry| {
@@ -114,6 +195,8 @@ impl Ls {
         if !self.all_namespaces {
             reservations.retain(|listed| listed.is_of(own));
         }
+        let users = self.users()?;
+        reservations.retain(|listed| self.is_wanted(listed, &users));
         reservations.sort_by_key(Listed::key);
         if self.json {
             print_json(&reservations)?
@@ -123,21 +206,72 @@ impl Ls {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print_table(&self, reservations: &[Listed]) -> anyhow::Result<()> {
-        let header = [
-            "PROTO", "PORTS", "OWNER", "COMMAND", "USER", "SINCE", "MAY-BIND", "NETNS", "COMMENT",
-        ];
-        let mut rows = vec![header.map(str::to_owned)];
+    /// The users by whom to filter; none to take all.
+    fn users(&self) -> Result<Vec<u32>> {
+        let number = |name: &String| match name.parse() {
+            Ok(uid) => Ok(uid),
+            Err(_) => User::from_name(name)
+                .context("cannot ask for the user")?
+                .map(|user| user.uid.as_raw())
+                .ok_or_else(|| {
+                    Error::refused(format!("there is no user '{name}'"))
+                        .with_hint("name another one, or give the number")
+                }),
+        };
+        self.user.iter().map(number).collect()
+    }
+
+    fn is_wanted(&self, listed: &Listed, users: &[u32]) -> bool {
+        let (_, range) = listed.key();
+        let of_protocol = match range.protocol() {
+            Protocol::Tcp => self.tcp || !self.udp,
+            Protocol::Udp => self.udp || !self.tcp,
+        };
+        let has = |filter: &PortFilter| {
+            range.start() <= *filter.0.end() && *filter.0.start() <= range.end()
+        };
+        of_protocol
+            && (self.port.is_empty() || self.port.iter().any(has))
+            && (users.is_empty() || users.iter().any(|uid| listed.is_of_user(*uid)))
+    }
+
+    fn print_table(&self, reservations: &[Listed]) -> Result<()> {
+        let mut rows = vec![COLUMNS.map(|(_, title)| title.to_owned())];
         rows.extend(reservations.iter().map(Listed::row));
-        if !self.all_namespaces {
-            rows.iter_mut().for_each(|row| row[7].clear());
+        let has_comments = rows[1..].iter().any(|row| !row[8].is_empty());
+        let columns: Vec<usize> = if self.columns.is_empty() {
+            let is_shown = |column: &usize| match COLUMNS[*column].0 {
+                Column::Netns => self.all_namespaces,
+                Column::Comment => has_comments,
+                _ => true,
+            };
+            (0..COLUMNS.len()).filter(is_shown).collect()
+        } else {
+            self.columns.iter().map(|column| *column as usize).collect()
+        };
+        let shown: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| columns.iter().map(|column| row[*column].clone()).collect())
+            .collect();
+        let style = |row: usize, column: usize, cell: &str| match COLUMNS[columns[column]].0 {
+            _ if row == 0 => Some(color::HEADING),
+            Column::MayBind if cell == HELD => Some(color::ODD),
+            Column::Owner if cell == PERSISTENT => Some(color::LASTING),
+            Column::Owner if cell == EXCLUDED => Some(color::FAINT),
+            _ => None,
+        };
+        let mut out = io::stdout().lock();
+        match self.color.is_on() {
+            true => write_styled_table(&mut out, &shown, style)?,
+            false => write_table(&mut out, &shown)?,
         }
-        if rows[1..].iter().all(|row| row[8].is_empty()) {
-            rows[0][8].clear();
-        }
-        Ok(table::write(&mut io::stdout().lock(), &rows)?)
+        Ok(())
     }
 }
+
+/// In the column of owners: it is nobody's in particular.
+const PERSISTENT: &str = "persistent";
+const EXCLUDED: &str = "excluded";
 
 /// What the store has about a reservation of this network namespace.
 fn record<'c>(entry: &Entry, contents: Option<&'c Contents>, own: u64) -> Option<&'c Record> {
@@ -160,10 +294,10 @@ fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
         EntryKind::Runtime => [
             entry.owner.pid.to_string(),
             entry.owner.command.clone(),
-            users::name(entry.owner.uid),
+            user_name(entry.owner.uid),
         ],
-        _ if is_exclusion(entry) => ["excluded", "-", "-"].map(str::to_owned),
-        _ => ["persistent", "-", "-"].map(str::to_owned),
+        _ if is_exclusion(entry) => [EXCLUDED, "-", "-"].map(str::to_owned),
+        _ => [PERSISTENT, "-", "-"].map(str::to_owned),
     };
     let netns = match entry.netns_cookie {
         _ if is_everywhere(entry) => "every".to_owned(),
@@ -185,7 +319,7 @@ fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
     ]
 }
 
-fn print_json(reservations: &[Listed]) -> anyhow::Result<()> {
+fn print_json(reservations: &[Listed]) -> Result<()> {
     let reservations = reservations.iter().map(Listed::document).collect();
     let document = Document {
         schema: 1,

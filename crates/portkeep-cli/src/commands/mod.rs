@@ -1,4 +1,4 @@
-//! One module for each command.
+//! The commands, one file each.
 
 pub mod disable;
 pub mod doctor;

@@ -1,59 +1,63 @@
-//! `portkeep reserve`: reserve ports for users, groups and cgroups, over reboots.
+//! `portkeep reserve`: reserve ports for users, groups and cgroups, across reboots.
 
 use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _};
-use portkeep_admin::{Kind, Ports, Request, Scope};
+use clap::Args;
+use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
-use crate::cli::{Cli, Locations};
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::persistent::{PersistentBlock, Protocols, ranges};
 use crate::control_cgroup::InControlCgroup;
-use crate::netns_argument::NetnsArgument;
-use crate::persistent_block::{PersistentBlock, Protocols};
-use crate::persistent_words::{list, report};
+use crate::error::{Error, Result};
+use crate::outcome::report;
 use crate::sockets::InUse;
+use crate::words::list;
 
 /// Reserve ports for users, groups or cgroups, now and after every boot
 ///
-/// Only processes of one of them can bind to the ports, by plain bind(2); without any, only sockets
-/// that an administrator associates. The kernel gives none of the ports out automatically. Sockets
-/// that are bound there already are in the way, unless they are those of who is named. Needs root.
+/// Only processes of the named users, groups and cgroups can bind to the ports, with plain bind(2). If
+/// none are named, only sockets that an administrator associates can. The kernel does not give out the
+/// ports automatically. Sockets that are already bound there are in the way, unless they belong to a
+/// named user, group or cgroup. Needs root.
 #[derive(Debug, Args)]
 #[command(after_help = LOCATION)]
 pub struct Reserve {
-    /// The ports, such as 10000-20000/udp; with --count only tcp, udp or both
-    #[arg(value_name = "A-B/tcp|udp|both")]
-    ports: Target,
-    /// A user, by name or number; may be given several times
+    /// The ports, such as 10000-20000/udp; with --count only tcp, udp or both; can be repeated
+    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    ports: Vec<Target>,
+    /// A user, by name or number; can be repeated
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
-    /// A group, by name or number, whose members may bind; may be given several times
+    /// A group, by name or number; can be repeated
     #[arg(long, value_name = "GROUP")]
     group: Vec<String>,
-    /// A cgroup, by its path or as a systemd unit, with those below it; may be given several times
+    /// A cgroup and those below it, by path or systemd unit; can be repeated
     #[arg(long = "cgroup", id = "consumer-cgroup", value_name = "CGROUP")]
     cgroup: Vec<String>,
-    /// A note, shown with the reservation to everybody
+    /// A note that everybody sees with the reservation
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Reserve so many ports wherever a block of the pool is free, and print which
+    /// Reserve N consecutive ports from the pool and print them
     #[arg(long, value_name = "N")]
     count: Option<NonZeroU16>,
-    /// With --count: a first port that is a multiple of this power of two
+    /// With --count: start at a multiple of K, a power of two
     #[arg(long, value_name = "K", requires = "count", value_parser = align)]
     align: Option<u16>,
-    /// In all network namespaces, those to come included
+    /// Reserve the ports in all network namespaces, including future ones
     #[arg(long, conflicts_with = "netns")]
     every_netns: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
 }
 
 const LOCATION: &str = "\
-With `reserve`, --cgroup is who may bind. The location of the kernel part goes before the name of the \
-command, `portkeep --cgroup DIR reserve …`, or into PORTKEEP_CGROUP.";
+With `reserve`, --cgroup names who may bind. To say where the kernel part is, put --cgroup before the \
+command, `portkeep --cgroup DIR reserve …`, or set PORTKEEP_CGROUP.";
 
 /// Ports by their numbers, or only their protocols.
 #[derive(Debug, Clone)]
@@ -81,8 +85,8 @@ fn align(text: &str) -> Result<u16, String> {
 }
 
 impl Reserve {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let ports = self.ports();
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let ports = self.ports()?;
         let scope = if self.every_netns {
             Some(Scope::Every)
         } else {
@@ -97,42 +101,43 @@ impl Reserve {
             cgroups: self.cgroup.clone(),
             comment: self.comment.clone(),
         };
-        let _control = InControlCgroup::enter(locations);
-        let outcome = locations
-            .installation()
-            .keeper()
-            .reserve(&request, Some(&InUse))?;
+        let _control = InControlCgroup::enter(installation);
+        let outcome = installation.keeper().reserve(&request, Some(&InUse))?;
         let ports = list(&outcome.ports);
         if self.count.is_some() || outcome.changed {
-            report(&outcome, &format!("{ports} reserved"))
+            report(&outcome, &format!("{ports} reserved"), self.json)
         } else {
-            report(&outcome, &format!("{ports} reserved already"))
+            report(&outcome, &format!("{ports} reserved already"), self.json)
         }
     }
 
-    fn ports(&self) -> Ports {
-        match (&self.ports, self.count) {
-            (Target::Block(block), None) => Ports::These(block.ranges.clone()),
-            (Target::Protocols(Protocols(protocols)), Some(count)) => Ports::Any {
-                protocols: protocols.clone(),
-                count: count.get(),
-                align: self.align.unwrap_or(1),
-            },
-            (Target::Block(_), Some(_)) => {
-                misused("with --count Portkeep chooses the ports: write tcp, udp or both instead")
-            }
-            (Target::Protocols(_), None) => {
-                misused("name the ports, as in 10000-20000/udp, or say how many with --count")
+    fn ports(&self) -> Result<Ports> {
+        let mut blocks = Vec::new();
+        for target in &self.ports {
+            match target {
+                Target::Block(block) => blocks.push(block),
+                Target::Protocols(Protocols(protocols)) => {
+                    return match (self.count, &self.ports[..]) {
+                        (Some(count), [_]) => Ok(Ports::Any {
+                            protocols: protocols.clone(),
+                            count: count.get(),
+                            align: self.align.unwrap_or(1),
+                        }),
+                        (Some(_), _) => Err(Error::usage(
+                            "with --count write one of tcp, udp and both, once",
+                        )),
+                        (None, _) => Err(Error::usage(
+                            "name the ports, as in 10000-20000/udp, or give their number with --count",
+                        )),
+                    };
+                }
             }
         }
+        match self.count {
+            None => Ok(Ports::These(ranges(blocks)?)),
+            Some(_) => Err(Error::usage(
+                "with --count Portkeep chooses the ports: write tcp, udp or both instead of ports",
+            )),
+        }
     }
-}
-
-fn misused(message: &str) -> ! {
-    let mut cli = Cli::command();
-    cli.build();
-    let own = cli.find_subcommand("reserve").cloned();
-    own.unwrap_or(cli)
-        .error(ErrorKind::ValueValidation, message)
-        .exit()
 }

@@ -3,34 +3,45 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
+use portkeep_admin::Installation;
 
-use crate::netns_argument::NetnsArgument;
-use crate::ports_argument::PortsArgument;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::ports::{OPTIONS, PortsArgument};
+use crate::error::{Error, Result};
 use crate::run;
 
-/// Run a command that owns ports while it runs
+/// Run a command with ports of its own
 ///
-/// The command and its descendants, and nobody else, can bind to the ports, by plain bind(2).
-/// The command finds the ports in its environment: PORT is the first TCP port, or the first UDP
-/// port if there are no TCP ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated by
-/// commas, those of --both last.
+/// Only the command and its descendants can bind to the ports, with plain bind(2). The environment
+/// of the command names them: PORT is the first TCP port, or the first UDP port if there are no TCP
+/// ports; PORTKEEP_TCP and PORTKEEP_UDP list all ports, separated by commas, those of --both last.
+///
+/// With NAME=, as in --tcp WEB=2, the ports of that option are also in the variable NAME, and they
+/// replace {NAME} in the arguments of the command.
 #[derive(Debug, Args)]
-#[command(after_long_help = HOLDER)]
+#[command(
+    override_usage = "portkeep run [OPTIONS] <--tcp|--udp|--both [NAME=]N|A-B> [--] COMMAND [ARGUMENT]...",
+    after_long_help = HOLDER,
+    group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true))
+)]
 pub struct Run {
+    /// Print what keeps the ports
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Print nothing unless the command cannot run
+    #[arg(short, long)]
+    quiet: bool,
+    /// Run the command even if it cannot bind to its ports; strangers cannot, either
+    #[arg(long)]
+    unprotected: bool,
     #[command(flatten)]
     netns: NetnsArgument,
     #[command(flatten)]
     ports: PortsArgument,
-    /// Say what keeps the ports
-    #[arg(short, long)]
-    verbose: bool,
-    /// Run the command even where it cannot bind to its ports: others are kept out all the same
-    #[arg(long)]
-    unprotected: bool,
-    /// The command and its arguments
+    /// The command and its arguments; options of `run` go before it
     #[arg(
-        last = true,
+        trailing_var_arg = true,
         required = true,
         value_name = "COMMAND",
         help_heading = "Arguments"
@@ -39,24 +50,37 @@ pub struct Run {
 }
 
 const HOLDER: &str = "\
-Exit status: that of the command, or 128+N if signal N ended it; 127 if there is no such command, \
-126 if it cannot be executed; 1 if the ports are refused.
+Exit status: that of the command, or 128+N if signal N ended it; 125 if the ports are refused or the \
+usage is wrong; 126 if the command is found but cannot be executed; 127 if it is not found; 130 if \
+Ctrl-C ends --wait.
 
 How long the ports are held: a second portkeep process, the parent of the command, holds them. \
-When the command ends, portkeep returns its status at once. If the command has left descendants \
-behind, the ports stay theirs: the holder waits in the background until the last descendant that \
-it can see has gone. SIGTERM ends the holder then, and with it the reservation. If portkeep itself \
-is killed with SIGKILL, the command, the holder and the reservation go on in the same way.
+When the command ends, portkeep returns its status at once. If the command leaves descendants \
+behind, they keep the ports: the holder waits in the background until the last descendant that it \
+can see has ended. SIGTERM then ends the holder and the reservation. If portkeep itself is killed \
+with SIGKILL, the command, the holder and the reservation continue in the same way.
 
-Signals: those sent to portkeep are passed on to the command; when the command stops, as by \
-Ctrl-Z, portkeep stops too.";
+Signals: portkeep passes on signals to the command. When the command stops, as with Ctrl-Z, \
+portkeep stops too.
+
+Examples:
+  portkeep run --tcp 1 pytest -x
+  portkeep run --tcp MASTER_PORT=1 torchrun --master-port={MASTER_PORT} train.py
+  portkeep run --tcp 8080-8080 --wait=60 npm start
+  portkeep run --tcp 2 --name web --verbose docker-compose up";
 
 impl Run {
-    pub fn execute(&self) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        self.run(installation).map_err(Error::of_run)
+    }
+
+    fn run(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
         let options = run::Options {
+            installation,
             ports: &self.ports,
             verbose: self.verbose,
+            quiet: self.quiet,
             unprotected: self.unprotected,
         };
         run::run(&options, &self.command)

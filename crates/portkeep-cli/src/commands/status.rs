@@ -1,4 +1,4 @@
-//! `portkeep status`: what is installed, and how much it holds.
+//! `portkeep status`: the installation, and how much it holds.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -6,19 +6,20 @@ use std::process::ExitCode;
 
 use clap::Args;
 use portkeep::{Backend, ErrorKind};
-use portkeep_admin::Difference;
-use portkeep_admin::{ErrorKind as KernelErrorKind, Status as Installed, inspect};
+use portkeep_admin::{
+    Difference, ErrorKind as KernelErrorKind, Installation, Status as Installed, inspect,
+};
 use serde::Serialize;
 
-use crate::cli::Locations;
-use crate::persistent_words::counted;
-use crate::printable::{json, text_of};
-use crate::table;
+use crate::error::Result;
+use crate::locations::list;
+use crate::output::{json, text_of, write_table};
+use crate::words::counted;
 
-/// Show whether Portkeep is enabled, and how
+/// Show whether and how Portkeep is enabled
 ///
-/// The backend is what would keep the ports of this process: the kernel part, or else `held` sockets.
-/// Without privilege it shows what everybody may see: the ABI version and what is reserved.
+/// The backend is what would keep this process's ports: the kernel part, or otherwise `held` sockets.
+/// Without privilege, only the ABI version and the number of reservations are shown.
 #[derive(Debug, Args)]
 pub struct Status {
     /// Print one JSON document
@@ -30,9 +31,9 @@ pub struct Status {
 struct Document {
     schema: u32,
     enabled: bool,
-    /// What would keep the calling process's ports, `kernel` or `held`.
+    /// What would keep the calling process's ports: `kernel` or `held`.
     backend: String,
-    /// What the calling process can reserve with; null where it cannot.
+    /// Null if the calling process has no control calls.
     abi_version: Option<u32>,
     /// Null if the list cannot be read.
     reserved: Option<Reserved>,
@@ -41,7 +42,7 @@ struct Document {
     store: Store,
 }
 
-/// What is kept over reboots.
+/// The store, which survives reboots.
 #[derive(Debug, Serialize)]
 struct Store {
     file: String,
@@ -50,15 +51,15 @@ struct Store {
     /// Null if the file cannot be read.
     reservations: Option<usize>,
     exclusions: Option<usize>,
-    /// In what the store, the kernel part and `ip_local_reserved_ports` differ.
+    /// Where the store, the kernel part and `ip_local_reserved_ports` disagree.
     differences: Vec<String>,
     /// Why one of them could not be read.
     error: Option<String>,
 }
 
 impl Store {
-    fn collect(locations: &Locations, enabled: bool) -> Store {
-        let keeper = locations.installation().keeper();
+    fn collect(installation: &Installation, enabled: bool) -> Store {
+        let keeper = installation.keeper();
         let mut store = Store {
             file: text_of(keeper.file()),
             is_there: keeper.file().exists(),
@@ -152,21 +153,21 @@ impl From<Installed> for KernelPart {
 }
 
 impl Status {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
-        let document = Document::collect(locations)?;
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let document = Document::collect(installation)?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", json(&document)?)?;
         } else {
-            table::write(&mut out, &document.rows())?;
+            write_table(&mut out, &document.rows())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Document {
-    fn collect(locations: &Locations) -> anyhow::Result<Document> {
-        let kernel_part = match inspect(&locations.installation()) {
+    fn collect(installation: &Installation) -> Result<Document> {
+        let kernel_part = match inspect(installation) {
             Ok(installed) => installed.map(KernelPart::from),
             Err(error) if error.kind() == KernelErrorKind::NotPermitted => None,
             Err(error) => return Err(error.into()),
@@ -176,7 +177,7 @@ impl Document {
             Err(error) if error.kind() == ErrorKind::NotEnabled => None,
             Err(error) => return Err(error.into()),
         };
-        let reserved = reserved();
+        let reserved = reserved(installation);
         let enabled = kernel_part.is_some() || abi_version.is_some() || reserved.is_some();
         Ok(Document {
             schema: 1,
@@ -189,7 +190,7 @@ impl Document {
             abi_version,
             reserved,
             kernel_part,
-            store: Store::collect(locations, enabled),
+            store: Store::collect(installation, enabled),
         })
     }
 
@@ -212,7 +213,7 @@ impl Document {
             "control calls here",
             match self.abi_version {
                 Some(version) => format!("yes, ABI version {version}"),
-                None => "no, this process is in no control cgroup".to_owned(),
+                None => "no, this process is not in a control cgroup".to_owned(),
             },
         );
         if let Some(reserved) = &self.reserved {
@@ -225,7 +226,7 @@ impl Document {
             );
         }
         let Some(part) = &self.kernel_part else {
-            row("kernel part", "root sees more".to_owned());
+            row("kernel part", "run this as root to see more".to_owned());
             return rows;
         };
         let gone = || "a cgroup that has been removed".to_owned();
@@ -244,8 +245,8 @@ impl Document {
     }
 }
 
-fn reserved() -> Option<Reserved> {
-    let entries = portkeep::list().ok()?;
+fn reserved(installation: &Installation) -> Option<Reserved> {
+    let entries = list(installation).ok()?;
     let namespaces: BTreeSet<u64> = entries.iter().map(|entry| entry.netns_cookie).collect();
     Some(Reserved {
         reservations: entries.len(),

@@ -1,43 +1,46 @@
-//! `portkeep unreserve`: end a persistent reservation, or a part of it.
+//! `portkeep unreserve`: end a persistent reservation or part of one.
 
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_admin::Kind;
+use portkeep_admin::{Installation, Kind};
 
-use crate::cli::Locations;
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::persistent::{PersistentBlock, ranges};
 use crate::control_cgroup::InControlCgroup;
-use crate::netns_argument::NetnsArgument;
-use crate::persistent_block::PersistentBlock;
-use crate::persistent_words::{list, report};
+use crate::error::Result;
+use crate::outcome::report;
+use crate::words::list;
 
-/// End a persistent reservation, or a part of one
+/// End a persistent reservation or part of one
 ///
-/// The rest of the block stays reserved. Sockets that are bound stay bound. Needs root.
+/// The rest of the block stays reserved. Bound sockets stay bound. Needs root.
 #[derive(Debug, Args)]
 pub struct Unreserve {
     /// The ports, such as 10000-20000/udp
-    #[arg(value_name = "A-B/tcp|udp|both")]
-    ports: PersistentBlock,
+    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    ports: Vec<PersistentBlock>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
 }
 
 impl Unreserve {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
+        let ranges = ranges(&self.ports)?;
         let scope = self.netns.enter()?;
-        let _control = InControlCgroup::enter(locations);
-        let outcome = locations.installation().keeper().remove(
-            Kind::Reservation,
-            &self.ports.ranges,
-            scope,
-        )?;
+        let _control = InControlCgroup::enter(installation);
+        let outcome = installation
+            .keeper()
+            .remove(Kind::Reservation, &ranges, scope)?;
         if outcome.changed {
             let ports = list(&outcome.ports);
-            report(&outcome, &format!("{ports} not reserved any more"))
+            report(&outcome, &format!("{ports} no longer reserved"), self.json)
         } else {
-            let ports = list(&self.ports.ranges);
-            report(&outcome, &format!("{ports} not reserved"))
+            let ports = list(&ranges);
+            report(&outcome, &format!("{ports} not reserved"), self.json)
         }
     }
 }

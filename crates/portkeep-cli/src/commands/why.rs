@@ -2,59 +2,34 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::Args;
-use portkeep::Protocol;
+use portkeep_admin::{Installation, user_name};
 use serde::Serialize;
 
-use crate::cli::Locations;
-use crate::netns_argument::NetnsArgument;
-use crate::port_state::PortState;
-use crate::ports_argument::port;
-use crate::printable::{escaped, json, lines};
+use crate::arguments::netns::NetnsArgument;
+use crate::arguments::wanted_port::WantedPort;
+use crate::error::Result;
+use crate::output::{escaped, json, lines};
+use crate::port_state::{Caveat, PortState};
 use crate::reservation_document::ReservationDocument;
 use crate::sockets::Socket;
-use crate::users;
 
 /// Explain why a port is taken, or that it is free
 ///
-/// Says who reserves the port, which processes have sockets bound to it, and whether the kernel
-/// gives it out automatically. Works without Portkeep being enabled; only root is shown the
-/// processes of other users.
+/// Shows who reserves the port, which processes have sockets bound to it, and whether the kernel
+/// gives it out automatically; without a protocol, for both TCP and UDP. Works even if Portkeep is
+/// not enabled. Only root sees the processes of other users.
 #[derive(Debug, Args)]
 pub struct Why {
-    /// The port, such as 8080/tcp
-    #[arg(value_name = "PORT/tcp|udp")]
-    port: ProtocolPort,
+    /// The port: 8080, :8080, 8080/tcp, or a service such as http
+    #[arg(value_name = "PORT[/tcp|/udp]")]
+    port: WantedPort,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     netns: NetnsArgument,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ProtocolPort {
-    port: u16,
-    protocol: Protocol,
-}
-
-impl FromStr for ProtocolPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, protocol) = text
-            .split_once('/')
-            .ok_or_else(|| format!("write {text}/tcp or {text}/udp"))?;
-        let protocol = protocol
-            .parse()
-            .map_err(|_| format!("'{protocol}' is not a protocol; write tcp or udp"))?;
-        Ok(Self {
-            port: port(number)?,
-            protocol,
-        })
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -98,26 +73,59 @@ struct AutomaticDocument {
     protected: bool,
 }
 
+/// Of a port that was given without its protocol.
+#[derive(Debug, Serialize)]
+struct Documents {
+    schema: u32,
+    port: u16,
+    protocols: Vec<Document>,
+}
+
 impl Why {
-    pub fn execute(&self, locations: &Locations) -> anyhow::Result<ExitCode> {
+    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         self.netns.enter()?;
-        let keeper = locations.installation().keeper();
-        let state = PortState::of(self.port.protocol, self.port.port, &keeper)?;
+        let states: Vec<_> = self
+            .port
+            .ports
+            .iter()
+            .map(|(port, protocol)| PortState::of(*protocol, *port, installation))
+            .collect::<Result<_>>()?;
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(&document(&state))?)?;
+            writeln!(out, "{}", self.document(&states)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        for line in state.words() {
+        for line in states.iter().flat_map(PortState::words) {
             writeln!(out, "{}", escaped(&line))?;
         }
-        for caveat in state.caveats() {
+        let mut caveats: Vec<Caveat> = Vec::new();
+        for caveat in states.iter().flat_map(PortState::caveats) {
+            if !caveats.contains(&caveat) {
+                caveats.push(caveat);
+            }
+        }
+        for caveat in caveats {
             writeln!(out, "Note: {}.", lines(&caveat.message))?;
             if let Some(hint) = caveat.hint {
                 writeln!(out, "Hint: {}", escaped(&hint))?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn document(&self, states: &[PortState]) -> Result<String> {
+        let mut documents: Vec<_> = states.iter().map(document).collect();
+        let port = self.port.ports.first().map_or(0, |(port, _)| *port);
+        if self.port.has_protocol
+            && let Some(document) = documents.pop()
+        {
+            return Ok(json(&document)?);
+        }
+        Ok(json(&Documents {
+            schema: 1,
+            port,
+            protocols: documents,
+        })?)
     }
 }
 
@@ -163,14 +171,14 @@ fn socket_document(state: &PortState, socket: &Socket) -> SocketDocument {
         pid: process.pid,
         command: process.command.clone(),
         uid: process.uid,
-        user: users::name(process.uid),
+        user: user_name(process.uid),
     });
     SocketDocument {
         state: socket.state.name(),
         local: socket.local.to_string(),
         peer: socket.peer.map(|peer| peer.to_string()),
         uid: socket.uid,
-        user: users::name(socket.uid),
+        user: user_name(socket.uid),
         inode: socket.inode,
         processes: processes.collect(),
         processes_hidden: state.is_hidden(socket),

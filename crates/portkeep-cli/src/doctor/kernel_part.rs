@@ -1,13 +1,11 @@
 //! The installed kernel part.
 
 use portkeep::ErrorKind;
-use portkeep_admin::{Error, Installation, Status, faults};
+use portkeep_admin::{Error, Installation, NAMING_CONSUMERS_MAX, RESERVATIONS_MAX, Status, faults};
 
-use crate::doctor::{Check, State};
-
-/// What the tables have room for (`bpf/maps.h`).
-const RESERVATIONS_MAX: usize = 32768;
-const WITH_CONSUMERS_MAX: usize = 16384;
+use crate::doctor::check::{Check, State};
+use crate::locations;
+use crate::words::counted;
 
 const ENABLE: &str = "`portkeep enable` repairs it";
 
@@ -17,7 +15,7 @@ pub fn checks(installation: &Installation, installed: Result<Option<Status>, Err
     if is_there {
         checks.extend(attachments(installation));
         checks.push(control_calls());
-        checks.extend(list());
+        checks.extend(list(installation));
     }
     checks
 }
@@ -38,7 +36,7 @@ fn kernel_part(installed: Result<Option<Status>, Error>) -> Check {
         Ok(None) => Check::not_ok(
             NAME,
             State::Warning,
-            "not enabled: sockets of processes hold ports, and nothing is persistent",
+            "not enabled: processes hold ports by sockets, and nothing is persistent",
             "run `portkeep enable` as root",
         ),
         Err(error) => {
@@ -56,7 +54,7 @@ fn attachments(installation: &Installation) -> Vec<Check> {
     match faults(installation) {
         Ok(faults) if faults.is_empty() => vec![Check::ok(
             NAME,
-            "every map and every program is there, and of this build",
+            "every map and every program is there and belongs to this build",
         )],
         Ok(faults) => faults
             .iter()
@@ -73,17 +71,17 @@ fn control_calls() -> Check {
         Err(error) if error.kind() == ErrorKind::NotEnabled => Check::not_ok(
             NAME,
             State::Warning,
-            "not answered here: this process is in no control cgroup",
-            "processes in the control cgroups that `portkeep status` shows have them",
+            "not answered here: this process is not in a control cgroup",
+            "run this in a control cgroup; `portkeep status` lists them",
         ),
         Err(error) => Check::error(NAME, State::Wrong, error),
     }
 }
 
-/// The list, and how full the tables are.
-fn list() -> Vec<Check> {
+/// Whether the list is readable, and how full the tables are.
+fn list(installation: &Installation) -> Vec<Check> {
     const NAME: &str = "list";
-    let entries = match portkeep::list() {
+    let entries = match locations::list(installation) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotEnabled => return Vec::new(),
         Err(error) => return vec![Check::error(NAME, State::Wrong, error)],
@@ -97,7 +95,7 @@ fn list() -> Vec<Check> {
         (
             "reservations with consumers",
             with_consumers,
-            WITH_CONSUMERS_MAX,
+            NAMING_CONSUMERS_MAX,
         ),
     ]
     .into_iter()
@@ -112,7 +110,7 @@ fn list() -> Vec<Check> {
     })
     .chain([Check::ok(
         NAME,
-        format!("readable, reservations: {}", entries.len()),
+        format!("readable, {}", counted(entries.len(), "reservation")),
     )])
     .collect()
 }

@@ -1,13 +1,12 @@
-//! What the machine must offer.
-
-use std::path::{Path, PathBuf};
+//! What Portkeep needs from the machine.
 
 use nix::sys::resource::{Resource, getrlimit};
 use portkeep::Protocol;
 use portkeep_admin::{Installation, check_features, other_programs, prove};
+use portkeep_host::bpffs::is_mounted;
 use portkeep_host::mounts;
 
-use crate::doctor::{Check, State};
+use crate::doctor::check::{Check, State};
 use crate::run::supervisor;
 use crate::sockets;
 
@@ -28,7 +27,7 @@ pub fn checks(installation: &Installation) -> Vec<Check> {
 fn features() -> Check {
     const NAME: &str = "kernel features";
     match check_features() {
-        Ok(()) => Check::ok(NAME, "all that the kernel part uses"),
+        Ok(()) => Check::ok(NAME, "everything that the kernel part uses is there"),
         Err(error) => Check::kernel_error(NAME, error),
     }
 }
@@ -49,12 +48,12 @@ fn cgroup(installation: &Installation) -> Check {
         return Check::not_ok(
             NAME,
             State::Wrong,
-            format!("{} is no cgroup v2 directory", attach.display()),
+            format!("{} is not a cgroup v2 directory", attach.display()),
             "name a directory below the cgroup2 mount with --cgroup",
         );
     }
     let hybrid = match mounted("cgroup") {
-        Some(_) => ", beside version 1",
+        Some(_) => ", next to version 1",
         None => "",
     };
     Check::ok(NAME, format!("mounted at {}{hybrid}", root.display()))
@@ -64,31 +63,23 @@ fn bpf_file_system(installation: &Installation) -> Check {
     const NAME: &str = "bpf file system";
     let named = installation.bpffs.clone();
     let path = named.or_else(|| mounts::first("bpf").ok().flatten());
-    let mounted = |path: &PathBuf| is_mounted(path);
     match path {
-        Some(path) if mounted(&path) => Check::ok(NAME, format!("mounted at {}", path.display())),
+        Some(path) if is_mounted(&path).unwrap_or(false) => {
+            Check::ok(NAME, format!("mounted at {}", path.display()))
+        }
         Some(path) => Check::not_ok(
             NAME,
             State::Warning,
-            format!("none is mounted at {}", path.display()),
+            format!("not mounted at {}", path.display()),
             "`portkeep enable` mounts it",
         ),
         None => Check::not_ok(
             NAME,
             State::Warning,
-            "none is mounted",
+            "not mounted",
             "`portkeep enable` mounts it",
         ),
     }
-}
-
-fn is_mounted(path: &Path) -> bool {
-    let canonical = path.canonicalize().unwrap_or_else(|_| path.into());
-    mounts::read().is_ok_and(|mounts| {
-        mounts
-            .iter()
-            .any(|mount| mount.kind == "bpf" && canonical == mount.target)
-    })
 }
 
 fn self_test(installation: &Installation) -> Check {
@@ -99,7 +90,7 @@ fn self_test(installation: &Installation) -> Check {
     }
 }
 
-/// They run before or after Portkeep's, which undoes nothing of what they do.
+/// Programs of others run before or after Portkeep's, which cannot undo what they do.
 fn others(installation: &Installation) -> Vec<Check> {
     const NAME: &str = "programs of others";
     let found = match other_programs(installation) {
@@ -118,20 +109,20 @@ fn others(installation: &Installation) -> Vec<Check> {
                 format!(
                     "{} (id {}) at {} of {} may refuse or change the calls that Portkeep decides on",
                     match other.name.as_str() {
-                        "" => "a program without a name",
+                        "" => "an unnamed program",
                         name => name,
                     },
                     other.id,
                     other.hook,
                     other.cgroup.display()
                 ),
-                format!("`bpftool prog show id {}` tells more of it", other.id),
+                format!("`bpftool prog show id {}` describes it", other.id),
             )
         })
         .collect()
 }
 
-/// `reserve` and `why` name the sockets at a port.
+/// Where `reserve` and `why` find the sockets that are bound to a port.
 fn socket_lists() -> Check {
     const NAME: &str = "socket lists";
     let available = sockets::is_available;
@@ -144,25 +135,25 @@ fn socket_lists() -> Check {
             NAME,
             State::Warning,
             "sock_diag is not available, so sockets are looked up in /proc/net, which is slower and \
-             does not show TCP sockets that are bound but neither listen nor connect",
+             does not show TCP sockets that are bound but neither listening nor connected",
             "modprobe -a tcp_diag udp_diag",
         ),
     }
 }
 
-/// What `portkeep run` lets its command in by where the kernel part is absent.
+/// How `portkeep run` lets its command bind if the kernel part is absent.
 fn held_sockets() -> Check {
     const NAME: &str = "held sockets";
     match supervisor::probe() {
         Ok(Ok(way)) => Check::ok(
             NAME,
-            format!("without the kernel part a command is let in {way}"),
+            format!("without the kernel part, a command under `portkeep run` binds {way}"),
         ),
         Ok(Err(reason)) => Check::not_ok(
             NAME,
             State::Warning,
             format!(
-                "without the kernel part a command under `portkeep run` cannot bind to its own ports: {reason}"
+                "without the kernel part, a command under `portkeep run` cannot bind to its own ports: {reason}"
             ),
             "enable the kernel part, or allow these calls in the sandbox around this process",
         ),
@@ -170,7 +161,7 @@ fn held_sockets() -> Check {
     }
 }
 
-/// Fewer than this do not hold the default pool's worth of a test suite.
+/// Fewer may not be enough for a test suite that holds many ports.
 const FEW: u64 = 4096;
 
 fn descriptors() -> Check {
@@ -179,7 +170,7 @@ fn descriptors() -> Check {
         Ok((_, hard)) if hard < FEW => Check::not_ok(
             NAME,
             State::Warning,
-            format!("at most {hard}: without the kernel part each held port takes one"),
+            format!("at most {hard}: without the kernel part, each held port takes one"),
             "raise the hard limit (ulimit -Hn), or enable the kernel part",
         ),
         Ok((_, hard)) => Check::ok(NAME, format!("up to {hard}, one for each held port")),

@@ -1,106 +1,22 @@
-//! The checks of `portkeep doctor`. Each looks at one thing and changes nothing.
+//! The checks of `portkeep doctor`. Each checks one thing and changes nothing.
 
+mod check;
 mod kernel_part;
 mod machine;
 mod ports;
 mod store;
 
-use std::fmt;
+use portkeep_admin::{Installation, Status, inspect};
 
-use portkeep_admin::{Status, inspect};
-use serde::Serialize;
+pub use check::{Check, State};
 
-use crate::cli::Locations;
-use crate::failure::Failure;
-
-/// How it is, from good to bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Ok,
-    /// It takes a privilege to see.
-    Unknown,
-    /// It works, but perhaps not as the operator thinks.
-    Warning,
-    Wrong,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ok => "ok",
-            Self::Unknown => "unknown",
-            Self::Warning => "warning",
-            Self::Wrong => "wrong",
-        })
-    }
-}
-
-/// What one check found. A thing that has several faults has a check for each.
-#[derive(Debug, Serialize)]
-pub struct Check {
-    /// The thing; the same words in every version.
-    pub name: &'static str,
-    pub state: State,
-    pub message: String,
-    /// How to mend it.
-    pub hint: Option<String>,
-}
-
-impl Check {
-    fn ok(name: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            name,
-            state: State::Ok,
-            message: message.into(),
-            hint: None,
-        }
-    }
-
-    fn not_ok(
-        name: &'static str,
-        state: State,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self {
-            name,
-            state,
-            message: message.into(),
-            hint: Some(hint.into()),
-        }
-    }
-
-    /// An error, in its own words and with its own hint.
-    fn error(name: &'static str, state: State, error: impl Into<anyhow::Error>) -> Self {
-        let failure = Failure::from(&error.into());
-        Self {
-            name,
-            state,
-            message: failure.message,
-            hint: failure.hints.into_iter().next(),
-        }
-    }
-
-    /// An error of the kernel part's: what only root may see is unknown.
-    fn kernel_error(name: &'static str, error: portkeep_admin::Error) -> Self {
-        match error.kind() {
-            portkeep_admin::ErrorKind::NotPermitted => {
-                Self::not_ok(name, State::Unknown, "for root to see", "run this as root")
-            }
-            _ => Self::error(name, State::Wrong, error),
-        }
-    }
-}
-
-/// All checks, from the ground up.
-pub fn examine(locations: &Locations) -> Vec<Check> {
-    let installation = locations.installation();
-    let installed = inspect(&installation);
+/// All checks, from the bottom layer up.
+pub fn examine(installation: &Installation) -> Vec<Check> {
+    let installed = inspect(installation);
     let status: Option<&Status> = installed.as_ref().ok().and_then(Option::as_ref);
-    let mut checks = machine::checks(&installation);
+    let mut checks = machine::checks(installation);
     checks.extend(ports::checks(status));
-    checks.extend(kernel_part::checks(&installation, installed));
-    checks.extend(store::checks(locations));
+    checks.extend(kernel_part::checks(installation, installed));
+    checks.extend(store::checks(installation));
     checks
 }

@@ -1,12 +1,9 @@
-//! The kernel's settings about ports, in this network namespace.
+//! The kernel's port settings in this network namespace.
 
-use portkeep_admin::Status;
+use portkeep_admin::{DEFAULT_POOL, Status};
 
-use crate::doctor::{Check, State};
+use crate::doctor::check::{Check, State};
 use crate::port_state::Settings;
-
-/// `enable`'s default.
-const DEFAULT_POOL: (u16, u16) = (61000, 65535);
 
 pub fn checks(status: Option<&Status>) -> Vec<Check> {
     const NAME: &str = "pool";
@@ -29,8 +26,8 @@ pub fn checks(status: Option<&Status>) -> Vec<Check> {
                 State::Warning
             },
             format!(
-                "{automatic} of the {all} ports {start}-{end}, of which requests without a port are \
-                 served, are automatic ports ({}-{}), which connect() may take",
+                "{automatic} of the {all} ports {start}-{end}, the pool for requests that name no port, \
+                 are automatic ports ({}-{}), which connect() may take",
                 settings.automatic.start(),
                 settings.automatic.end()
             ),
@@ -42,7 +39,7 @@ pub fn checks(status: Option<&Status>) -> Vec<Check> {
         checks.push(Check::not_ok(
             NAME,
             State::Warning,
-            format!("{privileged} of the {all} ports {start}-{end} are for root only"),
+            format!("{privileged} of the {all} ports {start}-{end} are privileged"),
             "`portkeep enable --pool A-B` with higher ports, or sysctl \
              net.ipv4.ip_unprivileged_port_start",
         ));

@@ -1,15 +1,14 @@
-//! The store, and whether kernel and settings agree with it.
+//! The store, and whether the kernel part and the settings agree with it.
 
-use portkeep_admin::{Error, ErrorKind};
+use portkeep_admin::{Error, ErrorKind, Installation};
 
-use crate::cli::Locations;
-use crate::doctor::{Check, State};
-use crate::persistent_words::counted;
+use crate::doctor::check::{Check, State};
+use crate::words::counted;
 
 const NAME: &str = "store";
 
-pub fn checks(locations: &Locations) -> Vec<Check> {
-    let keeper = locations.installation().keeper();
+pub fn checks(installation: &Installation) -> Vec<Check> {
+    let keeper = installation.keeper();
     let contents = match keeper.contents() {
         Ok(contents) => contents,
         Err(error) => return vec![failed(NAME, error)],
@@ -28,12 +27,12 @@ pub fn checks(locations: &Locations) -> Vec<Check> {
     )];
     const AGREEMENT: &str = "agreement";
     match keeper.differences() {
-        // Nothing is persistent then.
+        // Without the kernel part nothing is persistent.
         Err(error) if is_not_enabled(&error) => {}
         Err(error) => checks.push(failed(AGREEMENT, error)),
         Ok(differences) if differences.is_empty() => checks.push(Check::ok(
             AGREEMENT,
-            "the kernel part and ip_local_reserved_ports are as the store says",
+            "the kernel part and ip_local_reserved_ports agree with the store",
         )),
         Ok(differences) => checks.extend(differences.iter().map(|difference| {
             Check::not_ok(
@@ -51,8 +50,8 @@ pub fn checks(locations: &Locations) -> Vec<Check> {
             Check::not_ok(
                 CONSUMERS,
                 State::Warning,
-                format!("{ports} is kept closed for it, but {missing}"),
-                "`portkeep enable` once there is, or `portkeep unreserve` the ports",
+                format!("{ports} stays closed: {missing}"),
+                "create it and run `portkeep enable`, or `portkeep unreserve` the ports",
             )
         })),
     }

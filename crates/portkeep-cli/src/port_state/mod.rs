@@ -1,18 +1,17 @@
-//! What is known about one port: who reserves it, who is bound to it, and what the kernel's
-//! settings say.
+//! The state of a port: who reserves it, who is bound to it, and what the kernel's settings say.
 
 mod settings;
 mod words;
 
 use std::collections::HashSet;
 
-use anyhow::Context as _;
 use portkeep::{Entry, EntryKind, ErrorKind, HeldEntry, Protocol};
-use portkeep_admin::{Keeper, Record};
+use portkeep_admin::{Installation, Record};
 
 pub use settings::Settings;
-pub use words::process;
 
+use crate::error::{Context as _, Error, Result};
+use crate::locations::list;
 use crate::reservation_document::{is_everywhere, is_exclusion};
 use crate::sockets::{self, Processes, Socket};
 
@@ -22,22 +21,22 @@ pub struct PortState {
     pub protocol: Protocol,
     pub port: u16,
     pub reservation: Option<Entry>,
-    /// What the store has about it.
+    /// Its record in the store.
     pub record: Option<Record>,
-    /// Why the reservations cannot be known, such as that Portkeep is not enabled.
+    /// Why the reservations are unknown, for example because Portkeep is not enabled.
     pub no_reservations: Option<portkeep::Error>,
-    /// The reservation that a process of this user holds by sockets, which are among the next.
+    /// The reservation that a process of this user holds by sockets, which are among `sockets`.
     pub held: Option<HeldEntry>,
     pub sockets: Vec<Socket>,
-    /// Why the sockets cannot be known, for a port that is reserved: that much can be told.
-    pub no_sockets: Option<anyhow::Error>,
+    /// Why the sockets are unknown. Without them, the answer for a reserved port is still useful.
+    pub no_sockets: Option<Error>,
     pub processes: Processes,
-    /// Whether there can be sockets that the kernel does not show.
+    /// Whether there may be sockets that the kernel does not show.
     pub may_miss_sockets: bool,
     pub settings: Settings,
 }
 
-/// What limits an answer, and what to do about it.
+/// A limit of the answer, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caveat {
     pub message: String,
@@ -50,7 +49,7 @@ pub enum Verdict {
     Reserved,
     Excluded,
     Bound,
-    /// Nobody is bound, and the kernel part, which is there, does not tell who reserves.
+    /// Nobody is bound, and the kernel part is there but its list is not.
     Unknown,
     Automatic,
     Free,
@@ -70,8 +69,8 @@ impl Verdict {
 }
 
 impl PortState {
-    pub fn of(protocol: Protocol, port: u16, keeper: &Keeper) -> anyhow::Result<Self> {
-        let (reservation, no_reservations) = match portkeep::list() {
+    pub fn of(protocol: Protocol, port: u16, installation: &Installation) -> Result<Self> {
+        let (reservation, no_reservations) = match list(installation) {
             Ok(entries) => (find(entries, protocol, port)?, None),
             Err(error) if is_out_of_reach(error.kind()) => (None, Some(error)),
             Err(error) => return Err(error.into()),
@@ -79,7 +78,14 @@ impl PortState {
         let record = reservation
             .as_ref()
             .filter(|entry| entry.kind == EntryKind::Persistent)
-            .and_then(|entry| keeper.contents().ok()?.record(entry.range).cloned());
+            .and_then(|entry| {
+                installation
+                    .keeper()
+                    .contents()
+                    .ok()?
+                    .record(entry.range)
+                    .cloned()
+            });
         let (sockets, no_sockets) = match sockets::bound_to(protocol, port) {
             Ok(sockets) => (sockets, None),
             Err(error) if reservation.is_some() => (Vec::new(), Some(error)),
@@ -113,7 +119,7 @@ impl PortState {
             .is_some_and(|error| is_list_unavailable(error.kind()))
     }
 
-    /// Any socket counts as bound, also one in TIME_WAIT: a bind(2) may still meet it.
+    /// Any socket counts as bound, even in TIME_WAIT: it may still be in the way of a bind(2).
     pub fn verdict(&self) -> Verdict {
         let excluded = self.reservation.as_ref().is_some_and(is_exclusion);
         if self.reservation.is_some() && !excluded {
@@ -136,13 +142,13 @@ fn is_out_of_reach(kind: ErrorKind) -> bool {
     kind == ErrorKind::NotEnabled || is_list_unavailable(kind)
 }
 
-/// What is reserved cannot be told, though something may be.
+/// Whether the reservations are unknown although there may be some.
 fn is_list_unavailable(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ListUnavailable | ErrorKind::ListUntrusted)
 }
 
-/// The reservation of a port in this network namespace: its own before one for every namespace.
-fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Option<Entry>> {
+/// The reservation of a port in this network namespace; one for every namespace comes second.
+fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> Result<Option<Entry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
     Ok(entries
         .into_iter()
@@ -151,7 +157,7 @@ fn find(entries: Vec<Entry>, protocol: Protocol, port: u16) -> anyhow::Result<Op
         .max_by_key(|entry| entry.netns_cookie))
 }
 
-fn find_held(protocol: Protocol, port: u16) -> anyhow::Result<Option<HeldEntry>> {
+fn find_held(protocol: Protocol, port: u16) -> Result<Option<HeldEntry>> {
     let namespace = portkeep::netns_cookie().context("cannot identify the network namespace")?;
     Ok(portkeep::list_held().into_iter().find(|entry| {
         entry.netns_cookie == namespace

@@ -1,24 +1,25 @@
-//! The kernel's settings about ports; ip-sysctl.rst describes them.
+//! The kernel's port settings; ip-sysctl.rst describes them.
 
 use std::fs;
 use std::ops::RangeInclusive;
 
-use anyhow::{Context as _, anyhow};
 use portkeep_admin::{PortSet, sysctl};
+
+use crate::error::{Context as _, Error, Result};
 
 /// The settings of this network namespace.
 #[derive(Debug)]
 pub struct Settings {
     /// `ip_local_port_range`: where automatic ports come from.
     pub automatic: RangeInclusive<u16>,
-    /// `ip_local_reserved_ports`: ports that are never chosen automatically.
+    /// `ip_local_reserved_ports`: ports that the kernel never chooses automatically.
     protected: PortSet,
     /// `ip_unprivileged_port_start`: ports below it need CAP_NET_BIND_SERVICE.
     unprivileged_start: u32,
 }
 
 impl Settings {
-    pub fn read() -> anyhow::Result<Self> {
+    pub fn read() -> Result<Self> {
         Ok(Self {
             automatic: sysctl::automatic_range()?,
             protected: sysctl::protected_ports()?,
@@ -39,10 +40,10 @@ impl Settings {
     }
 }
 
-fn unprivileged_start() -> anyhow::Result<u32> {
+fn unprivileged_start() -> Result<u32> {
     let path = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     text.trim()
         .parse()
-        .map_err(|_| anyhow!("{path} has an unknown form: {text:?}"))
+        .map_err(|_| Error::refused(format!("{path} has an unknown format: {text:?}")))
 }

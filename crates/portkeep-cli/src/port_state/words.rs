@@ -1,17 +1,16 @@
 //! A port's state in words.
 
 use portkeep::{Entry, EntryKind};
+use portkeep_admin::user_name;
 
-use crate::clock::Moment;
-use crate::failure::Failure;
+use crate::output::printable;
 use crate::port_state::{Caveat, PortState, Verdict};
-use crate::printable::printable;
 use crate::reservation_document::{is_everywhere, is_exclusion, may_bind_in_words};
 use crate::sockets::{Process, Socket, State, command_line};
-use crate::users;
+use crate::words::{Moment, process};
 
 impl PortState {
-    /// The state in whole sentences, one a line; details of a line are indented below it.
+    /// The state in whole sentences, one per line. Details of a line are indented below it.
     pub fn words(&self) -> Vec<String> {
         let name = format!("{}/{}", self.port, self.protocol);
         let mut lines = Vec::new();
@@ -22,7 +21,7 @@ impl PortState {
         }
         if lines.is_empty() {
             lines.push(if self.verdict() == Verdict::Unknown {
-                format!("No socket is bound to {name}; whether it is reserved cannot be seen.")
+                format!("No socket is bound to {name}; it is unknown whether it is reserved.")
             } else {
                 format!("{name} is free: nobody reserves it, no socket is bound to it.")
             });
@@ -104,7 +103,7 @@ impl PortState {
                 lines.push(format!("  {owner}: {doing}"));
             }
         }
-        // The connections of one server differ in the peer, so what is equal is SO_REUSEPORT's.
+        // Connections of one server have different peers, so equal lines are sockets with SO_REUSEPORT.
         let mut counted: Vec<(String, usize)> = Vec::new();
         for line in lines {
             match counted.last_mut() {
@@ -119,7 +118,7 @@ impl PortState {
         counted.into_iter().map(line).collect()
     }
 
-    /// The processes that have the socket open, as far as we were shown.
+    /// The processes that have the socket open, as far as we can see.
     pub fn owners(&self, socket: &Socket) -> &[Process] {
         socket
             .inode
@@ -127,7 +126,7 @@ impl PortState {
             .unwrap_or_default()
     }
 
-    /// Whether the socket's processes are not to be seen by us.
+    /// Whether we cannot see the processes of the socket.
     pub fn is_hidden(&self, socket: &Socket) -> bool {
         socket.inode.is_some() && self.owners(socket).is_empty() && self.processes.some_hidden()
     }
@@ -136,15 +135,18 @@ impl PortState {
         match (socket.inode, socket.state) {
             (None, State::TimeWait) => "the kernel, for a minute after the connection".to_owned(),
             (None, State::Connecting) => "the kernel, for a listener".to_owned(),
+            (None, _) if socket.is_unaccepted() => {
+                "the kernel, until a listener accepts the connection".to_owned()
+            }
             (None, _) => "the kernel, after its process closed it".to_owned(),
             (Some(_), _) if self.processes.some_hidden() => {
                 format!(
                     "a process that you may not see, user {}",
-                    users::name(socket.uid)
+                    user_name(socket.uid)
                 )
             }
             (Some(_), _) => {
-                let user = users::name(socket.uid);
+                let user = user_name(socket.uid);
                 format!("a socket with no process (kernel or in flight), user {user}")
             }
         }
@@ -172,14 +174,14 @@ impl PortState {
         }
         if self.settings.is_privileged(self.port) {
             lines.push(format!(
-                "{name} is privileged: to bind to it takes CAP_NET_BIND_SERVICE \
+                "{name} is privileged: binding to it takes CAP_NET_BIND_SERVICE \
                  (ip_unprivileged_port_start)."
             ));
         }
         lines
     }
 
-    /// What limits the answer.
+    /// The limits of the answer.
     pub fn caveats(&self) -> Vec<Caveat> {
         let mut caveats = Vec::new();
         if let Some(held) = &self.held {
@@ -200,10 +202,9 @@ impl PortState {
             });
         }
         if let Some(error) = &self.no_sockets {
-            let failure = Failure::from(error);
             caveats.push(Caveat {
-                message: format!("sockets are not shown: {}", failure.message),
-                hint: failure.hints.into_iter().next(),
+                message: format!("sockets are not shown: {error}"),
+                hint: error.hints().first().cloned(),
             });
         }
         if self.sockets.iter().any(|socket| self.is_hidden(socket)) {
@@ -215,22 +216,13 @@ impl PortState {
         if self.may_miss_sockets {
             caveats.push(Caveat {
                 message: "this kernel does not show TCP sockets that are bound but neither \
-                          listen nor are connected; one may hold the port"
+                          listening nor connected; one may hold the port"
                     .to_owned(),
                 hint: Some("Linux 6.8 and later show them".to_owned()),
             });
         }
         caveats
     }
-}
-
-/// As in `process 1234 (nginx), user www-data`.
-pub fn process(pid: u32, command: &str, uid: u32) -> String {
-    format!(
-        "process {pid} ({}), user {}",
-        printable(command),
-        users::name(uid)
-    )
 }
 
 fn doing(socket: &Socket) -> String {
@@ -244,6 +236,7 @@ fn doing(socket: &Socket) -> String {
     match state {
         State::Connected => format!("connected, {local} to {peer}"),
         State::Connecting => format!("connecting, {local} to {peer}"),
+        State::PeerClosed => format!("closed by its peer, {local} to {peer}"),
         State::TimeWait => format!("in TIME_WAIT, {local} to {peer}"),
         _ => format!("closing, {local} to {peer}"),
     }

@@ -1,4 +1,4 @@
-//! What the foreground process and the holder tell each other.
+//! The messages between the foreground process and the holder.
 
 use std::io;
 use std::marker::PhantomData;
@@ -9,15 +9,14 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::run::signals::ReceivedSignal;
 
-/// What the holder reports to the foreground process.
+/// A report of the holder to the foreground process.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// The ports could not be had, or the command not be started, or the holder fails: the
-    /// reason and our exit code. The holder ends.
-    Failed(Failure, u8),
+    /// The ports are refused, the command does not start, or the holder fails. The holder ends.
+    Failed(Error),
     /// The command has ended.
     Ended {
         /// Its status as shells give it.
@@ -27,19 +26,19 @@ pub enum Report {
     },
 }
 
-/// One end of a connection that sends `S` and receives `R`, a message a packet.
+/// One end of a connection that sends `S` and receives `R`, one message per packet.
 #[derive(Debug)]
 pub struct Channel<S, R> {
     socket: OwnedFd,
     messages: PhantomData<(S, R)>,
 }
 
-/// What came of receiving.
+/// The result of receiving.
 #[derive(Debug)]
 pub enum Received<R> {
     Message(R),
     Nothing,
-    /// The other end has gone.
+    /// The other end is closed.
     Closed,
 }
 
@@ -48,11 +47,11 @@ pub type ToHolder = Channel<ReceivedSignal, Report>;
 /// The holder's end.
 pub type ToForeground = Channel<Report, ReceivedSignal>;
 
-/// The longest message: far more than the words of a refusal.
+/// The longest message, far longer than any error.
 const MESSAGE_MAX: usize = 64 * 1024;
 
 impl ToHolder {
-    /// A connected pair that neither execs into the command nor blocks.
+    /// A connected pair of non-blocking sockets that are closed on exec.
     pub fn pair() -> io::Result<(ToHolder, ToForeground)> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
@@ -68,7 +67,7 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
         }
     }
 
-    /// Sends a message; the other end may have gone, which is no error.
+    /// Sends a message. It is not an error if the other end is closed.
     pub fn send(&self, message: &S) -> io::Result<()> {
         let packet = serde_json::to_vec(message)?;
         match send(self.socket.as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL) {
@@ -86,8 +85,8 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
                     &packet[..length],
                 )?)),
                 Err(Errno::EAGAIN) => Ok(Received::Nothing),
-                // ECONNRESET only tells, once, that the other end has not read all of ours; its
-                // last message may still be waiting.
+                // ECONNRESET says, once, that the other end has not read all our messages. Its last
+                // message may still be waiting.
                 Err(Errno::EINTR | Errno::ECONNRESET) => continue,
                 Err(error) => Err(error.into()),
             };

@@ -1,23 +1,23 @@
 //! Starts the command.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io::{self, PipeReader, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
+use portkeep_admin::Installation;
 
-use crate::descriptor_limit::DescriptorLimit;
-use crate::failure::Failure;
-use crate::holding::Holding;
+use crate::error::{Error, Kind, Result};
+use crate::holding::{DescriptorLimit, Holding};
+use crate::locations;
 use crate::run::environment;
 use crate::run::signals::OriginalSignals;
 use crate::run::supervisor::ToHolder;
-
-/// What env(1) and its kin exit with when they fail themselves.
-const OURSELVES: u8 = 125;
 
 /// The command as it was given, with the signals it is to start with.
 #[derive(Debug)]
@@ -25,16 +25,29 @@ pub struct CommandLine<'a> {
     program: &'a OsString,
     arguments: &'a [OsString],
     signals: OriginalSignals,
+    /// The one that the command is to find if it uses Portkeep.
+    installation: &'a Installation,
 }
 
 impl<'a> CommandLine<'a> {
     /// `words` is not empty.
-    pub fn new(words: &'a [OsString], signals: OriginalSignals) -> Self {
+    pub fn new(
+        words: &'a [OsString],
+        signals: OriginalSignals,
+        installation: &'a Installation,
+    ) -> Self {
         Self {
+            installation,
             program: &words[0],
             arguments: &words[1..],
             signals,
         }
+    }
+
+    /// The name that the command is going to have, as proc_pid_comm(5) shows it.
+    pub fn name(&self) -> Option<CString> {
+        let file = Path::new(self.program).file_name()?;
+        CString::new(file.as_bytes()).ok()
     }
 
     /// Forks and executes the command with the ports in its environment, under a supervisor's
@@ -44,10 +57,13 @@ impl<'a> CommandLine<'a> {
         &self,
         holding: &Holding,
         filter: Option<ToHolder>,
-        prepare: impl FnOnce(Pid) -> anyhow::Result<()>,
-    ) -> Result<Pid, (Failure, u8)> {
+        prepare: impl FnOnce(Pid) -> Result<()>,
+    ) -> Result<Pid> {
         let mut command = Command::new(self.program);
-        command.args(self.arguments);
+        let named = holding.named();
+        let arguments = self.arguments.iter();
+        command.args(arguments.map(|argument| environment::fill_in(argument, &named)));
+        locations::pass_on(self.installation, &mut command);
         environment::set(&mut command, holding);
         let (go_ahead, hold_back) = io::pipe().map_err(|error| self.failure(&error))?;
         let (mut outcome, report) = io::pipe().map_err(|error| self.failure(&error))?;
@@ -66,7 +82,7 @@ impl<'a> CommandLine<'a> {
                 if let Err(error) = prepare(child) {
                     let _ = kill(child, Signal::SIGKILL);
                     let _ = waitpid(child, None);
-                    return Err((Failure::from(&error), OURSELVES));
+                    return Err(error);
                 }
                 drop(hold_back);
                 let mut number = [0; 4];
@@ -104,20 +120,12 @@ impl<'a> CommandLine<'a> {
         command.exec()
     }
 
-    /// 127 and 126 are what shells and env(1) answer with.
-    fn failure(&self, error: &io::Error) -> (Failure, u8) {
-        let code = if error.kind() == io::ErrorKind::NotFound {
-            127
-        } else {
-            126
+    fn failure(&self, error: &io::Error) -> Error {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::CommandNotFound,
+            _ => Kind::CommandNotExecutable,
         };
         let message = format!("cannot run '{}': {error}", self.program.display());
-        (
-            Failure {
-                message,
-                hints: Vec::new(),
-            },
-            code,
-        )
+        Error::new(kind, message)
     }
 }

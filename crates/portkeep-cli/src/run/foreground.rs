@@ -3,17 +3,17 @@
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use crate::error::{Context as _, Error, Result};
 use crate::run::channel::{Received, Report, ToHolder};
 use crate::run::signals::{Sender, SignalQueue};
 
-/// Stands for the command before our parent: takes its signals, is stopped and
-/// continued by the holder along with it, ends with its status.
+/// Represents the command to our parent: receives its signals, is stopped and continued by the holder
+/// together with it, and ends with its status.
 #[derive(Debug)]
 pub struct Foreground {
     holder_pid: Pid,
@@ -30,8 +30,8 @@ impl Foreground {
         }
     }
 
-    /// Waits for the command and gives its exit status.
-    pub fn wait(self) -> anyhow::Result<ExitCode> {
+    /// Waits for the command and returns its exit status.
+    pub fn wait(self) -> Result<ExitCode> {
         loop {
             self.wait_for_input()?;
             self.hand_over_signals()?;
@@ -46,26 +46,26 @@ impl Foreground {
                     }
                     return Ok(ExitCode::from(code));
                 }
-                Received::Message(Report::Failed(failure, code)) => {
+                Received::Message(Report::Failed(error)) => {
                     self.reap_holder()?;
-                    failure.print();
-                    return Ok(ExitCode::from(code));
+                    return Err(error);
                 }
                 Received::Nothing => {}
                 Received::Closed => {
-                    bail!("the process that held the ports has been killed; they are free now")
+                    let message = "the process that held the ports was killed; they are free now";
+                    return Err(Error::refused(message));
                 }
             }
         }
     }
 
-    /// Waits for the holder, which is exiting: not every init reaps what is left to it.
-    fn reap_holder(&self) -> anyhow::Result<()> {
+    /// Waits for the holder, which is exiting: not every init process reaps orphans.
+    fn reap_holder(&self) -> Result<()> {
         waitpid(self.holder_pid, None).context("waitpid")?;
         Ok(())
     }
 
-    fn wait_for_input(&self) -> anyhow::Result<()> {
+    fn wait_for_input(&self) -> Result<()> {
         let mut inputs = [
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.holder.as_fd(), PollFlags::POLLIN),
@@ -76,9 +76,8 @@ impl Foreground {
         }
     }
 
-    /// The holder passes them on: only it knows for sure that the command's process id is still
-    /// the command's.
-    fn hand_over_signals(&self) -> anyhow::Result<()> {
+    /// The holder passes signals on: only it is sure that the process ID still belongs to the command.
+    fn hand_over_signals(&self) -> Result<()> {
         let holder = Sender::Process(self.holder_pid.as_raw().cast_unsigned());
         for signal in self.signals.take()? {
             // The holder's SIGCONT was for us.

@@ -1,27 +1,43 @@
 //! The process that owns the ports and is the command's parent.
 
+use std::ffi::CString;
+use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::set_child_subreaper;
+use nix::sys::prctl::{set_child_subreaper, set_name};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpgid, getpgrp, getppid, setsid};
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getppid, setsid};
 use portkeep::{Backend, Consumers};
+use portkeep_admin::Installation;
 
-use crate::failure::{Failure, REFUSED, Refusal};
+use crate::arguments::ports::PortsArgument;
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::holding::Holding;
 use crate::run::channel::{Received, Report, ToForeground};
 use crate::run::command::CommandLine;
-use crate::run::group_copies::GroupCopies;
 use crate::run::reaper::{Child, exit_code, next_change};
-use crate::run::signals::{ReceivedSignal, Sender, SignalQueue};
+use crate::run::signals::{GroupCopies, ReceivedSignal, Sender, SignalQueue};
 use crate::run::supervisor::inner::{self, Door};
 use crate::run::supervisor::{self, FromCommand, Shared, Tried};
-use crate::run::{Options, surroundings};
+use crate::run::surroundings;
+use crate::waiting::{self, Surroundings};
+
+/// How to run a command.
+#[derive(Debug)]
+pub struct Options<'a> {
+    pub installation: &'a Installation,
+    pub ports: &'a PortsArgument,
+    /// Whether to say what keeps the ports.
+    pub verbose: bool,
+    /// Whether to say nothing but why the command does not run.
+    pub quiet: bool,
+    /// Whether to run the command even if it cannot bind to its ports.
+    pub unprotected: bool,
+}
 
 /// Holds the ports while the command and its descendants live.
 pub fn hold(
@@ -29,17 +45,13 @@ pub fn hold(
     command: &CommandLine<'_>,
     foreground: ToForeground,
     foreground_pid: Pid,
-) -> anyhow::Result<()> {
-    let result = Holder::start(options, command, foreground_pid)
-        .and_then(|holder| holder.serve(&foreground).map_err(refused));
-    if let Err((failure, code)) = result {
-        foreground.send(&Report::Failed(failure, code))?;
+) -> Result<()> {
+    let result = Holder::start(options, command, &foreground, foreground_pid)
+        .and_then(|holder| holder.serve(&foreground));
+    if let Err(error) = result {
+        foreground.send(&Report::Failed(error))?;
     }
     Ok(())
-}
-
-fn refused(error: anyhow::Error) -> (Failure, u8) {
-    (Failure::from(&error), REFUSED)
 }
 
 struct Holder {
@@ -56,17 +68,17 @@ impl Holder {
     fn start(
         options: &Options<'_>,
         command: &CommandLine<'_>,
+        foreground: &ToForeground,
         foreground_pid: Pid,
-    ) -> Result<Self, (Failure, u8)> {
-        set_child_subreaper(true)
-            .context("prctl")
-            .map_err(refused)?;
-        let consumers = Consumers::PROCESS | Consumers::TREE;
-        let holding = Holding::acquire(options.ports, consumers).map_err(refused)?;
+    ) -> Result<Self> {
+        set_child_subreaper(true).context("prctl")?;
+        let signals = SignalQueue::open()?;
+        let holding = acquire(options, command, &signals, foreground, foreground_pid)?;
         if options.verbose {
-            eprintln!("portkeep: {}", holding.explain());
+            for line in holding.explain(options.ports) {
+                eprintln!("portkeep: {line}");
+            }
         }
-        let signals = SignalQueue::open().map_err(refused)?;
         let mut copies = GroupCopies::default();
         let (command, holding) = start_command(options, command, holding, |command| {
             // Signals to the group that came before the command was in it are meant for it all the
@@ -89,7 +101,7 @@ impl Holder {
     }
 
     /// Passes signals on and reports, until the command has ended; then waits for the others.
-    fn serve(mut self, foreground: &ToForeground) -> anyhow::Result<()> {
+    fn serve(mut self, foreground: &ToForeground) -> Result<()> {
         surroundings::leave()?;
         let mut listening = true;
         let code = loop {
@@ -131,7 +143,7 @@ impl Holder {
     ///
     /// The foreground process stops and continues with the command. It is the holder that stops
     /// it: were it told to stop itself, it could do so after the command has been continued again.
-    fn watch_command(&mut self) -> anyhow::Result<Option<u8>> {
+    fn watch_command(&mut self) -> Result<Option<u8>> {
         while let Child::Changed(pid, status) = next_change().context("waitpid")? {
             if pid != self.command {
                 continue;
@@ -158,7 +170,7 @@ impl Holder {
         self.foreground_stopped = stop;
     }
 
-    fn pass_on(&mut self, signal: ReceivedSignal) -> anyhow::Result<()> {
+    fn pass_on(&mut self, signal: ReceivedSignal) -> Result<()> {
         let to_group = signal.sender == Sender::Kernel || self.copies.take(signal);
         // A command that has made a group of its own, as an interactive shell does, is not in
         // the group that the signal was sent to.
@@ -169,8 +181,67 @@ impl Holder {
     }
 }
 
+/// Takes the ports in the command's name, by which lists show them. With `--wait` signals end or stop us
+/// meanwhile as they would the command.
+fn acquire(
+    options: &Options<'_>,
+    command: &CommandLine<'_>,
+    signals: &SignalQueue,
+    foreground: &ToForeground,
+    foreground_pid: Pid,
+) -> Result<Holding> {
+    let own = fs::read("/proc/self/comm").ok();
+    let own = own.and_then(|name| CString::new(name.trim_ascii_end()).ok());
+    if let Some(name) = command.name() {
+        let _ = set_name(&name);
+    }
+    let mut look_after = || look_after(signals, foreground, foreground_pid);
+    let acquired = waiting::acquire(
+        options.installation,
+        options.ports,
+        Consumers::PROCESS | Consumers::TREE,
+        Surroundings {
+            quiet: options.quiet,
+            inputs: &[signals.as_fd(), foreground.as_fd()],
+            look_after: &mut look_after,
+        },
+    );
+    if let Some(name) = own {
+        let _ = set_name(&name);
+    }
+    acquired
+}
+
+/// The signal that ends the waiting, if one has come. One that stops stops the foreground process, too,
+/// for which our caller waits.
+fn look_after(
+    signals: &SignalQueue,
+    foreground: &ToForeground,
+    foreground_pid: Pid,
+) -> Result<Option<u8>> {
+    let mut numbers: Vec<_> = signals.take()?.iter().map(|it| it.number).collect();
+    match foreground.receive()? {
+        Received::Message(signal) => numbers.push(signal.number),
+        Received::Nothing => {}
+        Received::Closed => return Ok(Some(libc::SIGKILL as u8)),
+    }
+    for number in numbers {
+        match number {
+            libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => {
+                return Ok(Some(number as u8));
+            }
+            libc::SIGTSTP if getppid() == foreground_pid => {
+                kill(foreground_pid, Signal::SIGSTOP).context("kill")?;
+                kill(getpid(), Signal::SIGSTOP).context("kill")?;
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
 /// Sends a signal to the command. Until we have waited for it its process id is its own.
-fn send(command: Pid, number: i32) -> anyhow::Result<()> {
+fn send(command: Pid, number: i32) -> Result<()> {
     // SAFETY: kill(2) touches no memory; nix's would refuse the real-time signals.
     if unsafe { libc::kill(command.as_raw(), number) } == 0 {
         return Ok(());
@@ -182,22 +253,22 @@ fn send(command: Pid, number: i32) -> anyhow::Result<()> {
     }
 }
 
-/// Starts the command, supervised if its ports are held by sockets, by us or by the run around us.
+/// Starts the command, supervised if any of its ports are held by sockets, by us or by the run around us.
 fn start_command(
     options: &Options<'_>,
     command: &CommandLine<'_>,
     holding: Holding,
-    mut prepare: impl FnMut(Pid) -> anyhow::Result<()>,
-) -> Result<(Pid, Arc<Shared>), (Failure, u8)> {
+    mut prepare: impl FnMut(Pid) -> Result<()>,
+) -> Result<(Pid, Arc<Shared>)> {
     let is_held = holding.backend() == Backend::Held && !holding.is_empty();
     let holding = Shared::new(holding);
-    let spawn = |filter, prepare: &mut dyn FnMut(Pid) -> anyhow::Result<()>| {
+    let spawn = |filter, prepare: &mut dyn FnMut(Pid) -> Result<()>| {
         let spawned = holding.with(|holding| command.spawn(holding, filter, prepare));
         spawned.expect("nobody has released it")
     };
     let pid = if !is_held {
         spawn(None, &mut prepare)?
-    } else if let Some(door) = find_door(options, &holding).map_err(refused)? {
+    } else if let Some(door) = find_door(options, &holding)? {
         let mut door = Some(door);
         spawn(None, &mut |command| {
             if let Some(door) = door.take() {
@@ -206,8 +277,7 @@ fn start_command(
             prepare(command)
         })?
     } else {
-        let (from_command, to_holder) =
-            supervisor::pair().context("socketpair").map_err(refused)?;
+        let (from_command, to_holder) = supervisor::pair().context("socketpair")?;
         let mut has_no_way = false;
         let spawned = spawn(Some(to_holder), &mut |command| {
             let tried = find_way(options, &from_command);
@@ -217,8 +287,10 @@ fn start_command(
         });
         match spawned {
             // Under the filter, with nobody to answer, it could not bind to any port.
-            Err((failure, _)) if has_no_way && options.unprotected => {
-                eprintln!("portkeep: {}", failure.message);
+            Err(error) if has_no_way && options.unprotected => {
+                if !options.quiet {
+                    eprintln!("portkeep: {}", error.message());
+                }
                 spawn(None, &mut prepare)?
             }
             spawned => spawned?,
@@ -228,7 +300,7 @@ fn start_command(
 }
 
 /// The way through the run around this one, which supervises our command too.
-fn find_door(options: &Options<'_>, holding: &Shared) -> anyhow::Result<Option<Door>> {
+fn find_door(options: &Options<'_>, holding: &Shared) -> Result<Option<Door>> {
     const AROUND: &str = "the run around this one";
     let Some(door) = inner::knock().context(AROUND)? else {
         return Ok(None);
@@ -236,32 +308,33 @@ fn find_door(options: &Options<'_>, holding: &Shared) -> anyhow::Result<Option<D
     let numbers = holding.with(Holding::numbers);
     door.register(numbers.unwrap_or_default()).context(AROUND)?;
     if options.verbose {
-        eprintln!("portkeep: the command is let in by way of {AROUND}");
+        eprintln!("portkeep: the command binds by way of {AROUND}");
     }
     Ok(Some(door))
 }
 
 /// The way to the command's sockets.
-fn find_way(options: &Options<'_>, command: &FromCommand) -> anyhow::Result<Tried> {
+fn find_way(options: &Options<'_>, command: &FromCommand) -> Result<Tried> {
     match command.try_ways().context("supervising")? {
         Ok(tried) => {
             if options.verbose {
-                eprintln!("portkeep: the command is let in {}", tried.way.explain());
+                eprintln!("portkeep: the command binds {}", tried.way.explain());
             }
             Ok(tried)
         }
-        Err(reason) => Err(anyhow!(Refusal {
-            message: format!("the command cannot bind to its ports: {reason}"),
-            hint: "`run --unprotected` runs it all the same; or enable the kernel part, or allow these \
-                   calls in the sandbox around it"
-                .to_owned(),
-            source: None,
-        })),
+        Err(reason) => {
+            let message = format!("the command cannot bind to its ports: {reason}");
+            let error = Error::new(Kind::CommandRefused, message);
+            Err(error.with_hint(
+                "`run --unprotected` runs it anyway; or enable the kernel part, or allow these calls in the \
+                 sandbox around it",
+            ))
+        }
     }
 }
 
 /// Waits for a signal or a message.
-fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> anyhow::Result<()> {
+fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> Result<()> {
     let mut inputs = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     inputs.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
     match poll(&mut inputs, PollTimeout::NONE) {
@@ -271,7 +344,7 @@ fn wait_for_input(signals: &SignalQueue, channel: Option<&ToForeground>) -> anyh
 }
 
 /// Whether descendants are left, after waiting for those that have ended.
-fn has_children() -> anyhow::Result<bool> {
+fn has_children() -> Result<bool> {
     loop {
         match next_change().context("waitpid")? {
             Child::Changed(..) => {}
@@ -282,7 +355,7 @@ fn has_children() -> anyhow::Result<bool> {
 }
 
 /// Waits in a session of its own until the last descendant has gone or SIGTERM comes.
-fn wait_for_others(signals: &SignalQueue) -> anyhow::Result<()> {
+fn wait_for_others(signals: &SignalQueue) -> Result<()> {
     setsid().context("setsid")?;
     while has_children()? {
         wait_for_input(signals, None)?;

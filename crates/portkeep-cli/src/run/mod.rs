@@ -1,24 +1,22 @@
 //! Runs a command that owns ports.
 //!
-//! Three processes take part. The *foreground* process is the one that our
-//! parent started and waits for. It forks the *holder*, which acquires the ports
-//! and forks and executes the *command*. The command is thus a descendant of the
-//! reservations' owner, and so are its children: the holder is a child subreaper
-//! (PR_SET_CHILD_SUBREAPER(2const)), so that those that outlive their parents
-//! become its children. The ports' consumers are the owner and its descendants.
+//! Three processes take part. Our parent started the *foreground* process and waits for it. The
+//! foreground process forks the *holder*, which acquires the ports and forks and executes the
+//! *command*. The command and its children are thus descendants of the owner of the reservations: the
+//! holder is a child subreaper (PR_SET_CHILD_SUBREAPER(2const)), so descendants that outlive their
+//! parents become its children. The consumers of the ports are the owner and its descendants.
 //!
-//! Without the kernel part the ports are held by sockets of the holder, which then lets the command
-//! in: see [`supervisor`].
+//! Without the kernel part, sockets of the holder hold the ports, and the holder lets the command bind
+//! to them: see [`supervisor`].
 //!
-//! All three stay in one process group, so that the terminal's signals and job
-//! control treat the command as if it had been started without us. The holder
-//! leaves the group, and the session, once the command has ended.
+//! All three processes stay in one process group, so that the terminal's signals and job control treat
+//! the command as if it had been started directly. The holder leaves the group and the session when the
+//! command has ended.
 
 mod channel;
 mod command;
 mod environment;
 mod foreground;
-mod group_copies;
 mod holder;
 mod reaper;
 pub mod signals;
@@ -28,27 +26,18 @@ mod surroundings;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use nix::unistd::{ForkResult, fork, getpid};
 
-use crate::ports_argument::PortsArgument;
+use crate::error::{Context as _, Result};
 use crate::run::channel::Channel;
 use crate::run::command::CommandLine;
 use crate::run::foreground::Foreground;
 use crate::run::signals::{OriginalSignals, SignalQueue};
 
-/// How to run it.
-#[derive(Debug)]
-pub struct Options<'a> {
-    pub ports: &'a PortsArgument,
-    /// Whether to say what keeps the ports.
-    pub verbose: bool,
-    /// Whether to run the command even if it cannot bind to its ports.
-    pub unprotected: bool,
-}
+pub use holder::Options;
 
-/// Runs the command with the ports and gives its exit status.
-pub fn run(options: &Options<'_>, command: &[OsString]) -> anyhow::Result<ExitCode> {
+/// Runs the command with the ports and returns its exit status.
+pub fn run(options: &Options<'_>, command: &[OsString]) -> Result<ExitCode> {
     let original = OriginalSignals::block()?;
     let foreground = getpid();
     let (to_holder, to_foreground) = Channel::pair().context("socketpair")?;
@@ -60,9 +49,9 @@ pub fn run(options: &Options<'_>, command: &[OsString]) -> anyhow::Result<ExitCo
         }
         ForkResult::Child => {
             drop(to_holder);
-            let command = CommandLine::new(command, original);
+            let command = CommandLine::new(command, original, options.installation);
             let status = holder::hold(options, &command, to_foreground, foreground);
-            // Whoever could be told of an error is the foreground process, and it knows.
+            // The foreground process already knows.
             std::process::exit(i32::from(status.is_err()));
         }
     }

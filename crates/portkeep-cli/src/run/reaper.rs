@@ -1,4 +1,4 @@
-//! Waits for children of any kind.
+//! Waits for children.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -7,12 +7,12 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use nix::unistd::Pid;
 
-/// What has become of the children.
+/// The state of the children.
 #[derive(Debug)]
 pub enum Child {
     /// This child stopped, continued or ended.
     Changed(Pid, ExitStatus),
-    /// There are children, and nothing new of them.
+    /// There are children, and their states have not changed.
     Unchanged,
     /// There are none.
     None,
@@ -27,9 +27,9 @@ pub fn keep_out() -> RwLockReadGuard<'static, ()> {
     TRACING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes one change of a child's state, without waiting for one.
+/// Returns a change of a child's state, if there is one; does not wait.
 ///
-/// waitpid(2) of the nix crate would refuse children that a real-time signal ended.
+/// The nix crate rejects children that a real-time signal ended.
 pub fn next_change() -> io::Result<Child> {
     let mut status = 0;
     let _alone = TRACING.write().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +48,7 @@ pub fn next_change() -> io::Result<Child> {
     }
 }
 
-/// The exit code by which shells give a status.
+/// The exit code that shells use for a status.
 pub fn exit_code(status: ExitStatus) -> Option<u8> {
     let code = status
         .code()

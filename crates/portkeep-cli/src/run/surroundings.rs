@@ -1,15 +1,16 @@
-//! What the holder has from our caller and must not keep.
+//! What the holder inherited from our caller and must give up.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
-use anyhow::Context as _;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{chdir, close, dup2_stderr, dup2_stdin, dup2_stdout};
 
-/// Closes what came from our caller, which is the command's now: its other end may wait for the
-/// last copy to be closed, as `| cat` does. Moves off the working directory, lest it stay busy.
-pub fn leave() -> anyhow::Result<()> {
+use crate::error::{Context as _, Result};
+
+/// Closes what came from our caller and now belongs to the command: the other end may wait until the
+/// last copy is closed, as `| cat` does. Leaves the working directory so that it can be unmounted.
+pub fn leave() -> Result<()> {
     let null = File::options()
         .read(true)
         .write(true)
@@ -24,8 +25,8 @@ pub fn leave() -> anyhow::Result<()> {
     Ok(chdir("/")?)
 }
 
-/// What our caller left open for the command besides its standard streams. We were executed
-/// ourselves, so these are the descriptors without the close-on-exec flag; all of ours have it.
+/// The descriptors besides the standard streams that our caller left open for the command: those without
+/// the close-on-exec flag. All of ours have it.
 fn inherited_descriptors() -> std::io::Result<Vec<RawFd>> {
     let mut inherited = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {

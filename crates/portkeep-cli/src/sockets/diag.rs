@@ -1,11 +1,10 @@
-//! Asks the kernel for sockets, by sock_diag(7).
+//! Asks the kernel for sockets with sock_diag(7).
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use anyhow::{Context as _, bail};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
@@ -18,40 +17,42 @@ use nix::sys::socket::{
 };
 use portkeep::Protocol;
 
-use crate::sockets::{Socket, State, proc_net};
+use crate::error::{Context as _, Result};
+use crate::sockets::proc_net;
+use crate::sockets::socket::{Socket, State};
 
-/// Bit 13 is TCP_BOUND_INACTIVE, sockets that are bound and do no more; Linux has it from 6.8 on,
-/// older kernels pass over it, and the crate's flags lack it.
+/// Bit 13 is TCP_BOUND_INACTIVE: sockets that are bound but neither listening nor connected. Linux has it
+/// since 6.8; older kernels ignore it, and the crate's flags lack it.
 const ALL_STATES: u32 = 0x3ffe;
 
-/// The kernel fills at most this much at once (netlink_dump in af_netlink.c).
+/// The kernel sends at most this much at once (netlink_dump in af_netlink.c).
 const DATAGRAM_MAX: usize = 32 * 1024;
 
-/// The sockets of this network namespace whose local port is `port`.
-pub fn bound_to(protocol: Protocol, port: u16) -> anyhow::Result<Vec<Socket>> {
+/// The sockets in this network namespace whose local port is `port`.
+pub fn bound_to(protocol: Protocol, port: u16) -> Result<Vec<Socket>> {
     bound_in(protocol, port..=port)
 }
 
-/// The sockets of this network namespace whose local port is one of `ports`.
-pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> anyhow::Result<Vec<Socket>> {
+/// The sockets in this network namespace whose local port is one of `ports`.
+pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> Result<Vec<Socket>> {
     let mut sockets = match ask(protocol, &ports)? {
         Some(sockets) => sockets,
         None => proc_net::sockets(protocol)?,
     };
-    // Kernels that do not filter by port answer with every socket.
+    // Some kernels do not filter by port and answer with every socket.
     sockets.retain(|socket| ports.contains(&socket.local.port()));
     Ok(sockets)
 }
 
-/// Whether the kernel has sock_diag(7) for a protocol, for which it may have to load modules.
-pub fn is_available(protocol: Protocol) -> anyhow::Result<bool> {
-    // Of a single port, so that few sockets are listed.
+/// Whether the kernel has sock_diag(7) for a protocol. It may have to load modules.
+pub fn is_available(protocol: Protocol) -> Result<bool> {
+    // For a single port, so that the answer is short.
     Ok(ask(protocol, &(1..=1))?.is_some())
 }
 
 /// `None` if the kernel has no handler for the protocol.
-fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> anyhow::Result<Option<Vec<Socket>>> {
-    // The kernel compares with one port, or with none.
+fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> Result<Option<Vec<Socket>>> {
+    // The kernel can filter by one port.
     let source_port = if ports.start() == ports.end() {
         *ports.start()
     } else {
@@ -77,7 +78,7 @@ fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> anyhow::Result<Option
             socket_id: SocketId { source_port, ..any },
         };
         match dump(&netlink, request, &mut sockets) {
-            Err(error) if is_no_handler(&error) => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
             result => {
                 result.with_context(|| format!("cannot ask the kernel for {protocol} sockets"))?
             }
@@ -86,13 +87,7 @@ fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> anyhow::Result<Option
     Ok(Some(sockets))
 }
 
-fn is_no_handler(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.raw_os_error() == Some(libc::ENOENT))
-}
-
-fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> anyhow::Result<()> {
+fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> io::Result<()> {
     let mut message = NetlinkMessage::from(SockDiagMessage::InetRequest(request));
     message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     message.finalize();
@@ -106,7 +101,8 @@ fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> a
         let length = recv(netlink.as_raw_fd(), &mut datagram, MsgFlags::empty())?;
         let mut rest = &datagram[..length];
         while !rest.is_empty() {
-            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)?;
+            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             // Messages are aligned to 4 bytes, RFC 3549 section 2.3.2.
             let size = (message.header.length as usize).next_multiple_of(4);
             rest = rest.get(size..).unwrap_or_default();
@@ -115,8 +111,11 @@ fn dump(netlink: &OwnedFd, request: InetRequest, sockets: &mut Vec<Socket>) -> a
                     sockets.push(Socket::from(&response.header));
                 }
                 NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => return Err(error.to_io().into()),
-                _ => bail!("an answer of an unknown kind"),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                _ => {
+                    let message = "unknown kind of answer";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                }
             }
         }
     }
@@ -136,8 +135,9 @@ impl From<&InetResponseHeader> for Socket {
     }
 }
 
-/// Whether the kernel shows TCP sockets that are bound and do no more. Tried with one of our own.
-pub fn shows_inactive() -> anyhow::Result<bool> {
+/// Whether the kernel shows TCP sockets that are bound but neither listening nor connected. Tries it with
+/// a socket of our own.
+pub fn shows_inactive() -> Result<bool> {
     let own = socket(
         AddressFamily::Inet,
         SockType::Stream,

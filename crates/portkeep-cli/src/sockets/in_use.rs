@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
 use portkeep::{Consumer, PortRange};
-use portkeep_admin::{FindSockets, FoundSockets};
+use portkeep_admin::{FindSockets, FoundSockets, user_name};
 
-use crate::port_state;
-use crate::printable::printable;
-use crate::sockets::processes::is_consumer;
-use crate::sockets::{Processes, Socket, State, command_line, diag};
-use crate::users;
+use crate::output::printable;
+use crate::sockets::diag;
+use crate::sockets::processes::{Processes, command_line, is_consumer};
+use crate::sockets::socket::{Socket, State};
+use crate::words::process;
 
 /// Finds them with sock_diag(7) and in /proc.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl FindSockets for InUse {
         let inodes: HashSet<u32> = sockets.iter().filter_map(|socket| socket.inode).collect();
         let processes = Processes::with_sockets(&inodes)?;
         let mut found = FoundSockets::default();
-        // By port; several sockets of one process at a port are one line.
+        // By port. Several sockets of a process at one port are one line.
         let mut strangers = BTreeSet::new();
         for socket in sockets {
             let owners = socket
@@ -46,7 +46,7 @@ impl FindSockets for InUse {
                 strangers.insert((port, format!("{port}/{protocol}: {who}")));
             }
             for owner in owners {
-                let process = port_state::process(owner.pid, &owner.command, owner.uid);
+                let process = process(owner.pid, &owner.command, owner.uid);
                 let line = command_line(owner.pid).map(|line| format!(": {}", printable(&line)));
                 let line = line.unwrap_or_default();
                 strangers.insert((port, format!("{port}/{protocol}: {process}{line}")));
@@ -57,19 +57,18 @@ impl FindSockets for InUse {
     }
 }
 
-/// Not those in TIME_WAIT, nor what is going to be a connection of a listener: the listener holds
-/// the port.
+/// Not those in TIME_WAIT, nor connections that a listener has not accepted: the listener holds the
+/// port.
 fn holds_its_port(socket: &Socket) -> bool {
-    let is_a_request = socket.state == State::Connecting && socket.inode.is_none();
-    socket.state != State::TimeWait && !is_a_request
+    socket.state != State::TimeWait && !socket.is_unaccepted()
 }
 
 fn without_process(socket: &Socket) -> String {
     match socket.inode {
         None => "the kernel, after its process closed it".to_owned(),
         Some(_) => format!(
-            "a socket with no process to be seen, user {}",
-            users::name(socket.uid)
+            "a socket of an unknown process, user {}",
+            user_name(socket.uid)
         ),
     }
 }

@@ -4,60 +4,9 @@ mod diag;
 mod in_use;
 mod proc_net;
 mod processes;
-
-use std::net::SocketAddr;
+mod socket;
 
 pub use diag::{bound_to, is_available, shows_inactive};
 pub use in_use::InUse;
 pub use processes::{Process, Processes, command_line};
-
-/// A socket that is bound to the port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Socket {
-    pub state: State,
-    pub local: SocketAddr,
-    pub peer: Option<SocketAddr>,
-    /// The user that made the socket.
-    pub uid: u32,
-    /// Its inode, by which processes are found; `None` if no process has it open any more.
-    pub inode: Option<u32>,
-}
-
-/// What a socket does with its port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Bound,
-    Listening,
-    Connecting,
-    Connected,
-    /// Closed by one side or both, and not yet done.
-    Closing,
-    TimeWait,
-}
-
-impl State {
-    /// From the numbers of `enum` in the kernel's include/net/tcp_states.h, which UDP sockets
-    /// use too: 1 when connected, 7 when not.
-    fn from_kernel(number: u8) -> Self {
-        match number {
-            1 => Self::Connected,
-            2 | 3 | 12 => Self::Connecting,
-            6 => Self::TimeWait,
-            10 => Self::Listening,
-            7 | 13 => Self::Bound,
-            _ => Self::Closing,
-        }
-    }
-
-    /// The name in JSON documents.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bound => "bound",
-            Self::Listening => "listening",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closing => "closing",
-            Self::TimeWait => "time-wait",
-        }
-    }
-}
+pub use socket::{Socket, State};

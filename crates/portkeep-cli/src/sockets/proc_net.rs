@@ -1,18 +1,18 @@
-//! The sockets as /proc/net lists them, for kernels without the modules of sock_diag(7).
+//! The sockets that /proc/net lists, for kernels without the modules of sock_diag(7).
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use nix::unistd::gettid;
 use portkeep::Protocol;
 use procfs::process::Process;
 
-use crate::sockets::{Socket, State};
+use crate::error::{Context as _, Result};
+use crate::sockets::socket::{Socket, State};
 
-/// All sockets of the network namespace of the calling thread, except TCP sockets that are bound and
-/// do no more: those are not listed.
-pub fn sockets(protocol: Protocol) -> anyhow::Result<Vec<Socket>> {
-    // A thread's directory can be opened by its id as that of a process can.
+/// All sockets in the network namespace of the calling thread. TCP sockets that are bound but neither
+/// listening nor connected are not listed.
+pub fn sockets(protocol: Protocol) -> Result<Vec<Socket>> {
+    // The directory of a thread can be opened by the thread's ID, like that of a process.
     let thread = Process::new(gettid().as_raw()).context("cannot read /proc")?;
     let listed = match protocol {
         Protocol::Tcp => both(thread.tcp(), thread.tcp6())?
@@ -33,11 +33,11 @@ pub fn sockets(protocol: Protocol) -> anyhow::Result<Vec<Socket>> {
     Ok(listed)
 }
 
-/// IPv6 may be switched off at boot; then there is no file.
+/// The file for IPv6 does not exist if IPv6 was switched off at boot.
 fn both<T>(
     ipv4: procfs::ProcResult<Vec<T>>,
     ipv6: procfs::ProcResult<Vec<T>>,
-) -> anyhow::Result<impl Iterator<Item = T>> {
+) -> Result<impl Iterator<Item = T>> {
     let ipv4 = ipv4.context("cannot read the sockets in /proc/net")?;
     let ipv6 = match ipv6 {
         Err(procfs::ProcError::NotFound(_)) => Vec::new(),
@@ -63,7 +63,8 @@ mod tests {
     use portkeep::Protocol;
 
     use super::sockets;
-    use crate::sockets::{Socket, diag};
+    use crate::sockets::diag;
+    use crate::sockets::socket::Socket;
 
     /// Of one port, in an order of their own.
     fn at(port: u16, mut sockets: Vec<Socket>) -> Vec<String> {

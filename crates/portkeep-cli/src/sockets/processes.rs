@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::Context as _;
 use nix::unistd::geteuid;
 use portkeep::Consumer;
 use portkeep_host::mounts;
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
 
-use crate::printable::text_of;
+use crate::error::{Context as _, Result};
+use crate::output::text_of;
 
 /// A process that has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,20 +29,20 @@ pub struct Process {
 #[derive(Debug, Default)]
 pub struct Processes {
     by_inode: HashMap<u32, Vec<Process>>,
-    /// Whether there may be processes whose descriptors we were not shown.
+    /// Whether there may be processes whose descriptors we cannot see.
     hidden: bool,
 }
 
 impl Processes {
     /// Looks through the descriptors of all processes.
-    pub fn with_sockets(inodes: &HashSet<u32>) -> anyhow::Result<Self> {
+    pub fn with_sockets(inodes: &HashSet<u32>) -> Result<Self> {
         let mut found = Self::default();
         if inodes.is_empty() {
             return Ok(found);
         }
-        // hidepid in proc(5) may hide processes altogether from all but root.
+        // The option hidepid of proc(5) can hide processes from everybody except root.
         found.hidden = !geteuid().is_root();
-        // A process may end while we look: then it has nothing open.
+        // A process that ends meanwhile has nothing open.
         for entry in all_processes().context("cannot read /proc")?.flatten() {
             match open_sockets(&entry) {
                 Ok(open) => {
@@ -94,14 +94,14 @@ fn describe(process: &ProcEntry) -> Option<Process> {
     })
 }
 
-/// The longest file below /proc/PID that is read: the status of a process with all the groups that it
-/// can have.
+/// The longest file below /proc/PID that we read: the status of a process in as many groups as possible.
 const LENGTH_MAX: u64 = 1 << 20;
 
-/// As much of a command line as is worth looking at.
+/// How much of a command line to show.
 const COMMAND_LINE_MAX: usize = 4096;
 
-/// A file of a process, whose bytes others have chosen. `None` if it has ended, or may not be read.
+/// A file of a process, with bytes that others chose. `None` if the process has ended or the file may not be
+/// read.
 fn read(pid: u32, name: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(format!("/proc/{pid}/{name}")).ok()?;
@@ -113,10 +113,10 @@ fn text(bytes: &[u8]) -> String {
     text_of(OsStr::from_bytes(bytes))
 }
 
-/// A process's command line, while it lives and has one.
+/// The command line of a process, if the process exists and has one.
 ///
-/// It is in the memory of the process, of which Linux reads no part here that is mapped from a file
-/// (`FOLL_ANON` in `fs/proc/base.c`, Linux 4.17): no file system of the process's own keeps us waiting.
+/// It is in the memory of the process. Since 4.17, Linux does not read parts of it that are mapped from
+/// a file (`FOLL_ANON` in `fs/proc/base.c`), so a file system of that process cannot make us wait.
 pub fn command_line(pid: u32) -> Option<String> {
     let line = read(pid, "cmdline")?;
     let line = &line[..line.len().min(COMMAND_LINE_MAX)];
@@ -129,7 +129,7 @@ pub fn command_line(pid: u32) -> Option<String> {
     (!line.is_empty()).then(|| words.join(" "))
 }
 
-/// Whom a process acts as.
+/// The user and groups of a process.
 #[derive(Debug)]
 struct Identity {
     uid: u32,
@@ -138,8 +138,7 @@ struct Identity {
 }
 
 impl Identity {
-    /// From proc_pid_status(5), where the name, which may be any bytes, comes first and has no line
-    /// breaks.
+    /// From proc_pid_status(5). The name comes first; it may be any bytes, but contains no line breaks.
     fn of(pid: u32) -> Option<Self> {
         let status = read(pid, "status")?;
         let numbers = |field: &[u8]| -> Option<Vec<u32>> {
@@ -163,8 +162,8 @@ impl Identity {
     }
 }
 
-/// Whether a process is one of those that the kernel part lets bind: by its effective user, a group
-/// or a cgroup of it. One that has ended is none.
+/// Whether the kernel part lets a process bind, because of its effective user, one of its groups or its
+/// cgroup. A process that has ended is not a consumer.
 pub fn is_consumer(pid: u32, consumers: &[Consumer]) -> bool {
     let Some(identity) = Identity::of(pid) else {
         return false;
@@ -177,7 +176,7 @@ pub fn is_consumer(pid: u32, consumers: &[Consumer]) -> bool {
     })
 }
 
-/// A cgroup's id is its inode number (cgroup-v2.rst); a process is in its cgroup and those above.
+/// The ID of a cgroup is its inode number (cgroup-v2.rst). A process is in its cgroup and those above.
 fn is_in_cgroup(pid: u32, id: u64) -> bool {
     let cgroups = read(pid, "cgroup").unwrap_or_default();
     let of_version_2 = cgroups

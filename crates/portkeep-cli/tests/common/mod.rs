@@ -94,12 +94,21 @@ pub fn done(command: &mut Command) -> String {
     outcome.stdout
 }
 
+/// The exit status of a refusal: commands under `run` have 1 for failures of their own.
+fn refusal_code<'a>(mut words: impl Iterator<Item = &'a OsStr>) -> i32 {
+    if words.next() == Some(OsStr::new("run")) {
+        125
+    } else {
+        1
+    }
+}
+
 /// Asserts that the command is refused, with a reason and a hint or more, and nothing on standard
 /// output; gives the reason, the first line.
 #[track_caller]
 pub fn refused(command: &mut Command) -> String {
-    let outcome = outcome(command);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let (code, outcome) = (refusal_code(command.get_args()), outcome(command));
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
     assert_eq!(outcome.stdout, "", "standard output");
     let (reason, hints) = outcome
         .stderr
@@ -117,8 +126,8 @@ pub fn refused(command: &mut Command) -> String {
 /// Asserts that the command is refused and gives its first hint.
 #[track_caller]
 pub fn hint(command: &mut Command) -> String {
-    let outcome = outcome(command);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let (code, outcome) = (refusal_code(command.get_args()), outcome(command));
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
     let hint = outcome
         .stderr
         .lines()
@@ -131,7 +140,8 @@ pub fn hint(command: &mut Command) -> String {
 #[track_caller]
 pub fn misused(words: &[&str]) {
     let outcome = outcome(&mut portkeep(words));
-    assert_eq!(outcome.code, Some(2), "{words:?}: {outcome:?}");
+    let code = if words.contains(&"run") { 125 } else { 2 };
+    assert_eq!(outcome.code, Some(code), "{words:?}: {outcome:?}");
     assert_eq!(outcome.stdout, "", "{words:?}");
     assert!(
         outcome.stderr.starts_with("error: "),

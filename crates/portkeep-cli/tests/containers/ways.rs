@@ -13,7 +13,7 @@ pub fn each_profile_has_its_way(_sandbox: &Sandbox) {
             let words = ["run", "-v", "--tcp", "1", "--", "true"];
             let outcome = outcome(&mut portkeep(profile, who, &words));
             assert_eq!(outcome.code, Some(0), "{profile:?}: {outcome:?}");
-            let says = format!("portkeep: the command is let in {}", profile.way);
+            let says = format!("portkeep: the command binds {}", profile.way);
             assert!(outcome.stderr.contains(&says), "{profile:?}: {outcome:?}");
         }
     }

@@ -97,7 +97,7 @@ fn assert_told(words: &[&str], reason: &str, outcome: &Outcome) {
     assert!(said.contains(reason), "{words:?}: {outcome:?}");
     let is_document = words.contains(&"--json") && !stdout.is_empty();
     assert!(
-        is_document || said.contains("Hint: nothing there was believed"),
+        is_document || said.contains("Hint: nothing there was trusted"),
         "{words:?}: {outcome:?}"
     );
     assert!(!said.contains("nginx"), "{words:?}: {outcome:?}");
@@ -168,7 +168,7 @@ pub fn a_link_to_a_folder_of_root(sandbox: &Sandbox) {
     fs::remove_file(&folder).expect("remove the link");
     symlink(&target, &folder).expect("make a link");
     let kind = format!(
-        "{} is not what the kernel part makes there",
+        "{} is not what the kernel part creates there",
         folder.display()
     );
     assert_refused(sandbox, &kind);
@@ -215,7 +215,7 @@ pub fn a_plain_directory(sandbox: &Sandbox) {
         for words in [&["ls"][..], &["ls", "--json"], &["why", "80/tcp"]] {
             let outcome = outcome(command(words).env("PORTKEEP_BPFFS", &plain));
             let said = format!("{}{}", outcome.stdout, outcome.stderr);
-            let reason = format!("{} is in no bpf file system", plain.display());
+            let reason = format!("{} is not in a bpf file system", plain.display());
             assert!(said.contains(&reason), "{words:?}: {outcome:?}");
             assert!(!said.contains("nginx"), "{words:?}: {outcome:?}");
         }

@@ -125,7 +125,7 @@ pub fn a_user_that_is_gone_keeps_the_block_closed(sandbox: &Sandbox) {
         let outcome = outcome(&mut portkeep(["enable"]));
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         for ports in ["20000-20003/tcp", "20010/tcp"] {
-            let warning = format!("{ports} is kept closed for it, but there is no user gone;");
+            let warning = format!("{ports} stays closed: there is no user gone");
             assert!(outcome.stderr.contains(&warning), "{outcome:?}");
         }
         assert_eq!(bind_as(USER, USER, Protocol::Tcp, 20000), EADDRINUSE);
@@ -159,7 +159,7 @@ pub fn a_stranger_that_was_there_first_is_told(_sandbox: &Sandbox) {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let pid = std::process::id();
     let warning = format!(
-        "portkeep: warning: 20000-20003/tcp is reserved, but a stranger was there before: \
+        "portkeep: warning: 20000-20003/tcp is reserved, but a stranger already had a socket there: \
          20001/tcp: process {pid} ("
     );
     assert!(outcome.stderr.starts_with(&warning), "{outcome:?}");
@@ -236,12 +236,12 @@ pub fn what_differs_is_repaired_and_told(_sandbox: &Sandbox) {
         .filter_map(|line| line.strip_prefix("Repaired: "))
         .collect();
     for difference in [
-        "20000-20003/tcp: others may bind than the store says",
+        "20000-20003/tcp: the consumers differ from those in the store",
         "20010-20019/tcp: reserved in the store, not in the kernel part",
         "20010-20011/tcp: reserved in the kernel part, where the store has other ports",
         "20014-20019/tcp: reserved in the kernel part, where the store has other ports",
         "20020/udp: excluded in the store, not in the kernel part",
-        "40000-40003: missing in net.ipv4.ip_local_reserved_ports",
+        "40000-40003: missing from net.ipv4.ip_local_reserved_ports",
     ] {
         assert!(repaired.contains(&difference), "{said}");
     }

@@ -142,7 +142,7 @@ pub fn by_name_it_is_kept(sandbox: &Sandbox) {
     assert!(
         outcome
             .stderr
-            .contains("there is no network namespace /run/netns/blue; enable again"),
+            .contains("there is no network namespace /run/netns/blue; create it"),
         "{outcome:?}"
     );
     assert_kept(Protocol::Tcp, 40000..=40003);
@@ -265,7 +265,7 @@ pub fn unknown_names_are_refused(_sandbox: &Sandbox) {
         ("4194304", "there is no network namespace 4194304"),
         (
             "/proc/self/status",
-            "/proc/self/status is no network namespace",
+            "/proc/self/status is not a network namespace",
         ),
     ] {
         for words in [

@@ -89,7 +89,7 @@ fn assert_block(ports: &[u16], count: u16) {
 pub fn counts_are_blocks_of_the_pool(sandbox: &Sandbox) {
     enable::enable(sandbox);
     for count in [1, 3, 100, 4535] {
-        let number = count.to_string();
+        let number = format!("count={count}");
         let [port, tcp, udp] = announced(&["--tcp", &number]);
         assert_block(&list(&tcp), count);
         assert_eq!((port, udp.as_str()), (list(&tcp)[0].to_string(), "none"));

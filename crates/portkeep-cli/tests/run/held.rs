@@ -116,7 +116,7 @@ say(attempts())",
     let mut running = Running::start(command);
     assert_eq!(running.line(), BOUND);
     kill(holder(sandbox), Signal::SIGKILL).expect("kill the holder");
-    assert_eq!(running.code(), 1);
+    assert_eq!(running.code(), 125);
     assert_nothing_reserved(sandbox);
     assert_free(Protocol::Tcp, 20000..=20001);
     let _next = Running::start(crate::common::portkeep(["hold", "--tcp", "20000-20001"]));
@@ -126,7 +126,7 @@ say(attempts())",
     let mut said = String::new();
     std::io::Read::read_to_string(&mut reader, &mut said).expect("read standard error");
     assert!(
-        said.starts_with("portkeep: the process that held the ports has been killed"),
+        said.starts_with("portkeep: the process that held the ports was killed"),
         "{said}"
     );
 }

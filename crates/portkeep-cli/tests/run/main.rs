@@ -8,6 +8,7 @@ mod announced;
 mod ends;
 mod family;
 mod held;
+mod line;
 mod nested;
 mod refused;
 mod stand_in;
@@ -46,16 +47,25 @@ trials! {
         refused::a_bound_port,
         refused::all_or_nothing,
         refused::overlapping_options,
-        refused::automatic_ports,
+        refused::automatic_ports_are_held_by_sockets,
         refused::privileged_ports_to_an_ordinary_user,
         refused::a_block_longer_than_the_pool,
+        line::options_end_at_the_command,
+        line::names_are_variables_and_placeholders,
+        line::big_counts_are_meant,
+        line::its_failures_are_not_the_commands,
+        line::a_name_has_the_same_ports_each_time,
+        line::it_waits_until_the_ports_are_free,
+        line::it_waits_no_longer_than_it_is_to,
+        line::waiting_is_told_and_ended_at_the_terminal,
+        line::lists_show_what_runs,
         nested::several_at_once_have_distinct_ports,
         nested::an_inner_run_has_ports_of_its_own,
         nested::an_inner_run_may_bind_the_outer_ports;
     plain:
         stand_in::the_exit_status_is_the_commands,
         stand_in::what_cannot_be_executed_gives_the_shells_codes,
-        stand_in::without_ports_no_port_is_announced,
+        stand_in::an_outer_runs_ports_are_not_announced,
         stand_in::locations_reach_the_command,
         stand_in::signals_start_out_as_they_came,
         stand_in::signals_to_the_process_are_passed_on,
@@ -66,8 +76,13 @@ trials! {
         refused::wrong_usage;
 }
 
-/// `portkeep run` with port options and a command.
+/// `portkeep run` with port options, or any port, and a command.
 fn run<W: AsRef<str>>(ports: &[&str], command: &[W]) -> Command {
+    let ports = if ports.is_empty() {
+        &["--udp", "1"]
+    } else {
+        ports
+    };
     let mut run = portkeep(["run"]);
     run.args(ports)
         .arg("--")

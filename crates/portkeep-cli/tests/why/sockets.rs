@@ -103,7 +103,8 @@ pub fn wrong_usage() {
     misused(&["why", "80/tcp", "81/tcp"]);
     for port in [
         "",
-        "80",
+        "no-such-service",
+        ":",
         "0/tcp",
         "65536/tcp",
         "80/sctp",

@@ -122,7 +122,7 @@ pub fn without_the_list_it_does_not_say_free(sandbox: &Sandbox) {
     };
     let text = done(&mut elsewhere(&["why", "20000/tcp"]));
     assert!(
-        text.starts_with("No socket is bound to 20000/tcp; whether it is reserved cannot be seen."),
+        text.starts_with("No socket is bound to 20000/tcp; it is unknown whether it is reserved."),
         "{text}"
     );
     assert!(

@@ -41,11 +41,7 @@ impl Directory {
     ///
     /// [`OpenError`]
     pub fn open(path: &Path) -> Result<Directory, OpenError> {
-        let opened = CString::new(path.as_os_str().as_bytes())
-            .map_err(io::Error::from)
-            // Whoever names the path answers for what leads there.
-            .and_then(|name| sys::open_at(None, &name, libc::O_PATH));
-        Directory::check(opened, path.into(), Kind::Root)
+        Directory::check(open_path(path), path.into(), Kind::Root)
     }
 
     /// A directory in this one.
@@ -97,10 +93,29 @@ impl AsFd for Directory {
     }
 }
 
+/// Whether a path is in a bpf file system. It takes no right to read there.
+///
+/// # Errors
+///
+/// Those of open(2) and fstatfs(2).
+pub fn is_mounted(path: &Path) -> io::Result<bool> {
+    is_in_bpffs(&open_path(path)?)
+}
+
+/// The caller is responsible for what leads to the path, such as symbolic links.
+fn open_path(path: &Path) -> io::Result<File> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    sys::open_at(None, &name, libc::O_PATH)
+}
+
+fn is_in_bpffs(file: &File) -> io::Result<bool> {
+    Ok(sys::file_system_magic(file.as_fd())? == BPF_FS_MAGIC)
+}
+
 fn check(opened: io::Result<File>, path: &Path, kind: Kind) -> Result<File, OpenError> {
     let failed = |error| OpenError::System(path.into(), error);
     let file = opened.map_err(failed)?;
-    if sys::file_system_magic(file.as_fd()).map_err(failed)? != BPF_FS_MAGIC {
+    if !is_in_bpffs(&file).map_err(failed)? {
         return Err(OpenError::NotBpf(path.into()));
     }
     let metadata = file.metadata().map_err(failed)?;

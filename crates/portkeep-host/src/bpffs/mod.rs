@@ -13,7 +13,7 @@ mod open_error;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-pub use directory::Directory;
+pub use directory::{Directory, is_mounted};
 pub use open_error::{Distrust, OpenError, UNTRUSTED_HINT};
 
 use crate::environment;

@@ -3,7 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// What to do about something that others than root have made in a bpf file system, or can change.
-pub const UNTRUSTED_HINT: &str = "nothing there was believed or changed; as root, see with `ls -la` whose it is, and remove it or \
+pub const UNTRUSTED_HINT: &str = "nothing there was trusted or changed; as root, find the owner with `ls -la`, and remove it or \
      take the right to write from others";
 
 /// Why something in a bpf file system cannot be used.
@@ -52,12 +52,12 @@ impl fmt::Display for OpenError {
             OpenError::System(path, error) => {
                 write!(f, "{} cannot be read: {error}", path.display())
             }
-            OpenError::NotBpf(path) => write!(f, "{} is in no bpf file system", path.display()),
+            OpenError::NotBpf(path) => write!(f, "{} is not in a bpf file system", path.display()),
             OpenError::Untrusted(path, distrust) => {
                 let path = path.display();
                 match distrust {
                     Distrust::Owner(uid) => write!(f, "{path} belongs to user {uid}, not to root"),
-                    Distrust::Kind => write!(f, "{path} is not what the kernel part makes there"),
+                    Distrust::Kind => write!(f, "{path} is not what the kernel part creates there"),
                     Distrust::Mode(mode) => {
                         write!(f, "{path} can be changed by other users (mode {mode:o})")
                     }

@@ -81,7 +81,7 @@ impl Block {
                 Error::new(
                     ErrorKind::NotSupportedSocket,
                     libc::EOPNOTSUPP,
-                    "the socket is neither a TCP nor a UDP one",
+                    "not a TCP or UDP socket",
                 )
             })?;
         // As where a run is within another: what holds its ports is no socket of the outer one's command.

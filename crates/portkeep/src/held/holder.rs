@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::held::time_wait;
 use crate::sys;
 use crate::types::Protocol;
 
@@ -60,20 +59,19 @@ fn notes(holder: BorrowedFd<'_>) -> io::Result<i32> {
 impl Holder {
     /// Binds a holder: at all addresses of both families, or of IPv4 where there is no IPv6.
     pub(super) fn bind(protocol: Protocol, port: u16) -> io::Result<Holder> {
-        let socket = match bind_plainly(protocol, port, false) {
-            Err(error)
-                if protocol == Protocol::Tcp
-                    && error.raw_os_error() == Some(libc::EADDRINUSE)
-                    && time_wait::is_all_there_is(port) =>
-            {
-                bind_beside_time_wait(port)?
-            }
-            socket => socket?,
-        };
-        Ok(Holder {
+        bind_plainly(protocol, port, false).map(Holder::new)
+    }
+
+    /// The same of TCP, beside connections that have ended.
+    pub(super) fn bind_beside_time_wait(port: u16) -> io::Result<Holder> {
+        bind_beside_time_wait(port).map(Holder::new)
+    }
+
+    fn new(socket: OwnedFd) -> Holder {
+        Holder {
             socket,
             busy: Mutex::default(),
-        })
+        }
     }
 
     pub(super) fn into_socket(self) -> OwnedFd {

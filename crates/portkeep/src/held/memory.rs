@@ -1,6 +1,6 @@
 //! What the kernel remembers of TCP sockets that share a port.
 //!
-//! Of the last socket that bound or listened with `SO_REUSEPORT` it remembers user and address, and lets
+//! The kernel caches the user and address of the last socket that bound or listened with `SO_REUSEPORT`, and lets
 //! others like it pass unchecked from then on (`tb->fastreuseport` and `sk_reuseport_match()` in
 //! `net/ipv4/inet_connection_sock.c`): those of that user that share and bind to the same address or,
 //! where that is all addresses, to any. A socket that is like it leaves the memory as it is, another that

@@ -1,22 +1,45 @@
 //! TCP connections that have ended and wait for stray segments.
 
+use std::collections::HashMap;
 use std::fs;
 
-/// Whether the TCP sockets at a port that the kernel lists are in `TIME_WAIT`, all of them.
+/// The ports of this network namespace's TCP sockets that the kernel lists. Reading the list takes some
+/// microseconds per socket, so it is read when it is first asked.
 ///
 /// Bound sockets that neither listen nor are connected are in no list, see
 /// [`holder`](super::holder) for them.
-pub(super) fn is_all_there_is(port: u16) -> bool {
-    let lists = ["tcp", "tcp6"].map(|name| {
-        fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default()
-    });
-    let mut states = lists
-        .iter()
-        .flat_map(|list| list.lines().filter_map(port_and_state))
-        .filter(|(listed, _)| *listed == port)
-        .map(|(_, state)| state)
-        .peekable();
-    states.peek().is_some() && states.all(|state| state == TIME_WAIT)
+#[derive(Debug, Default)]
+pub(super) struct Remains {
+    /// Whether all sockets at the port are in `TIME_WAIT`.
+    ports: Option<HashMap<u16, bool>>,
+}
+
+impl Remains {
+    /// Whether the sockets at a port are in `TIME_WAIT`, all of them, and there are any.
+    pub(super) fn are_all_at(&mut self, port: u16) -> bool {
+        let ports = self.ports.get_or_insert_with(read);
+        ports.get(&port).copied().unwrap_or(false)
+    }
+
+    /// The first of these ports at which there is something else by now.
+    pub(super) fn reread_living(&mut self, ports: &[u16]) -> Option<u16> {
+        let now = self.ports.insert(read());
+        ports
+            .iter()
+            .copied()
+            .find(|port| now.get(port) == Some(&false))
+    }
+}
+
+fn read() -> HashMap<u16, bool> {
+    let mut ports = HashMap::new();
+    for name in ["tcp", "tcp6"] {
+        let list = fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+        for (port, state) in list.lines().filter_map(port_and_state) {
+            *ports.entry(port).or_insert(true) &= state == TIME_WAIT;
+        }
+    }
+    ports
 }
 
 /// `TCP_TIME_WAIT` of `include/net/tcp_states.h`, as `/proc/net/tcp` writes it.

@@ -77,7 +77,7 @@ pub(crate) fn protocol_of(socket: BorrowedFd<'_>) -> Result<Protocol, Error> {
             Error::new(
                 ErrorKind::NotSupportedSocket,
                 libc::EOPNOTSUPP,
-                "the socket is neither a TCP nor a UDP one",
+                "not a TCP or UDP socket",
             )
         })
 }
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::NotSupportedSocket);
         assert_eq!(error.errno(), Some(libc::EOPNOTSUPP));
         let file = std::fs::File::open("/dev/null")?;
-        let error = protocol_of(file.as_fd()).expect_err("a file is no socket");
+        let error = protocol_of(file.as_fd()).expect_err("a file is not a socket");
         assert_eq!(error.kind(), ErrorKind::NotASocket);
         assert_eq!(error.errno(), Some(libc::ENOTSOCK));
         Ok(())

@@ -47,6 +47,9 @@ pub const PORTKEEP_CONSUMERS_MAX: usize = 8;
 pub const PORTKEEP_PROCESS: u32 = 1;
 /// The owning process and its descendants may bind in the block without associating.
 pub const PORTKEEP_TREE: u32 = 2;
+/// Processes with the owner's effective user id, in its user namespace, may bind in the block
+/// without associating.
+pub const PORTKEEP_USER: u32 = 16;
 /// Of a create: sockets that are bound in the block are not in the way.
 pub const PORTKEEP_ADOPT: u32 = 4;
 /// Of a delete: the range may be a part of a block, the rest of which stays reserved.
@@ -113,7 +116,7 @@ pub struct Range {
 pub struct AcquireRequest {
     /// The wanted ports.
     pub range: Range,
-    /// [`PORTKEEP_PROCESS`], [`PORTKEEP_TREE`]; of a create [`PORTKEEP_ADOPT`],
+    /// [`PORTKEEP_PROCESS`], [`PORTKEEP_TREE`], [`PORTKEEP_USER`]; of a create [`PORTKEEP_ADOPT`],
     /// [`PORTKEEP_EVERY_NETNS`].
     pub flags: u32,
     /// The start is a multiple of this power of two; 0 is 1.

@@ -8,6 +8,9 @@ use std::fmt;
 pub enum Backend {
     /// On Linux the kernel part where it is enabled and serves this process, else held sockets; on
     /// Windows the system.
+    ///
+    /// Ports of the automatic range that the kernel part cannot protect are held by sockets, too, if
+    /// the request names no [`Consumers`](crate::Consumers).
     #[default]
     Auto,
     /// Portkeep's kernel part, which root installs with `portkeep enable`.

@@ -109,65 +109,74 @@ impl Conflict {
     }
 }
 
-/// As in `port 61003/tcp is reserved by process 1234 (postgres), user 1000`.
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "port {port}/{} ", self.protocol)?,
-            None => write!(f, "a {} port ", self.protocol)?,
-        }
-        match self.kind {
-            ConflictKind::Reserved => {
-                if let Some(consumers) = &self.named {
-                    return persistent_words(f, consumers);
-                }
-                f.write_str("is reserved")?;
-                // Without a process the kernel part met the reservation as it was made or ended.
-                if let Some(pid) = self.owner_pid {
-                    write!(f, " by process {pid}")?;
-                    if let Some(command) = &self.owner_command {
-                        write!(f, " ({command})")?;
-                    }
-                    write!(f, ", user {}", self.owner_uid)?;
-                }
-                Ok(())
+impl Conflict {
+    /// The same text with names for numbers: `name` gives that of a user, a group or a cgroup, if it has
+    /// one.
+    ///
+    /// The library asks no user database, which may load other libraries and wait for servers.
+    #[must_use]
+    pub fn with_names(&self, name: impl Fn(Consumer) -> Option<String>) -> String {
+        let port = match self.port {
+            Some(port) => format!("port {port}/{}", self.protocol),
+            None => format!("a {} port", self.protocol),
+        };
+        let called = |consumer| match (consumer, name(consumer)) {
+            (Consumer::User(_), Some(name)) => format!("user {name}"),
+            (Consumer::Group(_), Some(name)) => format!("group {name}"),
+            (Consumer::Cgroup(_), Some(name)) => format!("cgroup {name}"),
+            (Consumer::User(uid), None) => format!("user {uid}"),
+            (Consumer::Group(gid), None) => format!("group {gid}"),
+            (Consumer::Cgroup(id), None) => format!("cgroup {id}"),
+        };
+        let user = called(Consumer::User(self.owner_uid));
+        match (self.kind, &self.named, self.owner_pid) {
+            (ConflictKind::Reserved, Some(consumers), _) => {
+                format!("{port} is {}", persistent_words(consumers, called))
             }
-            ConflictKind::InUse if self.owner_uid == UNKNOWN_USER => f.write_str("is in use"),
-            ConflictKind::InUse => {
-                write!(f, "is in use by a socket of user {}", self.owner_uid)
+            (ConflictKind::Reserved, None, Some(pid)) => {
+                let command = self.owner_command.as_ref();
+                let command = command.map(|it| format!(" ({it})")).unwrap_or_default();
+                format!("{port} is reserved by process {pid}{command}, {user}")
             }
-            ConflictKind::Automatic => {
-                f.write_str("is an automatic port, which any connect() may take")
+            // Without a process the kernel part met the reservation as it was made or ended.
+            (ConflictKind::Reserved, None, None) => format!("{port} is reserved"),
+            (ConflictKind::InUse, ..) if self.owner_uid == UNKNOWN_USER => {
+                format!("{port} is in use")
             }
-            ConflictKind::Quota => f.write_str("is beyond the user's quota"),
-            ConflictKind::NotPermitted => f.write_str("is privileged"),
-            ConflictKind::CannotTell => f.write_str(
-                "may be in use: too many sockets share its place in the kernel's tables to tell",
+            (ConflictKind::InUse, ..) => format!("{port} is in use by a socket of {user}"),
+            (ConflictKind::Automatic, ..) => {
+                format!("{port} is an automatic port, which any connect() may take")
+            }
+            (ConflictKind::Quota, ..) => format!("{port} is beyond the user's quota"),
+            (ConflictKind::NotPermitted, ..) => format!("{port} is privileged"),
+            (ConflictKind::CannotTell, ..) => format!(
+                "{port} may be in use: too many sockets share its place in the kernel's tables to tell"
             ),
-            ConflictKind::Ended => f.write_str("belongs to a reservation that has ended"),
-            ConflictKind::Other(number) => write!(f, "is refused (kind {number})"),
+            (ConflictKind::Ended, ..) => {
+                format!("{port} belongs to a reservation that has ended")
+            }
+            (ConflictKind::Other(number), ..) => format!("{port} is refused (kind {number})"),
         }
     }
 }
 
-/// As in `is reserved for user 1000, group 44`.
-fn persistent_words(f: &mut fmt::Formatter<'_>, consumers: &[Consumer]) -> fmt::Result {
+/// As in `port 61003/tcp is reserved by process 1234 (postgres), user 1000`.
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.with_names(|_| None))
+    }
+}
+
+/// As in `reserved for user 1000, group 44`.
+fn persistent_words(consumers: &[Consumer], called: impl Fn(Consumer) -> String) -> String {
     if consumers.contains(&Consumer::EVERYBODY) {
-        return f.write_str("is excluded from being reserved");
+        return "excluded from being reserved".to_owned();
     }
-    f.write_str("is reserved for ")?;
     if consumers.is_empty() {
-        return f.write_str("associated sockets of administrators");
+        return "reserved for associated sockets of administrators".to_owned();
     }
-    for (index, consumer) in consumers.iter().enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        match consumer {
-            Consumer::User(uid) => write!(f, "{comma}user {uid}")?,
-            Consumer::Group(gid) => write!(f, "{comma}group {gid}")?,
-            Consumer::Cgroup(id) => write!(f, "{comma}cgroup {id}")?,
-        }
-    }
-    Ok(())
+    let called: Vec<_> = consumers.iter().copied().map(called).collect();
+    format!("reserved for {}", called.join(", "))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -211,6 +220,12 @@ mod tests {
             conflict.named = Some(consumers);
             assert_eq!(conflict.to_string(), format!("port 61003/tcp is {words}"));
         }
+        conflict.named = Some(vec![Consumer::User(5), Consumer::Group(44)]);
+        let name = |consumer| (consumer == Consumer::User(5)).then(|| "games".to_owned());
+        assert_eq!(
+            conflict.with_names(name),
+            "port 61003/tcp is reserved for user games, group 44"
+        );
     }
 
     #[test]

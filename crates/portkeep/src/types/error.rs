@@ -66,13 +66,13 @@ pub enum ErrorKind {
     WrongProtocol,
     /// The socket holds no reservation, or several, so that it cannot be claimed (`EINVAL`).
     NotClaimable,
-    /// An argument makes no sense, such as a count of 0 or a range past port 65535 (`EINVAL`).
+    /// An argument is invalid, such as a count of 0 or a range past port 65535 (`EINVAL`).
     InvalidInput,
     /// The kernel part's tables are full (`ENOBUFS`).
     TablesFull,
     /// The socket is neither TCP nor UDP over IPv4 or IPv6 (`EOPNOTSUPP`).
     NotSupportedSocket,
-    /// The descriptor is no socket (`ENOTSOCK`).
+    /// Not a socket (`ENOTSOCK`).
     NotASocket,
     /// A reservation that is held by sockets cannot do it, see [`Backend::Held`](crate::Backend)
     /// (`EOPNOTSUPP`).
@@ -165,7 +165,7 @@ impl Error {
     }
 
     /// The errno of the system call; for what the library itself refuses, that which the kernel
-    /// part would have given. `None` only for answers of the kernel part that make no sense.
+    /// part would have given. `None` only for invalid answers of the kernel part.
     pub fn errno(&self) -> Option<i32> {
         self.0.errno
     }
@@ -186,10 +186,10 @@ impl Error {
                 }) => {
                     return Some(format!(
                         "`portkeep why {port}/{protocol}` tells more about the port; \
-                         or leave the choice of ports to Portkeep"
+                         or let Portkeep choose the ports"
                     ));
                 }
-                _ => "choose other ports, or leave the choice to Portkeep",
+                _ => "choose other ports, or let Portkeep choose",
             },
             ErrorKind::NoFreeBlock => {
                 "ask for fewer ports, or see with `portkeep ls` who holds them; ports of the pool \
@@ -201,11 +201,11 @@ impl Error {
                  or add them to net.ipv4.ip_local_reserved_ports as root"
             }
             ErrorKind::CannotTell => {
-                "choose other ports, or leave the choice to Portkeep; \
-                 `ss -tuan` shows the sockets, those in TIME-WAIT end by themselves within a minute"
+                "choose other ports, or let Portkeep choose; \
+                 `ss -tuan` shows the sockets; those in TIME-WAIT end within a minute"
             }
             ErrorKind::Quota | ErrorKind::TablesFull => {
-                "release reservations that are not needed; `portkeep ls` shows them"
+                "release reservations that you do not need; `portkeep ls` shows them"
             }
             ErrorKind::NotPermitted => {
                 "run with CAP_NET_BIND_SERVICE, \
@@ -214,13 +214,13 @@ impl Error {
             ErrorKind::NotAdministrator => {
                 "run this as root, or with CAP_NET_ADMIN over the network namespace"
             }
-            ErrorKind::NotFound => "`portkeep ls` shows what is reserved",
+            ErrorKind::NotFound => "`portkeep ls` shows the reservations",
             ErrorKind::NotOwner => {
-                "only the owner may; a process that holds the acquiring socket becomes it by a claim"
+                "only the owner may do this; a process that holds the acquiring socket becomes the owner by a claim"
             }
             ErrorKind::AlreadyBound => "associate the socket before it is bound",
             ErrorKind::NotEnabled => {
-                "run `portkeep enable` as root; if that is done, this process's cgroup is not \
+                "run `portkeep enable` as root; if that was done, this process's cgroup is not \
                  under one that was given with --control"
             }
             ErrorKind::DescriptorLimit => {

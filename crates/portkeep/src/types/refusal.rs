@@ -18,12 +18,9 @@ impl Error {
             ),
             Some(libc::EOPNOTSUPP) => (
                 ErrorKind::NotSupportedSocket,
-                "the socket is neither a TCP nor a UDP one over IPv4 or IPv6".to_owned(),
+                "the socket is not a TCP or UDP socket over IPv4 or IPv6".to_owned(),
             ),
-            Some(libc::ENOTSOCK) => (
-                ErrorKind::NotASocket,
-                "the descriptor is no socket".to_owned(),
-            ),
+            Some(libc::ENOTSOCK) => (ErrorKind::NotASocket, "not a socket".to_owned()),
             Some(libc::EDQUOT) => (
                 ErrorKind::Quota,
                 "the user's quota of reserved ports is used up".to_owned(),
@@ -70,7 +67,7 @@ impl Error {
             }
             (libc::EINVAL, _) => (
                 ErrorKind::InvalidInput,
-                "the kernel part takes the request for invalid".to_owned(),
+                "the kernel part says that the request is invalid".to_owned(),
             ),
             _ => return Error::from_call("acquiring ports", error),
         };

@@ -19,9 +19,9 @@ pub(crate) fn of_call(doing: &str, code: i32) -> Error {
     let (kind, message) = match code {
         WSAEOPNOTSUPP => (
             ErrorKind::NotSupportedSocket,
-            "the socket is neither a TCP nor a UDP one".to_owned(),
+            "not a TCP or UDP socket".to_owned(),
         ),
-        WSAENOTSOCK => (ErrorKind::NotASocket, "the handle is no socket".to_owned()),
+        WSAENOTSOCK => (ErrorKind::NotASocket, "not a socket".to_owned()),
         WSAENOBUFS => (
             ErrorKind::TablesFull,
             "the system has no room for it".to_owned(),
@@ -53,7 +53,7 @@ pub(crate) fn of_acquire(code: i32, range: Option<PortRange>, count: u16) -> Err
         (WSAEINVAL | ERROR_INVALID_PARAMETER, _) => Error::new(
             ErrorKind::InvalidInput,
             code,
-            "the system takes the request for invalid",
+            "the system says that the request is invalid",
         ),
         _ => of_call("acquiring ports", code),
     }

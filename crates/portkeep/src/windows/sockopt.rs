@@ -71,7 +71,7 @@ pub fn acquire(
         .ok()
         .zip(Token::from_raw(instance.token))
         .ok_or_else(|| {
-            let message = format!("the system's answer makes no sense: {instance:?}");
+            let message = format!("the system's answer is invalid: {instance:?}");
             Error::new(ErrorKind::Io, None, message)
         })
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use portkeep_tests::libc::{EACCES, EINVAL};
-use portkeep_tests::raw::{CONFLICT_RESERVED, PROCESS, TREE};
+use portkeep_tests::raw::{CONFLICT_RESERVED, PROCESS, TREE, USER};
 
 use super::{Ask, BOBS_GROUP, Model, Netns, Owner, ProcessId, SocketId};
 use crate::call::Told;
@@ -88,6 +88,12 @@ impl Model {
     /// Whether the process may bind there by a socket that is not associated.
     fn may_bind(&self, reservation: &Reservation, who: ProcessId) -> bool {
         match &reservation.lifetime {
+            // Of those here only a container is in another user namespace, and its ids are its own.
+            Lifetime::Runtime { owner, flags, .. }
+                if flags & USER != 0 && self.process(who).person.uid() == owner.uid =>
+            {
+                true
+            }
             Lifetime::Runtime { owner, flags, .. } if flags & TREE != 0 => {
                 self.descends_from(who, owner.process)
             }

@@ -3,7 +3,7 @@
 use portkeep_tests::libc::{EACCES, EADDRINUSE, EADDRNOTAVAIL, EDQUOT, EINVAL};
 use portkeep_tests::raw::{
     CONFLICT_AUTOMATIC, CONFLICT_IN_USE, CONFLICT_NOT_PERMITTED, CONFLICT_QUOTA, CONFLICT_RESERVED,
-    PROCESS, TREE,
+    PROCESS, TREE, USER,
 };
 
 use super::persistent::consumer;
@@ -63,7 +63,7 @@ impl Model {
         flags: u32,
     ) -> Ask {
         let mut ask = Ask::default();
-        if is_malformed(wanted) || flags & !(PROCESS | TREE) != 0 {
+        if is_malformed(wanted) || flags & !(PROCESS | TREE | USER) != 0 {
             ask.refuse(EINVAL, Some(Told::default()));
         } else {
             self.ask_block(&mut ask, who, socket, wanted);

@@ -33,7 +33,7 @@ static const char *row __attribute__((unused));
 #define CHECK(condition) check_equal(__FILE__, __LINE__, #condition, !!(condition), 1)
 #define CHECK_EQUAL(actual, expected)                                                              \
 	check_equal(__FILE__, __LINE__, #actual, (long long)(actual), (long long)(expected))
-/* Stops where going on makes no sense. */
+/* Stops if continuing is pointless. */
 #define REQUIRE(condition)                                                                         \
 	do {                                                                                       \
 		if (!CHECK(condition))                                                             \

@@ -14,16 +14,16 @@ use portkeep::abi::{
 pub const STEPS: &[&str] = &[
     "",
     "the child process cannot enter the cgroup",
-    "it cannot have a network namespace of its own",
+    "it cannot make a network namespace",
     "the loopback interface does not come up",
     "the automatic range cannot be set",
-    "a socket cannot be made and bound",
+    "a socket cannot be opened and bound",
     "a bound port was not seen as in use",
     "a port in use was refused with another error or another reason",
     "a free port could not be acquired",
     "a stranger's bind to a reserved port was not refused",
     "a stranger's bind was refused with another error or another reason",
-    "a port was not free again after the acquiring socket had been closed",
+    "a port was not free after the acquiring socket was closed",
 ];
 
 /// How far the child got: step 0 is the end, otherwise what failed with which error number.

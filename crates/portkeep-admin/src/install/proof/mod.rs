@@ -14,9 +14,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use libbpf_rs::Link;
+use portkeep_host::DEFAULT_POOL;
 
 use crate::error::{Error, ErrorKind};
 use crate::install::cgroup::Cgroup;
+use crate::install::settings::Settings;
 use crate::install::skeleton::PortkeepSkel;
 use crate::install::{links, object, sys};
 
@@ -91,7 +93,7 @@ pub fn prove_once(cgroup: &Path) -> Result<(), Error> {
     let temporary = TemporaryCgroup::create(cgroup)?;
     let mut storage = MaybeUninit::uninit();
     let skeleton = object::load(&mut storage, None)?;
-    crate::install::settings::Settings::new((61000, 65535)).write(&skeleton.maps.settings)?;
+    Settings::new(DEFAULT_POOL).write(&skeleton.maps.settings)?;
     let _links = attach(&skeleton, &Cgroup::open(&temporary.0)?)?;
     let outcome = run_child(&temporary.0.join("cgroup.procs"))
         .map_err(|error| Error::system("running the proof of the kernel part", error))?;

@@ -2,7 +2,8 @@
  * Tries to get a port until SIGTERM, or so many times: of both families, at all addresses and at the loopback one, with
  * every combination of SO_REUSEADDR and SO_REUSEPORT; with "unshared", without the latter. With
  * "devices" sockets are also bound to the loopback device, and to one that does not exist.
- * Prints how many attempts it made and how many of them succeeded.
+ * Prints an empty line once it has made ENOUGH attempts, and at the end how many attempts it made and
+ * how many of them succeeded.
  *
  *	stranger PORT tcp|udp all|unshared none|devices [ATTEMPTS]
  */
@@ -18,6 +19,9 @@
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
 #endif
+
+/* Each combination several times. */
+#define ENOUGH 200
 
 static volatile sig_atomic_t stopped;
 
@@ -83,7 +87,10 @@ int main(int argc, char **argv)
 	while (!stopped && attempts < limit) {
 		if (attempt(type, port, attempts % kinds, devices[attempts / kinds % used]) == 0)
 			got++;
-		attempts++;
+		if (++attempts == ENOUGH) {
+			putchar('\n');
+			fflush(stdout);
+		}
 	}
 	printf("%lu %lu\n", attempts, got);
 	return 0;

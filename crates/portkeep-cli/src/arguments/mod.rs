@@ -1,0 +1,8 @@
+//! Arguments that several commands share.
+
+pub mod color;
+pub mod netns;
+pub mod persistent;
+pub mod ports;
+pub mod variable_name;
+pub mod wanted_port;

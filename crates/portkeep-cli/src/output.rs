@@ -1,0 +1,203 @@
+//! Output, which escapes text that others have chosen.
+//!
+//! Processes choose their own names and arguments, and users those of cgroups and files. Such a name may
+//! contain characters that a terminal obeys, that reorder the text around them, or that nobody sees. All
+//! output passes through here: [`lines`] or [`escaped`] for text, [`write_table`] for columns, [`json`]
+//! for documents.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::builder::styling::Style;
+use serde::Serialize;
+
+/// The longest name that is shown, in characters.
+const LENGTH_MAX: usize = 200;
+
+/// Escapes a name in a line of text, and cuts it if it is long.
+pub fn printable(text: &str) -> String {
+    let shown: String = text.chars().take(LENGTH_MAX).collect();
+    let cut = if shown.len() < text.len() { "…" } else { "" };
+    escaped(&shown) + cut
+}
+
+/// Escapes invisible characters and line breaks as Rust does, `\u{1b}`.
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_printable(character) {
+            true => shown.push(character),
+            false => shown.extend(character.escape_default()),
+        }
+    }
+    shown
+}
+
+/// Like [`escaped`], but keeps line breaks.
+pub fn lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escaped).collect();
+    lines.join("\n")
+}
+
+/// The text of a name; bytes that are not UTF-8 become `\xff`.
+pub fn text_of(name: impl AsRef<OsStr>) -> String {
+    let mut text = String::new();
+    for chunk in name.as_ref().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        let invalid = chunk.invalid().iter();
+        text.extend(invalid.map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// A JSON document that is also safe to display. Invisible characters are escaped, `\u001b`, so the value
+/// is still the original name.
+pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(document)?;
+    let mut shown = String::with_capacity(text.len());
+    // The syntax of JSON is ASCII, so other characters are in strings, which contain no line breaks.
+    for character in text.chars() {
+        match character == '\n' || is_printable(character) {
+            true => shown.push(character),
+            false => {
+                let mut units = [0; 2];
+                let units = character.encode_utf16(&mut units).iter();
+                shown.extend(units.map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+    }
+    Ok(shown)
+}
+
+/// Writes rows as columns, each as wide as its widest cell.
+pub fn write_table(out: &mut impl Write, rows: &[impl AsRef<[String]>]) -> io::Result<()> {
+    write_styled_table(out, rows, |_, _, _| None)
+}
+
+/// [`write_table`], with a color for some cells: `style` is given row, column and text.
+pub fn write_styled_table(
+    out: &mut impl Write,
+    rows: &[impl AsRef<[String]>],
+    style: impl Fn(usize, usize, &str) -> Option<Style>,
+) -> io::Result<()> {
+    let escaped: Vec<Vec<_>> = rows
+        .iter()
+        .map(|row| row.as_ref().iter().map(|cell| escaped(cell)).collect())
+        .collect();
+    let mut widths = vec![0; escaped.iter().map(Vec::len).max().unwrap_or(0)];
+    for row in &escaped {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for (number, row) in escaped.iter().enumerate() {
+        let last = row.iter().rposition(|cell| !cell.is_empty());
+        let cells: Vec<_> = row
+            .iter()
+            .zip(&widths)
+            .take(last.map_or(0, |last| last + 1))
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                let width = if Some(column) == last { 0 } else { *width };
+                let spaces = " ".repeat(width.saturating_sub(cell.chars().count()));
+                match style(number, column, cell) {
+                    Some(style) => format!("{style}{cell}{style:#}{spaces}"),
+                    None => format!("{cell}{spaces}"),
+                }
+            })
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Prints each warning on a line of its own, to standard error.
+pub fn warn(warnings: &[String]) {
+    for warning in warnings {
+        let _ = writeln!(io::stderr(), "portkeep: warning: {}", lines(warning));
+    }
+}
+
+/// Whether a character shows as itself: no control code (C0, C1), nothing that changes the direction,
+/// no line break, nothing without a width of which a font would draw nothing, nothing unassigned.
+fn is_printable(character: char) -> bool {
+    match character {
+        ' '..='~' => true,
+        '\0'..='\u{7f}' => false,
+        // Letters or marks that are not drawn: `Default_Ignorable_Code_Point`, and a blank.
+        '\u{34f}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{2800}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{ffa0}'
+        | '\u{e0000}'..='\u{e0fff}' => false,
+        // The standard library knows the rest; a mark needs a letter before it.
+        _ => format!("x{character}").escape_debug().count() == 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Must never reach a terminal.
+    const HOSTILE: &str = "\0\x07\x08\t\r\x1b\x7f\u{80}\u{85}\u{9b}\u{9f}\u{ad}\u{61c}\u{180e}\u{200b}\
+        \u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+        \u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{206f}\u{feff}\u{fff9}\u{fe0f}\u{3164}\u{e0001}\
+        \u{e0041}\u{e000}\u{10ffff}";
+
+    #[test]
+    fn invisible_characters_are_escaped() {
+        for character in HOSTILE.chars() {
+            let text = character.to_string();
+            let escape: String = character.escape_default().collect();
+            assert_eq!(escaped(&text), escape);
+            assert_eq!(printable(&text), escape);
+            assert_eq!(lines(&text), escape);
+            let document = json(&text).expect("a document");
+            assert!(document.is_ascii(), "{document}");
+            assert!(!document.contains(|it: char| it.is_control()), "{document}");
+            let value: String = serde_json::from_str(&document).expect("a document");
+            assert_eq!(value, text);
+        }
+    }
+
+    #[test]
+    fn visible_characters_stay() {
+        for text in [
+            "",
+            "a b~",
+            "ü€",
+            "e\u{301}",
+            "日本語",
+            "🦀",
+            "עברית",
+            "\\u{1b}",
+        ] {
+            assert_eq!(printable(text), text);
+            assert_eq!(lines(text), text);
+            let value = serde_json::from_str(&json(&text).expect("a document"));
+            assert_eq!(value.ok(), Some(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn lines_and_length() {
+        assert_eq!(printable("a\x1b[2J\nb ü"), r"a\u{1b}[2J\nb ü");
+        assert_eq!(lines("a\x1b\nb\n"), "a\\u{1b}\nb\n");
+        let long = "x".repeat(LENGTH_MAX);
+        assert_eq!(printable(&long), long);
+        assert_eq!(printable(&(long.clone() + "x")), long + "…");
+    }
+
+    #[test]
+    fn names_of_any_bytes() {
+        let name = OsStr::from_bytes(b"a\xff\xc3\xbc\x9b\xe2\x82");
+        assert_eq!(text_of(name), r"a\xffü\x9b\xe2\x82");
+        assert_eq!(text_of("b"), "b");
+    }
+}

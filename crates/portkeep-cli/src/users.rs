@@ -1,3 +1,0 @@
-//! User names.
-
-pub use portkeep_admin::user_name as name;
