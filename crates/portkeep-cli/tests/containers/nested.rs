@@ -195,7 +195,7 @@ wait()",
         assert_eq!(said, "20005/tcp:bound");
         let holder = nix::unistd::Pid::from_raw(holder.parse().expect("a process id"));
         kill(holder, Signal::SIGKILL).expect("kill the inner holder");
-        assert_eq!(run.line(), "1");
+        assert_eq!(run.line(), "125");
         eventually(|| probe_free(Protocol::Tcp, 20005..=20005).is_empty());
         assert!(!probe_free(Protocol::Tcp, 20000..=20000).is_empty());
         run.go_on();

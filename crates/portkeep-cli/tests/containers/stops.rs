@@ -112,7 +112,7 @@ pub fn nobody_hangs_without_the_supervisor(_sandbox: &Sandbox) {
     let program = "
 say(os.getppid())
 said = set()
-while not said & {'ENOSYS', 'ESRCH'}:
+while 'ENOSYS' not in said:
     for protocol in KINDS:
         opened = socket.socket(socket.AF_INET, KINDS[protocol])
         try:
@@ -132,8 +132,13 @@ say(*sorted(said - {'bound'}))
                 std::thread::yield_now();
             }
             kill(holder, Signal::SIGKILL).expect("kill the holder");
-            assert_eq!(run.line(), "ENOSYS", "{profile:?}");
-            assert_eq!(run.code(), 1);
+            // A thread that was just being made to send its socket finds nobody at the other end.
+            let said = run.line();
+            assert!(
+                matches!(said.as_str(), "ENOSYS" | "ENOSYS EPIPE"),
+                "{profile:?}: {said}"
+            );
+            assert_eq!(run.code(), 125);
         }
     }
 }

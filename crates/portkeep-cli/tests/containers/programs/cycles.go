@@ -15,6 +15,7 @@ func main() {
 	var failed, count int32
 	each := func(list string, once func(address string) error) {
 		for _, port := range strings.Split(list, ",") {
+			port := port
 			group.Add(1)
 			count++
 			go func() {
