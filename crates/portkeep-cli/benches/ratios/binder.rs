@@ -87,10 +87,8 @@ fn answer_at_once() {
     assert!(listener >= 0);
     let number = listener.to_ne_bytes();
     // SAFETY: the kernel reads four bytes.
-    assert_eq!(
-        unsafe { libc::write(pipe[1], number.as_ptr().cast(), 4) },
-        4
-    );
+    let written = unsafe { libc::write(pipe[1], number.as_ptr().cast(), 4) };
+    assert_eq!(written, 4);
     // SAFETY: nobody uses it any more. The listener stays open, and ends with this process.
     unsafe { libc::close(pipe[1]) };
 }

@@ -4,16 +4,20 @@
 use std::process::Command;
 use std::time::Duration;
 
+use portkeep::Backend;
 use portkeep_admin::remove;
 use portkeep_tests::{Sandbox, enable};
 
 use crate::binder::{measure as binds, without_copies};
+use crate::held::acquire;
 use crate::page::{report, section};
 use crate::paired::rounds;
+use crate::run::more_than_true;
+use crate::stopwatch::median;
 
 const OWN: u16 = 20000;
 
-fn run() -> Command {
+fn wrapper() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portkeep"));
     let ports = format!("{OWN}-{OWN}");
     command.args(["run", "--both", &ports, "--"]);
@@ -21,7 +25,7 @@ fn run() -> Command {
 }
 
 fn traced() -> Command {
-    let mut command = run();
+    let mut command = wrapper();
     without_copies(&mut command);
     command
 }
@@ -30,12 +34,12 @@ fn traced() -> Command {
 fn lane(lane: usize) -> Duration {
     match lane {
         0 => binds(None, "udp 20001 bare"),
-        1 => binds(Some(run()), "udp 20001"),
-        2 => binds(Some(run()), "udp 20000"),
-        3 => binds(Some(run()), "tcp 20000"),
+        1 => binds(Some(wrapper()), "udp 20001"),
+        2 => binds(Some(wrapper()), "udp 20000"),
+        3 => binds(Some(wrapper()), "tcp 20000"),
         4 => binds(Some(traced()), "udp 20000"),
         5 => binds(None, "netlink 0"),
-        _ => binds(Some(run()), "netlink 0"),
+        _ => binds(Some(wrapper()), "netlink 0"),
     }
 }
 
@@ -61,6 +65,13 @@ pub fn measure(sandbox: &Sandbox) {
         &format!("bind() of netlink ({:.2?}) / plain", times.median(6)),
         times.ratio(6, 5).to_string(),
         "about 1",
+    );
+    more_than_true(&["--tcp", "3"], " without the kernel part");
+    let thousand = median((0..40).map(|_| acquire(Backend::Held, 1000)).collect());
+    report(
+        "acquire and release 1000 held UDP ports",
+        format!("{thousand:.2?}"),
+        "<= 4 ms",
     );
     enable::enable(sandbox);
 }
