@@ -43,7 +43,11 @@ impl Holding {
         let mut request = Requests {
             name: ports.name.as_deref(),
             is_enabled: Backend::Auto.resolve()? == Backend::Kernel,
-            consumers,
+            consumers: if ports.same_user {
+                consumers | Consumers::USER
+            } else {
+                consumers
+            },
             limit: None,
         };
         let mut requests: Vec<_> = [(TCP, &ports.tcp), (UDP, &ports.udp), (BOTH, &ports.both)]
@@ -234,9 +238,16 @@ impl Requests<'_> {
                 .consumers(self.consumers)
                 .acquire();
             match kept {
-                Err(error) if error.kind() == ErrorKind::AutomaticRange => {}
+                Err(error)
+                    if error.kind() == ErrorKind::AutomaticRange
+                        && !self.consumers.contains(Consumers::USER) => {}
                 kept => return kept,
             }
+        }
+        if self.consumers.contains(Consumers::USER) {
+            // Sockets cannot do that, and the refusal says so.
+            let ports = ports.consumers(Consumers::USER);
+            return ports.backend(Backend::Held).acquire();
         }
         // The limit may be locked; a block that is too big for it says so.
         self.limit = self.limit.or_else(|| DescriptorLimit::raise().ok());

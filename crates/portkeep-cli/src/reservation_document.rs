@@ -121,6 +121,8 @@ pub fn may_bind(entry: &Entry) -> &'static str {
         "everybody"
     } else if !entry.named.is_empty() {
         "consumers"
+    } else if entry.consumers.contains(Consumers::USER) {
+        "user"
     } else if entry.consumers.contains(Consumers::TREE) {
         "tree"
     } else if entry.consumers.contains(Consumers::PROCESS) {

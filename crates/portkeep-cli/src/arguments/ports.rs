@@ -33,6 +33,13 @@ pub struct PortsArgument {
     /// ports, others are taken. --verbose prints them.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Let every process of the same user bind to the ports
+    ///
+    /// For processes that the command does not start itself: a running tmux server, a Gradle or Bazel
+    /// daemon, rootless containers. The effective user counts, in the same user namespace. This needs
+    /// the kernel part.
+    #[arg(long)]
+    pub same_user: bool,
     /// Wait until the ports are free, at most SECONDS
     #[arg(
         long,

@@ -11,6 +11,7 @@ mod held;
 mod line;
 mod nested;
 mod refused;
+mod same_user;
 mod stand_in;
 
 use std::process::Command;
@@ -59,6 +60,8 @@ trials! {
         line::it_waits_no_longer_than_it_is_to,
         line::waiting_is_told_and_ended_at_the_terminal,
         line::lists_show_what_runs,
+        same_user::other_processes_of_the_user_may_bind,
+        same_user::sockets_cannot_do_it,
         nested::several_at_once_have_distinct_ports,
         nested::an_inner_run_has_ports_of_its_own,
         nested::an_inner_run_may_bind_the_outer_ports;
