@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
@@ -289,7 +290,7 @@ fn start_command(
             // Under the filter, with nobody to answer, it could not bind to any port.
             Err(error) if has_no_way && options.unprotected => {
                 if !options.quiet {
-                    eprintln!("portkeep: {}", error.message());
+                    say(error.message());
                 }
                 spawn(None, &mut prepare)?
             }
@@ -297,6 +298,11 @@ fn start_command(
         }
     };
     Ok((pid, holding))
+}
+
+/// Prints to standard error. That it is closed is no reason to end, unlike of eprintln.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "portkeep: {line}");
 }
 
 /// The way through the run around this one, which supervises our command too.
@@ -308,7 +314,7 @@ fn find_door(options: &Options<'_>, holding: &Shared) -> Result<Option<Door>> {
     let numbers = holding.with(Holding::numbers);
     door.register(numbers.unwrap_or_default()).context(AROUND)?;
     if options.verbose {
-        eprintln!("portkeep: the command binds by way of {AROUND}");
+        say(&format!("the command binds by way of {AROUND}"));
     }
     Ok(Some(door))
 }
@@ -318,7 +324,7 @@ fn find_way(options: &Options<'_>, command: &FromCommand) -> Result<Tried> {
     match command.try_ways().context("supervising")? {
         Ok(tried) => {
             if options.verbose {
-                eprintln!("portkeep: the command binds {}", tried.way.explain());
+                say(&format!("the command binds {}", tried.way.explain()));
             }
             Ok(tried)
         }

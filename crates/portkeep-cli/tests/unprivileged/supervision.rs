@@ -104,7 +104,7 @@ wait()
     assert_eq!(attempts, format!("{PORT}/tcp:bound {PORT}/udp:bound"));
     let holder = Pid::from_raw(holder.parse().expect("a process id"));
     kill(holder, Signal::SIGKILL).expect("kill the holder");
-    assert_eq!(run.code(), 1);
+    assert_eq!(run.code(), 125);
     run.go_on();
     assert_eq!(
         run.line(),
@@ -151,9 +151,9 @@ pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
 pub fn verbose_tells_the_backend(sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
     let words = ["run", "-v", "--tcp", "1", "--", "true"];
-    let held = "portkeep: Portkeep's kernel part is not enabled here, so sockets hold the ports. While \
-                the owner binds, a socket of the same user with SO_REUSEPORT can take a port, too; \
-                and over IPv6, a UDP socket that is bound to a device\n";
+    let held = "portkeep: the ports are held by sockets, beside which, while their owner binds, one of the same \
+                user with SO_REUSEPORT can get in, and at UDP over IPv6 one that is bound to a device: \
+                Portkeep's kernel part is not enabled here\n";
     let way = "portkeep: the command binds by copies of its sockets (pidfd_getfd)\n";
     let said = outcome(&mut portkeep_as_user(words)).stderr;
     assert_eq!(said, format!("{held}{way}"));
