@@ -1,6 +1,6 @@
 //! A port's state in words.
 
-use portkeep::{Entry, EntryKind};
+use portkeep::{Entry, EntryKind, Owner};
 use portkeep_admin::user_name;
 
 use crate::output::printable;
@@ -10,6 +10,21 @@ use crate::sockets::{Process, Socket, State, command_line};
 use crate::words::{Moment, process};
 
 impl PortState {
+    /// Who reserves it, as in `by process 1234 (nginx), user www-data` or `for user asterisk`.
+    pub fn reserver(&self) -> Option<String> {
+        let by = |owner: &Owner| format!("by {}", process(owner.pid, &owner.command, owner.uid));
+        match (&self.reservation, &self.held) {
+            (Some(entry), _) if is_exclusion(entry) => None,
+            (Some(entry), _) if entry.kind == EntryKind::Persistent => {
+                let consumers = may_bind_in_words(entry, self.record.as_ref());
+                Some(format!("for {consumers}"))
+            }
+            (Some(entry), _) => Some(by(&entry.owner)),
+            (None, Some(held)) if held.owner.pid != std::process::id() => Some(by(&held.owner)),
+            (None, _) => None,
+        }
+    }
+
     /// The state in whole sentences, one per line. Details of a line are indented below it.
     pub fn words(&self) -> Vec<String> {
         let name = format!("{}/{}", self.port, self.protocol);

@@ -23,6 +23,8 @@ pub enum Report {
         code: u8,
         /// Whether the holder stays for the command's descendants.
         holder_stays: bool,
+        /// What may have made it fail.
+        reason: Option<String>,
     },
 }
 

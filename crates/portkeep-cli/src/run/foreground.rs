@@ -9,6 +9,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::error::{Context as _, Error, Result};
+use crate::output::lines;
 use crate::run::channel::{Received, Report, ToHolder};
 use crate::run::signals::{Sender, SignalQueue};
 
@@ -40,7 +41,14 @@ impl Foreground {
                 .receive()
                 .context("cannot hear from the holder")?
             {
-                Received::Message(Report::Ended { code, holder_stays }) => {
+                Received::Message(Report::Ended {
+                    code,
+                    holder_stays,
+                    reason,
+                }) => {
+                    if let Some(reason) = reason {
+                        eprintln!("portkeep: {}", lines(&reason));
+                    }
                     if !holder_stays {
                         self.reap_holder()?;
                     }

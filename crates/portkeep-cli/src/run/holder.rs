@@ -55,7 +55,8 @@ pub fn hold(
     Ok(())
 }
 
-struct Holder {
+struct Holder<'a> {
+    options: &'a Options<'a>,
     holding: Arc<Shared>,
     command: Pid,
     foreground_pid: Pid,
@@ -65,9 +66,9 @@ struct Holder {
     copies: GroupCopies,
 }
 
-impl Holder {
+impl<'a> Holder<'a> {
     fn start(
-        options: &Options<'_>,
+        options: &'a Options<'a>,
         command: &CommandLine<'_>,
         foreground: &ToForeground,
         foreground_pid: Pid,
@@ -92,6 +93,7 @@ impl Holder {
             Ok(())
         })?;
         Ok(Self {
+            options,
             holding,
             command,
             foreground_pid,
@@ -125,15 +127,27 @@ impl Holder {
             }
         };
         let Self {
-            holding, signals, ..
+            options,
+            holding,
+            signals,
+            ..
         } = self;
+        let reason = match code {
+            0 => None,
+            _ if options.quiet => None,
+            _ => holding.attempts().explain(options.installation),
+        };
         let holder_stays = has_children()?;
         // With nobody left the ports are free before our caller learns that the command ended,
         // so that it can ask for them again.
         if !holder_stays {
             holding.release();
         }
-        foreground.send(&Report::Ended { code, holder_stays })?;
+        foreground.send(&Report::Ended {
+            code,
+            holder_stays,
+            reason,
+        })?;
         if holder_stays {
             wait_for_others(&signals)?;
         }

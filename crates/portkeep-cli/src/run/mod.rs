@@ -13,6 +13,7 @@
 //! the command as if it had been started directly. The holder leaves the group and the session when the
 //! command has ended.
 
+mod attempts;
 mod channel;
 mod command;
 mod environment;

@@ -129,6 +129,15 @@ pub fn command_line(pid: u32) -> Option<String> {
     (!line.is_empty()).then(|| words.join(" "))
 }
 
+/// The parent of a process.
+pub fn parent(pid: u32) -> Option<u32> {
+    let status = read(pid, "status")?;
+    // The name, which may be any bytes, comes first and has no line breaks.
+    let mut lines = status.split(|&byte| byte == b'\n').skip(1);
+    let number = lines.find_map(|line| line.strip_prefix(b"PPid:"))?;
+    std::str::from_utf8(number).ok()?.trim().parse().ok()
+}
+
 /// The user and groups of a process.
 #[derive(Debug)]
 struct Identity {

@@ -349,3 +349,50 @@ pub fn lists_show_what_runs(sandbox: &Sandbox) {
         }
     });
 }
+
+/// The command's own words may be "Address already in use", and no more.
+pub fn a_failed_command_is_told_who_has_its_port(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    let mut server = Running::start(portkeep(["hold", "--tcp", "20005-20005"]));
+    assert_eq!(server.line(), "20005/tcp");
+    let bound = TcpListener::bind("127.0.0.1:20006").expect("bind");
+    let own = std::process::id();
+    let comm = fs::read_to_string("/proc/self/comm").expect("read");
+    let bind = |port| format!("import socket; socket.socket().bind(('127.0.0.1', {port}))");
+    let stderr = |options: &[&str], program: &str| {
+        let words = [
+            &["run", "--tcp", "1"],
+            options,
+            &["/usr/bin/python3", "-c", program],
+        ];
+        outcome(&mut portkeep(words.concat())).stderr
+    };
+    for (port, who) in [
+        (
+            20005,
+            format!("reserved by process {} (portkeep), user root", server.pid()),
+        ),
+        (
+            20006,
+            format!("in use by process {own} ({}), user root", comm.trim_end()),
+        ),
+    ] {
+        let said = stderr(&[], &bind(port));
+        let line = format!("portkeep: the command asked for port {port}, and {port}/tcp is {who}");
+        assert_eq!(said.lines().last(), Some(&*line), "{said}");
+        assert!(!stderr(&["--quiet"], &bind(port)).contains("portkeep: "));
+        // It did without.
+        let program = format!(
+            "try:\n    {}\nexcept OSError:\n    pass",
+            bind(port).replace("; ", "\n    ")
+        );
+        assert_eq!(stderr(&[], &program), "");
+    }
+    // It failed for another reason, and had the port itself.
+    let said = stderr(&[], &format!("{}; raise SystemExit(3)", bind(20007)));
+    assert_eq!(said, "");
+    drop(bound);
+    // The kernel part refuses the bind with nobody in between who could see it.
+    enable::enable(sandbox);
+    assert!(!stderr(&[], &bind(20005)).contains("portkeep: "));
+}

@@ -60,6 +60,7 @@ trials! {
         line::it_waits_no_longer_than_it_is_to,
         line::waiting_is_told_and_ended_at_the_terminal,
         line::lists_show_what_runs,
+        line::a_failed_command_is_told_who_has_its_port,
         same_user::other_processes_of_the_user_may_bind,
         same_user::sockets_cannot_do_it,
         nested::several_at_once_have_distinct_ports,

@@ -34,6 +34,11 @@ impl LetIn {
         has.unwrap_or(false)
     }
 
+    /// Notes a port that is not ours and was asked for.
+    pub fn note_attempt(&self, port: u16) {
+        self.holding.attempts().note(port);
+    }
+
     /// Makes the call; gives 0 or its errno, or `None` if it is not about our ports.
     pub fn make(&self, socket: BorrowedFd<'_>, request: &Request) -> Option<i32> {
         if socket::namespace(socket) != Some(self.namespace) {

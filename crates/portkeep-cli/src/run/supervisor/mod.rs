@@ -38,6 +38,7 @@ mod way;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::holding::Holding;
+use crate::run::attempts::Attempts;
 
 pub use handover::{FromCommand, ToHolder, Tried, pair};
 pub use probe::probe;
@@ -45,21 +46,32 @@ pub use serving::serve;
 
 /// What the holder holds until nobody needs it any more.
 #[derive(Debug)]
-pub struct Shared(RwLock<Option<Holding>>);
+pub struct Shared {
+    holding: RwLock<Option<Holding>>,
+    attempts: Attempts,
+}
 
 impl Shared {
     pub fn new(holding: Holding) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Some(holding))))
+        Arc::new(Self {
+            holding: RwLock::new(Some(holding)),
+            attempts: Attempts::default(),
+        })
+    }
+
+    /// The ports that were asked for in vain, perhaps.
+    pub fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// Does something with it, if it is still there.
     pub fn with<T>(&self, act: impl FnOnce(&Holding) -> T) -> Option<T> {
-        let holding = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let holding = self.holding.read().unwrap_or_else(PoisonError::into_inner);
         holding.as_ref().map(act)
     }
 
     /// Frees the ports, once nobody is being let in.
     pub fn release(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.holding.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -144,6 +144,9 @@ impl Supervisor {
             Place::Within(runs) => !runs.is_empty() || self.let_in.has_port(port),
         };
         if !is_ours {
+            if matches!(place, Place::Within(_)) {
+                self.let_in.note_attempt(port);
+            }
             return self.reply(caller, Reply::Continue);
         }
         self.turns.take(port, || {
