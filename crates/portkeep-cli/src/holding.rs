@@ -104,6 +104,11 @@ impl Holding {
         self.reservations_with(port).next().is_some()
     }
 
+    /// The numbers of the ports that sockets hold, first and last of each block.
+    pub fn numbers(&self) -> Vec<(u16, u16)> {
+        self.held().map(|held| (held.start(), held.end())).collect()
+    }
+
     /// The reservations that hold a port of this number by sockets.
     pub fn reservations_with(&self, port: u16) -> impl Iterator<Item = &Reservation> {
         self.held()

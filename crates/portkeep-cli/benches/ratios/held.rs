@@ -10,7 +10,7 @@ use portkeep_tests::{Sandbox, enable};
 use crate::page::{report, section};
 use crate::stopwatch::{in_turn, ratio, time};
 
-fn acquire(backend: Backend, count: u16) -> Duration {
+pub fn acquire(backend: Backend, count: u16) -> Duration {
     time(|| {
         let request = Reservation::builder().udp().count(count).backend(backend);
         drop(request.acquire().expect("acquire"));

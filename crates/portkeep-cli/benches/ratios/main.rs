@@ -7,6 +7,7 @@
 
 mod allocators;
 mod bind;
+mod binder;
 mod calls;
 mod control;
 mod filter;
@@ -20,6 +21,7 @@ mod persistent;
 mod run;
 mod scale;
 mod stopwatch;
+mod supervised;
 mod web;
 
 use std::process::ExitCode;
@@ -31,6 +33,9 @@ use portkeep_tests::{Sandbox, benchmark, enable};
 const WRITE: &str = "PORTKEEP_WRITE_BENCHMARKS";
 
 fn main() -> ExitCode {
+    if let Some(code) = binder::is_told() {
+        return code;
+    }
     allocators::prepare();
     benchmark(measure, Duration::from_secs(1800))
 }
@@ -40,7 +45,7 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 11] = [
+const ALL: [Part; 12] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
@@ -52,6 +57,7 @@ const ALL: [Part; 11] = [
     ("run", run::measure),
     ("persistent", persistent::measure),
     ("held", held::measure),
+    ("supervised", supervised::measure),
 ];
 
 fn measure(sandbox: &Sandbox) {

@@ -32,6 +32,9 @@ pub struct Run {
     /// Print nothing unless the command cannot run
     #[arg(short, long)]
     quiet: bool,
+    /// Run the command even if it cannot bind to its ports; strangers cannot, either
+    #[arg(long)]
+    unprotected: bool,
     #[command(flatten)]
     netns: NetnsArgument,
     #[command(flatten)]
@@ -78,6 +81,7 @@ impl Run {
             ports: &self.ports,
             verbose: self.verbose,
             quiet: self.quiet,
+            unprotected: self.unprotected,
         };
         run::run(&options, &self.command)
     }

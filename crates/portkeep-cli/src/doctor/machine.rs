@@ -7,6 +7,7 @@ use portkeep_host::bpffs::is_mounted;
 use portkeep_host::mounts;
 
 use crate::doctor::check::{Check, State};
+use crate::run::supervisor;
 use crate::sockets;
 
 pub fn checks(installation: &Installation) -> Vec<Check> {
@@ -143,28 +144,20 @@ fn socket_lists() -> Check {
 /// How `portkeep run` lets its command bind if the kernel part is absent.
 fn held_sockets() -> Check {
     const NAME: &str = "held sockets";
-    let action = libc::SECCOMP_RET_USER_NOTIF;
-    // SAFETY: the kernel reads the number.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_GET_ACTION_AVAIL,
-            0,
-            &raw const action,
-        )
-    };
-    match result {
-        0 => Check::ok(
+    match supervisor::probe() {
+        Ok(Ok(way)) => Check::ok(
             NAME,
-            "seccomp can let a command bind without the kernel part",
+            format!("without the kernel part, a command under `portkeep run` binds {way}"),
         ),
-        _ => Check::not_ok(
+        Ok(Err(reason)) => Check::not_ok(
             NAME,
             State::Warning,
-            "no seccomp user notification: without the kernel part, a command under `portkeep run` \
-             cannot bind to its own ports",
-            "enable the kernel part, or allow seccomp(2) in the sandbox around this process",
+            format!(
+                "without the kernel part, a command under `portkeep run` cannot bind to its own ports: {reason}"
+            ),
+            "enable the kernel part, or allow these calls in the sandbox around this process",
         ),
+        Err(error) => Check::error(NAME, State::Unknown, error),
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use portkeep_admin::Installation;
@@ -51,7 +52,7 @@ impl<'a> CommandLine<'a> {
 
     /// Forks and executes the command with the ports in its environment, under a supervisor's
     /// filter if there is to be one. It is not executed before `prepare` has returned, until when
-    /// all signals are blocked in it.
+    /// all signals are blocked in it, and not at all if that fails.
     pub fn spawn(
         &self,
         holding: &Holding,
@@ -77,8 +78,12 @@ impl<'a> CommandLine<'a> {
                 unsafe { libc::_exit(127) }
             }
             ForkResult::Parent { child } => {
-                drop((go_ahead, report));
-                let prepared = prepare(child);
+                drop((go_ahead, report, filter));
+                if let Err(error) = prepare(child) {
+                    let _ = kill(child, Signal::SIGKILL);
+                    let _ = waitpid(child, None);
+                    return Err(error);
+                }
                 drop(hold_back);
                 let mut number = [0; 4];
                 match outcome.read_exact(&mut number) {
@@ -88,7 +93,7 @@ impl<'a> CommandLine<'a> {
                         Err(self.failure(&io::Error::from_raw_os_error(number)))
                     }
                     // Closed by exec.
-                    Err(_) => prepared.map(|()| child),
+                    Err(_) => Ok(child),
                 }
             }
         }
@@ -104,11 +109,11 @@ impl<'a> CommandLine<'a> {
     ) -> io::Error {
         let (signals, limit) = (self.signals, holding.original_limit());
         let prepare = move || {
+            filter.as_ref().map_or(Ok(()), ToHolder::install_filter)?;
             // Nothing is ever written: the end comes when the parent is ready, or has gone.
             go_ahead.read_to_end(&mut Vec::new())?;
             signals.restore()?;
-            limit.map_or(Ok(()), DescriptorLimit::restore)?;
-            filter.as_ref().map_or(Ok(()), ToHolder::install_filter)
+            Ok(limit.map_or(Ok(()), DescriptorLimit::restore)?)
         };
         // SAFETY: this process has one thread.
         unsafe { command.pre_exec(prepare) };

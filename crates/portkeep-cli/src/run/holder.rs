@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use portkeep::{Backend, Consumers};
 use portkeep_admin::Installation;
 
 use crate::arguments::ports::PortsArgument;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::holding::Holding;
 use crate::run::channel::{Received, Report, ToForeground};
 use crate::run::command::CommandLine;
 use crate::run::reaper::{Child, exit_code, next_change};
 use crate::run::signals::{GroupCopies, ReceivedSignal, Sender, SignalQueue};
-use crate::run::supervisor::{self, Shared};
+use crate::run::supervisor::inner::{self, Door};
+use crate::run::supervisor::{self, FromCommand, Shared, Tried};
 use crate::run::surroundings;
 use crate::waiting::{self, Surroundings};
 
@@ -34,6 +36,8 @@ pub struct Options<'a> {
     pub verbose: bool,
     /// Whether to say nothing but why the command does not run.
     pub quiet: bool,
+    /// Whether to run the command even if it cannot bind to its ports.
+    pub unprotected: bool,
 }
 
 /// Holds the ports while the command and its descendants live.
@@ -78,7 +82,7 @@ impl<'a> Holder<'a> {
             }
         }
         let mut copies = GroupCopies::default();
-        let (command, holding) = start_command(command, holding, |command| {
+        let (command, holding) = start_command(options, command, holding, |command| {
             // Signals to the group that came before the command was in it are meant for it all the
             // same. One that came since has reached it too, and merges with ours: it is pending, for
             // the command has not unblocked its signals yet.
@@ -264,29 +268,89 @@ fn send(command: Pid, number: i32) -> Result<()> {
     }
 }
 
-/// Starts the command, supervised if its ports are held by sockets. Where that cannot be, it is told
-/// and runs all the same: it may know how to do without, and others are kept out in any case.
+/// Starts the command, supervised if any of its ports are held by sockets, by us or by the run around us.
 fn start_command(
+    options: &Options<'_>,
     command: &CommandLine<'_>,
     holding: Holding,
-    prepare: impl FnOnce(Pid) -> Result<()>,
+    mut prepare: impl FnMut(Pid) -> Result<()>,
 ) -> Result<(Pid, Arc<Shared>)> {
-    if holding.backend() != Backend::Held || holding.is_empty() {
-        let pid = command.spawn(&holding, None, prepare)?;
-        return Ok((pid, Shared::new(holding)));
-    }
-    let (from_command, to_holder) = supervisor::pair().context("socketpair")?;
-    let pid = command.spawn(&holding, Some(to_holder), prepare)?;
+    let is_held = holding.backend() == Backend::Held && !holding.is_empty();
     let holding = Shared::new(holding);
-    let supervised = from_command.supervise(&holding);
-    if let Err(error) = supervised.context("supervising")? {
-        let reason = match error {
-            Errno::EBUSY => "it is supervised already, as by another `portkeep run`",
-            error => error.desc(),
-        };
-        eprintln!("portkeep: the command cannot bind to its ports: seccomp: {reason}");
-    }
+    let spawn = |filter, prepare: &mut dyn FnMut(Pid) -> Result<()>| {
+        let spawned = holding.with(|holding| command.spawn(holding, filter, prepare));
+        spawned.expect("nobody has released it")
+    };
+    let pid = if !is_held {
+        spawn(None, &mut prepare)?
+    } else if let Some(door) = find_door(options, &holding)? {
+        let mut door = Some(door);
+        spawn(None, &mut |command| {
+            if let Some(door) = door.take() {
+                inner::serve(door, &holding).context("supervising")?;
+            }
+            prepare(command)
+        })?
+    } else {
+        let (from_command, to_holder) = supervisor::pair().context("socketpair")?;
+        let mut has_no_way = false;
+        let spawned = spawn(Some(to_holder), &mut |command| {
+            let tried = find_way(options, &from_command);
+            has_no_way = tried.is_err();
+            supervisor::serve(tried?, &holding).context("supervising")?;
+            prepare(command)
+        });
+        match spawned {
+            // Under the filter, with nobody to answer, it could not bind to any port.
+            Err(error) if has_no_way && options.unprotected => {
+                if !options.quiet {
+                    say(error.message());
+                }
+                spawn(None, &mut prepare)?
+            }
+            spawned => spawned?,
+        }
+    };
     Ok((pid, holding))
+}
+
+/// Prints to standard error. That it is closed is no reason to end, unlike of eprintln.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "portkeep: {line}");
+}
+
+/// The way through the run around this one, which supervises our command too.
+fn find_door(options: &Options<'_>, holding: &Shared) -> Result<Option<Door>> {
+    const AROUND: &str = "the run around this one";
+    let Some(door) = inner::knock().context(AROUND)? else {
+        return Ok(None);
+    };
+    let numbers = holding.with(Holding::numbers);
+    door.register(numbers.unwrap_or_default()).context(AROUND)?;
+    if options.verbose {
+        say(&format!("the command binds by way of {AROUND}"));
+    }
+    Ok(Some(door))
+}
+
+/// The way to the command's sockets.
+fn find_way(options: &Options<'_>, command: &FromCommand) -> Result<Tried> {
+    match command.try_ways().context("supervising")? {
+        Ok(tried) => {
+            if options.verbose {
+                say(&format!("the command binds {}", tried.way.explain()));
+            }
+            Ok(tried)
+        }
+        Err(reason) => {
+            let message = format!("the command cannot bind to its ports: {reason}");
+            let error = Error::new(Kind::CommandRefused, message);
+            Err(error.with_hint(
+                "`run --unprotected` runs it anyway; or enable the kernel part, or allow these calls in the \
+                 sandbox around it",
+            ))
+        }
+    }
 }
 
 /// Waits for a signal or a message.

@@ -21,7 +21,7 @@ mod foreground;
 mod holder;
 mod reaper;
 pub mod signals;
-mod supervisor;
+pub mod supervisor;
 mod surroundings;
 
 use std::ffi::OsString;

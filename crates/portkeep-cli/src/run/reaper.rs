@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use nix::unistd::Pid;
 
@@ -17,11 +18,21 @@ pub enum Child {
     None,
 }
 
+/// Held shared by threads that wait for a stop of a process that they trace: it may be a child, and the
+/// reaper would take the news from them, wherever it waits for any.
+static TRACING: RwLock<()> = RwLock::new(());
+
+/// Keeps the reaper from taking news meanwhile.
+pub fn keep_out() -> RwLockReadGuard<'static, ()> {
+    TRACING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Returns a change of a child's state, if there is one; does not wait.
 ///
 /// The nix crate rejects children that a real-time signal ended.
 pub fn next_change() -> io::Result<Child> {
     let mut status = 0;
+    let _alone = TRACING.write().unwrap_or_else(PoisonError::into_inner);
     let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | libc::__WALL;
     // SAFETY: waitpid(2) writes the status, nothing else.
     match unsafe { libc::waitpid(-1, &raw mut status, options) } {

@@ -133,7 +133,7 @@ pub fn automatic_ports_are_held_by_sockets(sandbox: &Sandbox) {
         });
         let lines: Vec<_> = BufReader::new(reader)
             .lines()
-            .take(2)
+            .take(3)
             .map(|it| it.expect("read"))
             .collect();
         let held = "portkeep: 40000-40001/tcp is held by sockets, ";
@@ -141,6 +141,10 @@ pub fn automatic_ports_are_held_by_sockets(sandbox: &Sandbox) {
         assert_eq!(
             lines[1],
             "portkeep: the ports are kept by Portkeep's kernel part"
+        );
+        assert!(
+            lines[2].starts_with("portkeep: the command binds by "),
+            "{lines:?}"
         );
         assert_eq!(
             running.line(),

@@ -37,7 +37,6 @@ trials! {
         supervision::signals_do_not_break_a_bind_off,
         supervision::binds_fail_clearly_without_the_holder,
         supervision::descendants_are_let_in_after_the_command_has_ended,
-        supervision::a_run_in_a_run_is_told_that_it_cannot,
         supervision::privileges_are_not_gained,
         supervision::verbose_tells_the_backend;
 }

@@ -104,7 +104,7 @@ wait()
     assert_eq!(attempts, format!("{PORT}/tcp:bound {PORT}/udp:bound"));
     let holder = Pid::from_raw(holder.parse().expect("a process id"));
     kill(holder, Signal::SIGKILL).expect("kill the holder");
-    assert_eq!(run.code(), 1);
+    assert_eq!(run.code(), 125);
     run.go_on();
     assert_eq!(
         run.line(),
@@ -138,20 +138,6 @@ wait()
     eventually(|| probe_free(Protocol::Tcp, PORT..=PORT).is_empty());
 }
 
-pub fn a_run_in_a_run_is_told_that_it_cannot(_sandbox: &Sandbox) {
-    portkeep_tests::without_portkeep();
-    let port = format!("{PORT}-{PORT}");
-    let script = "./portkeep run --tcp 20001-20001 -- true";
-    let mut command = portkeep_as_user(["run", "--tcp", &port, "--", "sh", "-c", script]);
-    let outcome = outcome(&mut command);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), ""));
-    assert_eq!(
-        outcome.stderr,
-        "portkeep: the command cannot bind to its ports: seccomp: it is supervised already, \
-         as by another `portkeep run`\n"
-    );
-}
-
 /// Only who could gain privileges is kept from it.
 pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
@@ -165,10 +151,12 @@ pub fn privileges_are_not_gained(_sandbox: &Sandbox) {
 pub fn verbose_tells_the_backend(sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
     let words = ["run", "-v", "--tcp", "1", "--", "true"];
-    let held = "portkeep: Portkeep's kernel part is not enabled here, so sockets hold the ports. While \
-                the owner binds, a socket of the same user with SO_REUSEPORT can take a port, too; \
-                and over IPv6, a UDP socket that is bound to a device\n";
-    assert_eq!(outcome(&mut portkeep_as_user(words)).stderr, held);
+    let held = "portkeep: the ports are held by sockets, beside which, while their owner binds, one of the same \
+                user with SO_REUSEPORT can get in, and at UDP over IPv6 one that is bound to a device: \
+                Portkeep's kernel part is not enabled here\n";
+    let way = "portkeep: the command binds by copies of its sockets (pidfd_getfd)\n";
+    let said = outcome(&mut portkeep_as_user(words)).stderr;
+    assert_eq!(said, format!("{held}{way}"));
     portkeep_tests::enable::enable(sandbox);
     let kernel = "portkeep: the ports are kept by Portkeep's kernel part\n";
     assert_eq!(outcome(&mut portkeep_as_user(words)).stderr, kernel);

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::held::holder::Holder;
+use crate::held::holder::{self, Holder};
 use crate::held::owner;
 use crate::held::record::Record;
 use crate::sys;
@@ -84,6 +84,16 @@ impl Block {
                     "not a TCP or UDP socket",
                 )
             })?;
+        // As where a run is within another: what holds its ports is no socket of the outer one's command.
+        if holder::is_marked(socket)
+            .map_err(|error| Error::from_call("asking the socket for its mark", error))?
+        {
+            return Err(Error::new(
+                ErrorKind::NotSupportedSocket,
+                libc::EOPNOTSUPP,
+                "the socket holds a port for another reservation",
+            ));
+        }
         match self.range(protocol) {
             Some(_) => Ok(protocol),
             None => Err(Error::wrong_protocol(protocol)),

@@ -102,6 +102,22 @@ impl Drop for Locked<'_> {
     }
 }
 
+/// Makes a socket known as one that holds a port: whoever lets the sockets of a process in, this one among
+/// them, must not let it in. It is a limit on the rate at which it sends (`SO_MAX_PACING_RATE`).
+fn mark(socket: BorrowedFd<'_>) -> io::Result<()> {
+    sys::set_option(socket, libc::SOL_SOCKET, SO_MAX_PACING_RATE, &MARK)
+}
+
+/// Whether a socket is to hold a port.
+pub(super) fn is_marked(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    // Of 32 bits, as it was before Linux 4.20.
+    Ok(sys::get_option::<u32>(socket, libc::SOL_SOCKET, SO_MAX_PACING_RATE)? == MARK)
+}
+
+/// Of `asm-generic/socket.h`.
+const SO_MAX_PACING_RATE: i32 = 47;
+const MARK: u32 = 0x504b_484f;
+
 fn bind_plainly(protocol: Protocol, port: u16, reuse: bool) -> io::Result<OwnedFd> {
     bind_socket(protocol, port, |socket| match reuse {
         true => sys::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1),
@@ -119,6 +135,7 @@ fn bind_socket(
         if family == libc::AF_INET6 {
             sys::set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0)?;
         }
+        mark(socket.as_fd())?;
         if protocol == Protocol::Udp {
             // Before it is bound, lest a datagram wait in its queue for good.
             sys::receive_nothing(socket.as_fd())?;

@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// Of which lengths the kernel takes an address: up to `sizeof(struct sockaddr_storage)`, all of which it
-/// reads.
-pub const LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
+/// How long addresses of IPv4 and IPv6 are, with room for what other programs put behind them.
+pub const OF_IP: std::ops::RangeInclusive<usize> = 16..=32;
+/// `sizeof(struct sockaddr_storage)`, which is all that the kernel takes, and what programs give that serve
+/// any family.
+pub const STORAGE: usize = 128;
 
 /// A `struct sockaddr_in` or `struct sockaddr_in6`; `None` if it is another one or too short. Of
 /// the latter the kernel lets the last field, the scope, be missing (`SIN6_LEN_RFC2133`). It takes

@@ -1,22 +1,27 @@
 //! How the filter's descriptor gets from the command, which must install it, to the holder.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
 
+use crate::run::supervisor::filter::Filter;
 use crate::run::supervisor::notification::Listener;
-use crate::run::supervisor::{Shared, Supervisor, filter, threads};
+use crate::run::supervisor::trial::{self, NoWay};
+use crate::run::supervisor::way::{self, Way};
 
 /// The command's end, before it is executed.
 #[derive(Debug)]
-pub struct ToHolder(OwnedFd);
+pub struct ToHolder {
+    socket: OwnedFd,
+    filter: Filter,
+}
 
 /// The holder's end.
 #[derive(Debug)]
@@ -25,31 +30,55 @@ pub struct FromCommand(OwnedFd);
 pub fn pair() -> io::Result<(FromCommand, ToHolder)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-    Ok((FromCommand(ours), ToHolder(theirs)))
+    // Where sockets are to be had, none takes another's place.
+    let filter = Filter::new(!way::can_copy());
+    let to_holder = ToHolder {
+        socket: theirs,
+        filter,
+    };
+    Ok((FromCommand(ours), to_holder))
 }
 
 impl ToHolder {
-    /// Installs the filter and hands it over, or tells why not, in which case the command does
-    /// without. Async-signal-safe.
+    /// Installs the filter, hands it over and makes the trial of it; or tells why not. Async-signal-safe.
     pub fn install_filter(&self) -> io::Result<()> {
-        let socket = self.0.as_raw_fd();
+        let socket = self.socket.as_raw_fd();
         let send = |errno: i32, messages: &[ControlMessage<'_>]| {
             let bytes = errno.to_ne_bytes();
             let flags = MsgFlags::MSG_NOSIGNAL;
             sendmsg::<()>(socket, &[IoSlice::new(&bytes)], messages, flags, None).map(drop)
         };
-        match filter::install() {
-            Ok(listener) => send(0, &[ControlMessage::ScmRights(&[listener.as_raw_fd()])]),
-            Err(error) => send(error as i32, &[]),
-        }?;
+        match self.filter.install() {
+            Ok(listener) => {
+                send(0, &[ControlMessage::ScmRights(&[listener.as_raw_fd()])])?;
+                drop(listener);
+                trial::make();
+            }
+            Err(error) => send(error as i32, &[])?,
+        }
         Ok(())
     }
 }
 
+/// What calls come by, and how they are served.
+#[derive(Debug)]
+pub struct Tried {
+    pub listener: Listener,
+    pub way: Way,
+    /// How many seccomp filters it is started with.
+    pub filters: u32,
+}
+
 impl FromCommand {
-    /// Takes what a command that has been executed has sent, and supervises it from now on; or tells why
-    /// that cannot be.
-    pub fn supervise(self, holding: &Arc<Shared>) -> io::Result<Result<(), Errno>> {
+    /// Takes what a child that has not been executed yet sends, and tries the ways to its sockets; or tells
+    /// why there is none.
+    pub fn try_ways(&self) -> io::Result<Result<Tried, NoWay>> {
+        let mut input = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        while let Err(error) = poll(&mut input, PollTimeout::NONE) {
+            if error != Errno::EINTR {
+                return Err(error.into());
+            }
+        }
         let mut bytes = [0; 4];
         let mut space = cmsg_space!([std::os::fd::RawFd; 1]);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
@@ -60,11 +89,20 @@ impl FromCommand {
             _ => None,
         });
         let Some(descriptor) = listener else {
-            return Ok(Err(Errno::from_raw(i32::from_ne_bytes(bytes))));
+            // It has ended, if it has not said why.
+            let error = match i32::from_ne_bytes(bytes) {
+                0 => Errno::ESRCH,
+                error => Errno::from_raw(error),
+            };
+            return Ok(Err(NoWay::of("seccomp", error)));
         };
         // SAFETY: the kernel has just made this descriptor, nobody else owns it.
         let listener = Listener::new(unsafe { OwnedFd::from_raw_fd(descriptor) });
-        threads::start(Supervisor::new(listener, Arc::clone(holding)))?;
-        Ok(Ok(()))
+        let judged = trial::judge(&listener)?;
+        Ok(judged.map(|(way, filters)| Tried {
+            listener,
+            way,
+            filters,
+        }))
     }
 }

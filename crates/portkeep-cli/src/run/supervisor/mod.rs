@@ -7,6 +7,8 @@
 //! it in. Every other call goes on as it was made. What the command changes in it meanwhile is of no
 //! use to it: a held port refuses whoever is not let in.
 //!
+//! How the holder gets at the socket depends on what it is allowed, see [`way`].
+//!
 //! To look at a call may take for ever: the address may be in memory that the command itself has to fill,
 //! and the socket locked by a call of its own that waits for such memory. So each call has a thread to
 //! itself, see [`threads`].
@@ -16,25 +18,31 @@
 mod address;
 mod filter;
 mod handover;
+pub mod inner;
+mod kept;
+mod let_in;
+mod memory;
 mod notification;
 mod opened;
-mod target;
+mod options;
+mod probe;
+mod process;
+mod request;
+mod serving;
+mod socket;
 mod threads;
+mod trial;
+mod turns;
+mod way;
 
-use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, PoisonError, RwLock};
-
-use nix::errno::Errno;
-use portkeep::ErrorKind;
 
 use crate::holding::Holding;
 use crate::run::attempts::Attempts;
-use crate::run::supervisor::notification::{Call, Listener, Notification, Reply};
-use crate::run::supervisor::opened::Opened;
-use crate::run::supervisor::target::Target;
 
-pub use handover::{ToHolder, pair};
+pub use handover::{FromCommand, ToHolder, Tried, pair};
+pub use probe::probe;
+pub use serving::serve;
 
 /// What the holder holds until nobody needs it any more.
 #[derive(Debug)]
@@ -65,100 +73,5 @@ impl Shared {
     /// Frees the ports, once nobody is being let in.
     pub fn release(&self) {
         *self.holding.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-/// The holder's side of the filter.
-#[derive(Debug)]
-pub struct Supervisor {
-    listener: Listener,
-    holding: Arc<Shared>,
-    opened: Opened,
-}
-
-impl Supervisor {
-    fn new(listener: Listener, holding: Arc<Shared>) -> Self {
-        Self {
-            listener,
-            holding,
-            opened: Opened::default(),
-        }
-    }
-
-    /// Answers a call.
-    fn serve(&self, notification: &Notification) -> io::Result<()> {
-        // What cannot be looked at is left to the kernel, and meets the holders there.
-        let reply = self.answer(notification).unwrap_or(Reply::Continue);
-        self.listener.reply(notification, reply)
-    }
-
-    fn answer(&self, notification: &Notification) -> Option<Reply> {
-        let target = Target::open(notification.pid)?;
-        match notification.call {
-            Call::Bind {
-                socket,
-                address,
-                length,
-            } => {
-                let address = address::parse(&target.read(address, length)?)?;
-                let port = address.port();
-                if port == 0 {
-                    return None;
-                }
-                if !self.holding.with(|holding| holding.has_port(port))? {
-                    self.holding.attempts().note(port);
-                    return None;
-                }
-                let socket = self.socket(&target, notification, socket)?;
-                if target::family(socket.as_fd()) != Some(address::family(&address)) {
-                    return None;
-                }
-                let reply = self.holding.with(|holding| {
-                    holding
-                        .reservations_with(port)
-                        .map(|reservation| reservation.bind(&socket, address))
-                        .find_map(reply)
-                })??;
-                self.opened.note(port);
-                Some(reply)
-            }
-            Call::Listen { socket, backlog } => {
-                let socket = self.socket(&target, notification, socket)?;
-                let port = target::port(socket.as_fd())?;
-                self.holding.with(|holding| {
-                    holding
-                        .reservations_with(port)
-                        .filter(|reservation| reservation.range(portkeep::Protocol::Tcp).is_some())
-                        .map(|reservation| reservation.listen(&socket, backlog))
-                        .find_map(reply)
-                })?
-            }
-        }
-    }
-
-    /// A copy of the caller's socket, if it is of our network namespace.
-    fn socket(&self, target: &Target, notification: &Notification, number: i32) -> Option<OwnedFd> {
-        // While the call waits its process id is no other process's.
-        if !self.listener.is_waiting(notification) {
-            return None;
-        }
-        let socket = target.descriptor(number)?;
-        target::is_of_this_namespace(socket.as_fd()).then_some(socket)
-    }
-}
-
-/// What the call returns; `None` if it is not about the reservation.
-fn reply(result: Result<(), portkeep::Error>) -> Option<Reply> {
-    match result {
-        Ok(()) => Some(Reply::Return(0)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::WrongProtocol | ErrorKind::NotSupportedSocket | ErrorKind::NotASocket
-            ) =>
-        {
-            None
-        }
-        Err(error) => Some(Reply::Return(error.errno().unwrap_or(Errno::EIO as i32))),
     }
 }

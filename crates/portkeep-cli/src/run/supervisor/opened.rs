@@ -1,4 +1,5 @@
-//! Ports that had to be opened for a while, see `Reservation::take_back`.
+//! What was opened or kept for sockets of the command, until it has closed them: ports, see
+//! `Reservation::take_back`, and copies of sockets.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,9 @@ pub struct Opened(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     ports: BTreeSet<u16>,
-    /// Whether a thread takes care of them.
+    /// Whether there is something else to look after.
+    also: bool,
+    /// Whether a thread takes care of it.
     watched: bool,
 }
 
@@ -27,11 +30,16 @@ impl Opened {
         self.state(|state| state.ports.insert(port));
     }
 
-    /// Takes the noted ports back, once the command has closed the sockets that they were opened for; one
-    /// thread waits for that.
-    pub fn take_back(&self, holding: &Shared) {
+    /// Notes that there is something else.
+    pub fn note_also(&self) {
+        self.state(|state| state.also = true);
+    }
+
+    /// Takes the noted ports back, once the command has closed the sockets that they were opened for, and
+    /// looks after the rest, until there is none; one thread waits for that.
+    pub fn take_back(&self, holding: &Shared, also: impl Fn() -> bool) {
         let ours = self.state(|state| {
-            let ours = !state.watched && !state.ports.is_empty();
+            let ours = !state.watched && (state.also || !state.ports.is_empty());
             state.watched |= ours;
             ours
         });
@@ -52,8 +60,12 @@ impl Opened {
                     self.note(port);
                 }
             }
+            self.state(|state| state.also = false);
+            if also() {
+                self.note_also();
+            }
             let over = self.state(|state| {
-                state.watched = !state.ports.is_empty();
+                state.watched = state.also || !state.ports.is_empty();
                 !state.watched
             });
             if over {

@@ -5,7 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::run::supervisor::Supervisor;
+/// Whoever answers calls.
+pub trait Serve: Send + Sync + 'static {
+    type Call;
+
+    /// Waits for the next call; `None` if none came.
+    fn receive(&self) -> io::Result<Option<Self::Call>>;
+
+    /// Whether none will come any more.
+    fn is_over(&self) -> bool;
+
+    fn serve(&self, call: Self::Call) -> io::Result<()>;
+}
 
 /// As many wait for calls where there is nothing to do.
 const IDLE: usize = 2;
@@ -22,20 +33,20 @@ struct Count {
     idle: AtomicUsize,
 }
 
-/// Answers calls from now on, until nobody is left under the filter.
-pub fn start(supervisor: Supervisor) -> io::Result<()> {
-    let (supervisor, count) = (Arc::new(supervisor), Arc::new(Count::default()));
-    (0..IDLE).try_for_each(|_| add(&supervisor, &count))
+/// Answers calls from now on, until none will come any more.
+pub fn start(server: impl Serve) -> io::Result<()> {
+    let (server, count) = (Arc::new(server), Arc::new(Count::default()));
+    (0..IDLE).try_for_each(|_| add(&server, &count))
 }
 
 /// Adds a thread that waits for calls.
-fn add(supervisor: &Arc<Supervisor>, count: &Arc<Count>) -> io::Result<()> {
-    let (mine, counted) = (Arc::clone(supervisor), Arc::clone(count));
+fn add<S: Serve>(server: &Arc<S>, count: &Arc<Count>) -> io::Result<()> {
+    let (mine, counted) = (Arc::clone(server), Arc::clone(count));
     count.all.fetch_add(1, Ordering::Relaxed);
     count.idle.fetch_add(1, Ordering::Relaxed);
     let builder = thread::Builder::new().stack_size(STACK);
     let started = builder.spawn(move || {
-        // The listener fails only if it is no listener: its end is then that of the binds, too.
+        // What calls come by fails only if it is no such thing: its end is then that of the binds, too.
         let _ = work(&mine, &counted);
         counted.all.fetch_sub(1, Ordering::Relaxed);
     });
@@ -46,10 +57,10 @@ fn add(supervisor: &Arc<Supervisor>, count: &Arc<Count>) -> io::Result<()> {
     started.map(drop)
 }
 
-fn work(supervisor: &Arc<Supervisor>, count: &Arc<Count>) -> io::Result<()> {
+fn work<S: Serve>(server: &Arc<S>, count: &Arc<Count>) -> io::Result<()> {
     loop {
-        let Some(notification) = supervisor.listener.receive()? else {
-            if supervisor.listener.is_over() {
+        let Some(call) = server.receive()? else {
+            if server.is_over() {
                 return Ok(());
             }
             continue;
@@ -58,10 +69,9 @@ fn work(supervisor: &Arc<Supervisor>, count: &Arc<Count>) -> io::Result<()> {
             && count.all.load(Ordering::Relaxed) < MAX
         {
             // This call may be one that takes for ever. Without another thread the next one waits for it.
-            let _ = add(supervisor, count);
+            let _ = add(server, count);
         }
-        supervisor.serve(&notification)?;
-        supervisor.opened.take_back(&supervisor.holding);
+        server.serve(call)?;
         if count.idle.fetch_add(1, Ordering::Relaxed) >= IDLE {
             count.idle.fetch_sub(1, Ordering::Relaxed);
             return Ok(());

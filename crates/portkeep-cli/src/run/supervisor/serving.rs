@@ -1,0 +1,300 @@
+//! The holder's side of the filter.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+
+use crate::run::supervisor::handover::Tried;
+use crate::run::supervisor::inner::{Place, Registry};
+use crate::run::supervisor::kept::Bound;
+use crate::run::supervisor::let_in::LetIn;
+use crate::run::supervisor::notification::{Call, Listener, Notification, Reply};
+use crate::run::supervisor::options::{NOTED, Noted, Options, VALUE_MAX};
+use crate::run::supervisor::request::Request;
+use crate::run::supervisor::threads::{self, Serve};
+use crate::run::supervisor::turns::Turns;
+use crate::run::supervisor::way::{self, Reach, Reached, Stopped, Way};
+use crate::run::supervisor::{Shared, address, memory, process, socket};
+
+/// Answers the calls of the command, until nobody is left under the filter.
+pub fn serve(tried: Tried, holding: &Arc<Shared>) -> io::Result<()> {
+    threads::start(Supervisor {
+        listener: tried.listener,
+        way: tried.way,
+        filters: tried.filters,
+        let_in: LetIn::new(Arc::clone(holding))?,
+        inner: Arc::default(),
+        options: Options::default(),
+        bound: Bound::default(),
+        repeated: Mutex::default(),
+        turns: Turns::default(),
+    })
+}
+
+#[derive(Debug)]
+struct Supervisor {
+    listener: Listener,
+    way: Way,
+    /// How many filters the command was started with.
+    filters: u32,
+    let_in: LetIn,
+    inner: Arc<Registry>,
+    /// Of sockets that may have to be replaced.
+    options: Options,
+    bound: Bound,
+    /// The threads that make their calls once more, for they could not send their sockets.
+    repeated: Mutex<HashSet<i32>>,
+    turns: Turns,
+}
+
+impl Serve for Supervisor {
+    type Call = Notification;
+
+    fn receive(&self) -> io::Result<Option<Notification>> {
+        self.listener.receive()
+    }
+
+    fn is_over(&self) -> bool {
+        self.listener.is_over()
+    }
+
+    fn serve(&self, caller: Notification) -> io::Result<()> {
+        self.answer(&caller)?;
+        self.let_in.take_back(|| self.bound.drop_useless(None));
+        Ok(())
+    }
+}
+
+impl Supervisor {
+    fn answer(&self, caller: &Notification) -> io::Result<()> {
+        if caller.call.is_knock() {
+            return match self.inner.open(&self.listener, caller) {
+                Ok(()) => Ok(()),
+                Err(error) => self.reply(caller, Reply::Return(error as i32)),
+            };
+        }
+        match caller.call {
+            Call::Bind {
+                socket,
+                address,
+                length,
+            } => self.bind(caller, socket, address, length),
+            Call::Listen { socket, backlog } => self.listen(caller, socket, backlog),
+            Call::SetOption {
+                socket,
+                level,
+                name,
+                value,
+                length,
+            } => {
+                let option = Noted { level, name };
+                let _ = self.note(caller, socket, option, value, length);
+                self.reply(caller, Reply::Continue)
+            }
+        }
+    }
+
+    fn note(
+        &self,
+        caller: &Notification,
+        number: i32,
+        option: Noted,
+        value: u64,
+        length: usize,
+    ) -> Option<()> {
+        if !NOTED.contains(&option) {
+            return None;
+        }
+        let value = memory::read(caller.pid, value, length.min(VALUE_MAX))?;
+        let inode = process::socket_inode(caller.pid, number)?;
+        if self.listener.is_waiting(caller) {
+            self.options.note(inode, option, value);
+        }
+        Some(())
+    }
+
+    /// What cannot be looked at is left to the kernel, and meets the holders there.
+    fn reply(&self, caller: &Notification, reply: Reply) -> io::Result<()> {
+        self.listener.reply(caller, reply)
+    }
+
+    fn bind(
+        &self,
+        caller: &Notification,
+        number: i32,
+        address: u64,
+        length: usize,
+    ) -> io::Result<()> {
+        let may_be = address::OF_IP.contains(&length) || length == address::STORAGE;
+        let bytes = may_be.then(|| memory::read(caller.pid, address, length));
+        let Some(bytes) = bytes.flatten() else {
+            return self.reply(caller, Reply::Continue);
+        };
+        let request = Request::Bind(bytes);
+        let port = request.address().map_or(0, |address| address.port());
+        if port == 0 {
+            return self.reply(caller, Reply::Continue);
+        }
+        let place = self.inner.place(caller.pid, port);
+        let is_ours = match &place {
+            Place::Holder => false,
+            Place::Within(runs) => !runs.is_empty() || self.let_in.has_port(port),
+        };
+        if !is_ours {
+            if matches!(place, Place::Within(_)) {
+                self.let_in.note_attempt(port);
+            }
+            return self.reply(caller, Reply::Continue);
+        }
+        self.turns.take(port, || {
+            // A socket of ours that is there still has been closed, or is in the way of this one as well.
+            self.bound.drop_useless(Some(port));
+            match self.reach_to_bind(caller, number) {
+                Reach::Socket(reached) => {
+                    let result = self.make(&place, reached.socket(), &request);
+                    self.conclude(caller, number, &request, reached, result)
+                }
+                reach => self.give_up(caller, libc::SYS_bind, reach),
+            }
+        })
+    }
+
+    fn listen(&self, caller: &Notification, number: i32, backlog: i32) -> io::Result<()> {
+        let request = Request::Listen(backlog);
+        match self.reach_to_listen(caller, number) {
+            Reach::Socket(reached) => {
+                let place = match socket::port(reached.socket()) {
+                    Some(port) => self.inner.place(caller.pid, port),
+                    None => Place::Holder,
+                };
+                let result = self.make(&place, reached.socket(), &request);
+                self.conclude(caller, number, &request, reached, result)
+            }
+            reach => self.give_up(caller, libc::SYS_listen, reach),
+        }
+    }
+
+    /// Has the innermost run that the call is about make it; gives 0 or an errno, or `None`.
+    fn make(&self, place: &Place, socket: BorrowedFd<'_>, request: &Request) -> Option<i32> {
+        let Place::Within(runs) = place else {
+            return None;
+        };
+        let of_inner = runs.iter().find_map(|run| run.make(socket, request));
+        of_inner.or_else(|| self.let_in.make(socket, request))
+    }
+
+    fn reach_to_bind(&self, caller: &Notification, number: i32) -> Reach {
+        // While the call waits its process id is no other process's.
+        if !self.listener.is_waiting(caller) {
+            return Reach::Gone;
+        }
+        match self.way {
+            Way::Copy => way::copy(caller, number),
+            Way::Trace if !self.must_not_be_traced(caller) => {
+                way::trace(&self.listener, caller, number, Some(&self.options))
+            }
+            Way::Trace | Way::Replace => way::replace(caller, number, &self.options, None),
+        }
+    }
+
+    fn must_not_be_traced(&self, caller: &Notification) -> bool {
+        let mut repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
+        repeated.remove(&caller.pid) || way::has_own_filter(caller, self.filters)
+    }
+
+    /// A socket that has been bound to one of our ports is known, but to those who get any.
+    fn reach_to_listen(&self, caller: &Notification, number: i32) -> Reach {
+        if !self.listener.is_waiting(caller) {
+            return Reach::Gone;
+        }
+        if self.way == Way::Copy {
+            return way::copy(caller, number);
+        }
+        let Some(inode) = process::socket_inode(caller.pid, number) else {
+            return Reach::Nothing(Errno::EBADF, None);
+        };
+        if let Some(kept) = self.bound.take(inode) {
+            return Reach::Socket(Reached::Copy(kept));
+        }
+        let traced = self.way == Way::Trace && self.bound.may_be(inode);
+        match traced && !self.must_not_be_traced(caller) {
+            true => way::trace(&self.listener, caller, number, None),
+            false => Reach::Nothing(Errno::EBADF, None),
+        }
+    }
+
+    /// Ends a call whose socket was reached; one that is not about our ports goes on as it was made.
+    fn conclude(
+        &self,
+        caller: &Notification,
+        number: i32,
+        request: &Request,
+        reached: Reached,
+        result: Option<i32>,
+    ) -> io::Result<()> {
+        let is_bound = result == Some(0) && matches!(request, Request::Bind(_));
+        if is_bound && self.way != Way::Copy && socket::is_stream(reached.socket()) {
+            socket::inode(reached.socket()).inspect(|inode| self.bound.note(*inode));
+        }
+        match reached {
+            // Our copy goes before the caller goes on, lest the port be bound when it has closed its own.
+            Reached::Copy(socket) => {
+                drop(socket);
+                self.reply(caller, result.map_or(Reply::Continue, Reply::Return))
+            }
+            Reached::Sent(stopped, socket) => {
+                let result = result.unwrap_or_else(|| request.make(socket.as_fd()));
+                drop(socket);
+                stopped.finish(-i64::from(result));
+                Ok(())
+            }
+            Reached::New(replacement, _seized) => {
+                let result = match result {
+                    // It was bound before, or it would not be one of ours.
+                    Some(_) if self.was_bound(caller, number) => Some(libc::EINVAL),
+                    Some(0) => Some(match replacement.place(&self.listener, caller) {
+                        Ok(()) => 0,
+                        Err(error) => error as i32,
+                    }),
+                    result => result,
+                };
+                let socket = replacement.socket;
+                if result == Some(0) && socket::is_stream(socket.as_fd()) {
+                    let port = request.address().map_or(0, |address| address.port());
+                    self.bound.keep(caller.pid, number, port, socket);
+                    self.let_in.opened().note_also();
+                } else {
+                    drop(socket);
+                }
+                self.reply(caller, result.map_or(Reply::Continue, Reply::Return))
+            }
+        }
+    }
+
+    fn was_bound(&self, caller: &Notification, number: i32) -> bool {
+        process::socket_inode(caller.pid, number).is_some_and(|inode| self.bound.is(inode))
+    }
+
+    /// Ends a call whose socket was not reached.
+    fn give_up(&self, caller: &Notification, call: i64, reach: Reach) -> io::Result<()> {
+        match reach {
+            Reach::Nothing(_, _seized) => self.reply(caller, Reply::Continue),
+            Reach::Stopped(stopped) => {
+                self.repeat(caller, call, stopped);
+                Ok(())
+            }
+            Reach::Gone | Reach::Socket(_) => Ok(()),
+        }
+    }
+
+    /// Has a thread make its call once more, and not be traced for it.
+    fn repeat(&self, caller: &Notification, call: i64, stopped: Stopped) {
+        let mut repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
+        repeated.insert(caller.pid);
+        drop(repeated);
+        stopped.repeat(call);
+    }
+}
