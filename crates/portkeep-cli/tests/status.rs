@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 
+use nix::mount::{MsFlags, mount};
 use portkeep_tests::{Protocol, Sandbox, assert_errno, proc, sock, trials};
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ trials! {
         outside_the_control_cgroups,
         what_is_reserved_is_counted_over_all_namespaces,
         a_mount_of_our_own_is_told,
+        another_bpf_file_system,
         an_upgrade_is_seen,
         the_store_is_counted,
         what_differs_from_the_store_is_told;
@@ -59,6 +61,34 @@ fn not_enabled(sandbox: &Sandbox) {
         });
         assert_eq!(status, expected);
     }
+}
+
+/// What serves this process is pinned elsewhere: the store can be compared with nothing, and is right.
+fn another_bpf_file_system(sandbox: &Sandbox) {
+    done(&mut portkeep(["enable"]));
+    done(&mut portkeep(["reserve", "20000/tcp"]));
+    let other = sandbox.state_dir().join("bpf");
+    fs::create_dir(&other).expect("make the directory");
+    let nothing = None::<&str>;
+    mount(nothing, &other, Some("bpf"), MsFlags::empty(), nothing).expect("mount");
+    let other = ["--bpffs", other.to_str().expect("a path in UTF-8")];
+    let text = done(portkeep(["status"]).args(other));
+    let hint = "pinned in another BPF file system; name it with --bpffs";
+    let rows = rows(&text);
+    assert!(rows.contains(&("enabled", "yes")), "{text}");
+    assert!(rows.contains(&("kernel part", hint)), "{text}");
+    let store: Vec<_> = rows.iter().filter(|(what, _)| *what == "store").collect();
+    let [(_, store)] = store[..] else {
+        panic!("{text}")
+    };
+    assert!(
+        store.starts_with("1 reservation and 0 exclusions in "),
+        "{text}"
+    );
+    let status = document(portkeep(["status", "--json"]).args(other));
+    assert_eq!(status["kernel_part"], Value::Null);
+    assert_eq!(status["store"]["error"], Value::Null);
+    assert_eq!(status["store"]["differences"], json!([]));
 }
 
 const NOTHING: &str = "0 ports (reservations: 0, network namespaces: 0)";

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
+use nix::unistd::geteuid;
 use portkeep::{Backend, ErrorKind};
 use portkeep_admin::{
     Difference, ErrorKind as KernelErrorKind, Installation, Status as Installed, inspect,
@@ -58,7 +59,8 @@ struct Store {
 }
 
 impl Store {
-    fn collect(installation: &Installation, enabled: bool) -> Store {
+    /// Compared with the kernel part only if that can be listed.
+    fn collect(installation: &Installation, is_listed: bool) -> Store {
         let keeper = installation.keeper();
         let mut store = Store {
             file: text_of(keeper.file()),
@@ -71,7 +73,7 @@ impl Store {
         let looked_at = keeper.contents().and_then(|contents| {
             store.reservations = Some(contents.reservations());
             store.exclusions = Some(contents.exclusions());
-            if enabled {
+            if is_listed {
                 let differences = keeper.differences()?;
                 store.differences = differences.iter().map(Difference::to_string).collect();
             }
@@ -181,6 +183,7 @@ impl Document {
         let enabled = kernel_part.is_some() || abi_version.is_some() || reserved.is_some();
         Ok(Document {
             schema: 1,
+            store: Store::collect(installation, reserved.is_some()),
             enabled,
             backend: match abi_version {
                 Some(_) => Backend::Kernel,
@@ -190,7 +193,6 @@ impl Document {
             abi_version,
             reserved,
             kernel_part,
-            store: Store::collect(installation, enabled),
         })
     }
 
@@ -226,7 +228,12 @@ impl Document {
             );
         }
         let Some(part) = &self.kernel_part else {
-            row("kernel part", "run this as root to see more".to_owned());
+            let message = if geteuid().is_root() {
+                "pinned in another BPF file system; name it with --bpffs"
+            } else {
+                "run this as root to see more"
+            };
+            row("kernel part", message.to_owned());
             return rows;
         };
         let gone = || "a cgroup that has been removed".to_owned();
