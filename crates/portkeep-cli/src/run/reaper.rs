@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock};
 
 use nix::unistd::Pid;
 
@@ -23,7 +23,8 @@ pub enum Child {
 static TRACING: RwLock<()> = RwLock::new(());
 
 /// Keeps the reaper from taking news meanwhile.
-pub fn keep_out() -> RwLockReadGuard<'static, ()> {
+#[cfg(target_arch = "x86_64")]
+pub fn keep_out() -> std::sync::RwLockReadGuard<'static, ()> {
     TRACING.read().unwrap_or_else(PoisonError::into_inner)
 }
 

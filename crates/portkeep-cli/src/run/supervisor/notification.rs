@@ -120,6 +120,7 @@ impl Listener {
     }
 
     /// Gives the caller a descriptor, closed on exec, and its number.
+    #[cfg(target_arch = "x86_64")]
     pub fn give(&self, to: &Notification, descriptor: BorrowedFd<'_>) -> Result<i32, Errno> {
         self.add_descriptor(to, descriptor, None, true, 0)
     }
