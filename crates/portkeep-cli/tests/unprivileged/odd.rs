@@ -59,6 +59,7 @@ for family, kind, host, length in (
 /// A thread's own descriptors, where the kernel gives them out; else its bind is refused, and no other
 /// socket is bound in its place.
 pub fn descriptors_of_a_thread(_sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let program = "
 import ctypes, threading
 libc = ctypes.CDLL(None, use_errno=True)
