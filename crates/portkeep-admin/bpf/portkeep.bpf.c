@@ -6,6 +6,7 @@
  *   cgroup/getsockopt              token, conflict, …         get_option.h
  *   cgroup/bind4, bind6            refuse, allow or choose    bind.h
  *   cgroup/post_bind4, post_bind6  look again once bound      bind.h
+ *   cgroup/connect4, connect6      announce, or bind first    connect.h
  *   cgroup/sock_release            end what the socket held   reservation.h
  *   iter/bpf_map_elem              list the reservations      list.h
  *

@@ -165,7 +165,7 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 
 static __always_inline int reserve(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
-	/* It stays for the next call: to make and free it again would take as long as a whole acquire. */
+	/* It stays with the socket: freeing it here would slow every acquire. */
 	struct acquisition *acquisition =
 		bpf_sk_storage_get(&acquisitions, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 

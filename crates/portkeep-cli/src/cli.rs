@@ -23,8 +23,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str =
-    "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage; `run` has its own.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

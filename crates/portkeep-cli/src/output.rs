@@ -2,7 +2,7 @@
 //!
 //! Processes choose their own names and arguments, and users those of cgroups and files. Such a name may
 //! contain characters that a terminal obeys, that reorder the text around them, or that nobody sees. All
-//! output passes through here: [`lines`] or [`escaped`] for text, [`write_table`] for columns, [`json`]
+//! output passes through here: [`say`], [`lines`] or [`escaped`] for text, [`write_table`] for columns, [`json`]
 //! for documents.
 
 use std::ffi::OsStr;
@@ -11,6 +11,11 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use clap::builder::styling::Style;
 use serde::Serialize;
+
+/// Prints a message to standard error. Unlike eprintln, it goes on if nobody reads that any more.
+pub fn say(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "portkeep: {}", lines(message));
+}
 
 /// The longest name that is shown, in characters.
 const LENGTH_MAX: usize = 200;

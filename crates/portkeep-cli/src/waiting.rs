@@ -13,7 +13,7 @@ use portkeep_admin::Installation;
 use crate::arguments::ports::{Limit, PortsArgument};
 use crate::error::{Error, Kind, Result};
 use crate::holding::{Holding, refusal};
-use crate::output::lines;
+use crate::output::say;
 
 /// Who is to be told what, and who is to be heard meanwhile.
 pub struct Surroundings<'a> {
@@ -57,7 +57,7 @@ pub fn acquire(
         if !surroundings.quiet && io::stderr().is_terminal() {
             let refusal = refusal(error, installation);
             if told != refusal.message() {
-                eprintln!("portkeep: waiting: {}", lines(refusal.message()));
+                say(&format!("waiting: {}", refusal.message()));
                 told = refusal.message().to_owned();
             }
         }

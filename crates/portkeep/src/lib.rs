@@ -3,7 +3,7 @@
 //! go or ends, however it ends.
 //!
 //! The kernel enforces that through Portkeep's kernel part, which root installs once per boot with
-//! `portkeep enable`; after that nobody needs a privilege. Where it is not installed, bound sockets
+//! `portkeep enable`; after that every user can reserve ports, up to a quota. Where it is not installed, bound sockets
 //! of the process hold the ports instead, which takes no privilege at all; [they can do
 //! less](#held-sockets), and [`Reservation::backend`] tells which it is.
 //!
@@ -81,7 +81,7 @@
 //! |---|---|---|
 //! | needs | root, once per boot | a descriptor for each port and protocol; Linux 5.14 |
 //! | an owner's socket is | associated, then bound by anybody's bind(2) | opened or bound by the [`Reservation`], which also listens |
-//! | [`Consumers`] | `PROCESS`, `TREE` | none |
+//! | [`Consumers`] | `PROCESS`, `TREE`, `USER` | none |
 //! | tokens, [`claim`](Reservation::claim) | yes | no; copies of the sockets hold the ports in any process |
 //! | [`release`](Reservation::release) while others have copies | ends it | closes this process's |
 //! | ports of the automatic range | those in `ip_local_reserved_ports`; [`Backend::Auto`] has sockets hold the others | all |

@@ -35,8 +35,8 @@ pub struct PortsArgument {
     pub name: Option<String>,
     /// Let every process of the same user bind to the ports
     ///
-    /// For processes that the command does not start itself: a running tmux server, a Gradle or Bazel
-    /// daemon, rootless containers. The effective user counts, in the same user namespace. This needs
+    /// For processes that are started elsewhere: a running tmux server, a Gradle or Bazel daemon,
+    /// rootless containers. The effective user counts, in the same user namespace. This needs
     /// the kernel part.
     #[arg(long)]
     pub same_user: bool,

@@ -18,8 +18,8 @@ use crate::words::counted;
 
 /// Install the kernel part, or upgrade it in place
 ///
-/// Run it as root, once per boot. Afterwards nobody needs a privilege to reserve ports. The programs
-/// first prove on this kernel that they see every kind of bound socket; if they do not, nothing
+/// Run it as root, once per boot. Afterwards any user can reserve ports at run time, up to the quota. The
+/// programs first prove on this kernel that they see every kind of bound socket; if they do not, nothing
 /// changes. If Portkeep is already enabled, its programs are replaced and every reservation stays.
 /// Then the persistent reservations and exclusions in the store are restored: the kernel part and
 /// net.ipv4.ip_local_reserved_ports are made to agree with the store, and differences are printed.

@@ -15,14 +15,15 @@ use crate::arguments::netns::NetnsArgument;
 use crate::arguments::ports::{OPTIONS, PortsArgument};
 use crate::error::{Context as _, Result};
 use crate::holding::{Held, Holding};
-use crate::output::json;
+use crate::output::{json, say};
 use crate::run::signals;
 use crate::waiting::{self, Surroundings};
 
 /// Hold ports until interrupted, so that nobody can bind to them
 ///
 /// Prints the ports, one range per line, as soon as they are held, and holds them until SIGINT,
-/// SIGTERM or SIGHUP. Meanwhile no process can bind to them.
+/// SIGTERM or SIGHUP. Meanwhile nobody can bind to them, except
+/// processes of the same user with --same-user.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true)))]
 pub struct Hold {
@@ -67,7 +68,7 @@ impl Hold {
         let holding = self.acquire(installation, &ends)?;
         if self.verbose {
             for line in holding.explain(&self.ports) {
-                eprintln!("portkeep: {line}");
+                say(&line);
             }
         }
         let mut out = io::stdout().lock();

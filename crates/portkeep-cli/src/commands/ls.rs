@@ -26,7 +26,8 @@ use crate::words::Moment;
 ///
 /// For ports of `portkeep run`, COMMAND is the command that it runs. MAY-BIND says who can bind in
 /// the block. Sockets that the owner has associated with the reservation always can; `process` adds
-/// the owning process, and `tree` its descendants as well. Persistent reservations name users, groups
+/// the owning process, `tree` its descendants as well, and `user` every process of
+/// the owner's user. Persistent reservations name users, groups
 /// and cgroups. `everybody` can bind to excluded ports. `held` marks ports that one of your processes
 /// holds by sockets, without the kernel part.
 #[derive(Debug, Args)]

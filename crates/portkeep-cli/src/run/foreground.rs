@@ -9,7 +9,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::error::{Context as _, Error, Result};
-use crate::output::lines;
+use crate::output::say;
 use crate::run::channel::{Received, Report, ToHolder};
 use crate::run::signals::{Sender, SignalQueue};
 
@@ -47,7 +47,7 @@ impl Foreground {
                     reason,
                 }) => {
                     if let Some(reason) = reason {
-                        eprintln!("portkeep: {}", lines(&reason));
+                        say(&reason);
                     }
                     if !holder_stays {
                         self.reap_holder()?;

@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use portkeep_admin::Installation;
 use crate::arguments::ports::PortsArgument;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::holding::Holding;
+use crate::output::say;
 use crate::run::channel::{Received, Report, ToForeground};
 use crate::run::command::CommandLine;
 use crate::run::reaper::{Child, exit_code, next_change};
@@ -78,7 +78,7 @@ impl<'a> Holder<'a> {
         let holding = acquire(options, command, &signals, foreground, foreground_pid)?;
         if options.verbose {
             for line in holding.explain(options.ports) {
-                eprintln!("portkeep: {line}");
+                say(&line);
             }
         }
         let mut copies = GroupCopies::default();
@@ -312,11 +312,6 @@ fn start_command(
         }
     };
     Ok((pid, holding))
-}
-
-/// Prints to standard error. That it is closed is no reason to end, unlike of eprintln.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "portkeep: {line}");
 }
 
 /// The way through the run around this one, which supervises our command too.

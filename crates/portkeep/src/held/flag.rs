@@ -28,11 +28,12 @@ impl<'a> Set<'a> {
         if is_set(socket, flag)? {
             return Ok(Set { socket, flag: None });
         }
-        Set::on_holder(socket, flag)
+        Set::unset_before(socket, flag)
     }
 
-    /// As `new`, without asking: holders have no flags but while an owner is let in.
-    pub(super) fn on_holder(socket: BorrowedFd<'a>, flag: c_int) -> io::Result<Set<'a>> {
+    /// As `new`, for a socket whose flag is known not to be set. Holders have none except while an owner is
+    /// let in.
+    pub(super) fn unset_before(socket: BorrowedFd<'a>, flag: c_int) -> io::Result<Set<'a>> {
         set(socket, flag)?;
         Ok(Set {
             socket,

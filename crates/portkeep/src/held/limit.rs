@@ -11,7 +11,7 @@ pub(super) fn check(holders: usize) -> Result<(), Error> {
     let limit = sys::descriptor_limit().map_err(|error| Error::from_call("getrlimit", error))?;
     // Where it cannot be read the limit itself refuses, when it is met.
     let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    // One more for the record, and for what the calls here open in passing.
+    // Four more for what the calls here open in passing.
     if (open + holders + 4) as u64 > limit {
         return Err(Error::new(
             ErrorKind::DescriptorLimit,

@@ -138,7 +138,7 @@ pub(super) fn clear(holder: BorrowedFd<'_>, near: SocketAddr) -> io::Result<bool
         };
         flag::set(socket.as_fd(), libc::SO_REUSEADDR)?;
         thread::yield_now();
-        let open = Set::on_holder(holder, libc::SO_REUSEADDR)?;
+        let open = Set::unset_before(holder, libc::SO_REUSEADDR)?;
         let bound = sys::bind(socket.as_fd(), address);
         drop(open);
         if bound.is_ok() {

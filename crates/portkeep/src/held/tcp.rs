@@ -50,8 +50,8 @@ fn let_in(
     };
     if one.is_spare() {
         // Nobody is like it, now or later.
-        let _shares = Set::on_holder(socket, libc::SO_REUSEPORT)?;
-        let _open = Set::on_holder(holder.socket, libc::SO_REUSEPORT)?;
+        let _shares = Set::unset_before(socket, libc::SO_REUSEPORT)?;
+        let _open = Set::unset_before(holder.socket, libc::SO_REUSEPORT)?;
         let result = call();
         one.remembered(holder.socket, &result);
         return result;
@@ -65,7 +65,7 @@ fn let_in(
     .make(call)
 }
 
-/// How often is tried what another socket of the owner's user can come in between of.
+/// How often to retry an operation that another socket of the owner's user can disturb.
 const TRIES: u32 = 8;
 
 struct Sharing<'a> {
@@ -93,7 +93,7 @@ impl Sharing<'_> {
         let shares = Set::new(self.socket, libc::SO_REUSEPORT)?;
         // A whole slice of time ahead: to be interrupted now would leave the way open.
         thread::yield_now();
-        let way = Set::on_holder(self.holder, libc::SO_REUSEPORT)?;
+        let way = Set::unset_before(self.holder, libc::SO_REUSEPORT)?;
         let remembered = first.iter().map(Guard::bind).fold(Ok(()), Result::and);
         let prepared = remembered.and_then(|()| {
             let Some([v4, v6]) = &halves else {
@@ -119,8 +119,8 @@ impl Sharing<'_> {
         result
     }
 
-    /// Whether nobody else passes, now that the holder does not share any more. Otherwise somebody has
-    /// come between the last guard and that, and is made be forgotten.
+    /// Whether nobody else passes, now that the holder does not share any more. Otherwise a socket got in
+    /// after the last guard, and the holder makes the kernel forget it.
     fn is_closed(&self, family: Family) -> bool {
         let is_last = || memory::is_last(&self.one, family, self.address).unwrap_or(false);
         is_last() || (0..TRIES).any(|_| memory::clear(self.holder, self.address).unwrap_or(false))

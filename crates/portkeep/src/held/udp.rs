@@ -87,7 +87,7 @@ fn bind_sharing(
 ) -> io::Result<()> {
     let _shares = Set::new(socket, libc::SO_REUSEPORT)?;
     let _device = Device::of_owner(socket, address)?;
-    let _open = Set::on_holder(holder, libc::SO_REUSEPORT)?;
+    let _open = Set::unset_before(holder, libc::SO_REUSEPORT)?;
     sys::bind(socket, address)
 }
 
@@ -118,7 +118,7 @@ fn bind_one_that_shares(
         true => Some(Device::of_holder(holder)?),
         false => None,
     };
-    let _open = Set::on_holder(holder, libc::SO_REUSEPORT)?;
+    let _open = Set::unset_before(holder, libc::SO_REUSEPORT)?;
     sys::bind(socket, address)?;
     if let Some(device) = device {
         device.keep();

@@ -8,7 +8,7 @@ use nix::sys::socket::{SockaddrStorage, getpeername};
 
 use crate::run::supervisor::{process, socket};
 
-/// What is known of sockets by their inodes, where to ask for a socket is dear or vain.
+/// What is known about sockets by inode, for ways in which reaching a socket is expensive or impossible.
 #[derive(Debug, Default)]
 pub struct Bound(Mutex<State>);
 

@@ -1,17 +1,16 @@
 //! Lets the command bind to ports that are held by sockets.
 //!
-//! The command's tree runs under a seccomp filter that stops bind(2) and listen(2) and tells the
-//! holder of them (seccomp_unotify(2)). Where they are about a held port the holder makes the call
-//! itself, on a copy of the socket, which is the same socket: the address is read once, so the
-//! command cannot change it after it was looked at, and it is bound by the one process that can let
-//! it in. Every other call goes on as it was made. What the command changes in it meanwhile is of no
-//! use to it: a held port refuses whoever is not let in.
+//! The command's tree runs under a seccomp filter that stops bind(2) and listen(2), in containers
+//! also some setsockopt(2), and notifies the holder (seccomp_unotify(2)). If a call is about a held
+//! port, the holder makes it itself, on a copy of the socket or, where none can be had, on a new one.
+//! It reads the address once, so the command cannot change it after it was examined. Every other call
+//! goes on as it was made. What the command changes in it meanwhile is of no use to it: a held port
+//! refuses every socket that the holder does not let in.
 //!
 //! How the holder gets at the socket depends on what it is allowed, see [`way`].
 //!
-//! To look at a call may take for ever: the address may be in memory that the command itself has to fill,
-//! and the socket locked by a call of its own that waits for such memory. So each call has a thread to
-//! itself, see [`threads`].
+//! Reading a call's arguments may never finish: the address may be in memory that the command itself has to
+//! fill, and the socket locked by a call that waits for such memory. So each call has a thread to itself, see [`threads`].
 //!
 //! If the holder is gone the kernel fails the calls with ENOSYS; nobody waits for it.
 

@@ -98,7 +98,7 @@ impl Listener {
         self.poll(PollTimeout::ZERO)
     }
 
-    /// Waits until there is a call, or nobody is left; gives whether that is so. Before Linux 6.11
+    /// Waits for a call. Returns true if nobody is left under the filter. Before Linux 6.11
     /// [`receive`](Listener::receive) would wait on.
     pub fn wait_or_over(&self) -> bool {
         self.poll(PollTimeout::NONE)

@@ -116,11 +116,11 @@ impl Supervisor {
         Some(())
     }
 
-    /// What cannot be looked at is left to the kernel, and meets the holders there.
     fn reply(&self, caller: &Notification, reply: Reply) -> io::Result<()> {
         self.listener.reply(caller, reply)
     }
 
+    /// The kernel goes on with a call that cannot be examined; the holders refuse it there.
     fn bind(
         &self,
         caller: &Notification,
@@ -205,7 +205,8 @@ impl Supervisor {
         repeated.remove(&caller.pid) || way::has_own_filter(caller, self.filters)
     }
 
-    /// A socket that has been bound to one of our ports is known, but to those who get any.
+    /// Each socket that was bound to one of our ports is known by its inode, unless it was copied: only
+    /// listen(2) on such a socket needs to reach it.
     fn reach_to_listen(&self, caller: &Notification, number: i32) -> Reach {
         if !self.listener.is_waiting(caller) {
             return Reach::Gone;

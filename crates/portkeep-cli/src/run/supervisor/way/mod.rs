@@ -139,8 +139,8 @@ pub fn replace(
     }
 }
 
-/// Whether a program that has taken more seccomp filters than it was given can be made to make calls: its
-/// own may kill it for them.
+/// Whether a program has more seccomp filters than it was started with: its own may kill it for calls that it
+/// is made to make.
 pub fn has_own_filter(caller: &Notification, given: u32) -> bool {
     process::filters(caller.pid) > given
 }
