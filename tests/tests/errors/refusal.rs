@@ -121,7 +121,9 @@ impl Request {
     }
 
     fn builder(self) -> Option<portkeep::Acquire> {
-        let builder = portkeep::Reservation::builder().protocol(match self.protocol {
+        // By default sockets would hold an automatic port.
+        let builder = portkeep::Reservation::builder().backend(portkeep::Backend::Kernel);
+        let builder = builder.protocol(match self.protocol {
             Protocol::Tcp => portkeep::Protocol::Tcp,
             Protocol::Udp => portkeep::Protocol::Udp,
         });

@@ -11,6 +11,7 @@ use crate::common::{done, misused, outcome, portkeep};
 use crate::{why, words};
 
 pub fn by_number_service_and_protocol(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let services = sandbox.state_dir().join("services");
     let text = "http\t80/tcp\twww # web\ndomain 53/tcp\ndomain 53/udp\n";
     fs::write(&services, text).expect("write");

@@ -75,7 +75,7 @@ pub fn privileged(sandbox: &Sandbox) {
     prepare(sandbox);
     for port in ["1/tcp", "1023/udp"] {
         let text = words(port);
-        let line = format!("{port} is privileged: to bind to it takes CAP_NET_BIND_SERVICE");
+        let line = format!("{port} is privileged: binding to it takes CAP_NET_BIND_SERVICE");
         assert!(
             text.lines().nth(1).is_some_and(|it| it.starts_with(&line)),
             "{text}"
