@@ -181,9 +181,13 @@ say(attempts(), attempt('tcp', 20000))",
     .clone();
     let words = program(
         "import subprocess
+# What the inner command waits for: both may be reading.
+reading, writing = os.pipe()
 words = ['./portkeep', 'run', '--tcp', '20005-20005', '--', sys.executable, '-I', '-S', '-c', sys.argv[1]]
-inner = subprocess.run(words, stderr=subprocess.DEVNULL)
+inner = subprocess.run(words, stdin=reading, stderr=subprocess.DEVNULL)
 say(inner.returncode)
+wait()
+os.write(writing, b'\\n')
 wait()",
     );
     let words = [words, vec![inner]].concat();
