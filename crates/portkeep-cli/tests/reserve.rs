@@ -68,10 +68,15 @@ fn several_ranges_at_once(sandbox: &Sandbox) {
     enable();
     let said = reserve("20000-20003/udp 20010/both 20000-20003/udp");
     assert_eq!(said, "20000-20003/udp, 20010/tcp and 20010/udp reserved\n");
-    let all = ["20010/tcp", "20000-20003/udp", "20010/udp"];
-    assert_eq!(stored_ports(sandbox), all);
+    let stored = || {
+        let mut stored = stored_ports(sandbox);
+        stored.sort();
+        stored
+    };
+    let all = ["20000-20003/udp", "20010/tcp", "20010/udp"];
+    assert_eq!(stored(), all);
     refuse("20020/tcp 20003-20004/udp");
-    assert_eq!(stored_ports(sandbox), all);
+    assert_eq!(stored(), all);
     assert_agreed();
     let range = |protocol, start, end| serde_json::json!({"protocol": protocol, "start": start, "end": end});
     let document = |words: &str| document(&mut portkeep(words.split(' ').chain(["--json"])));
