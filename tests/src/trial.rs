@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Trial};
+use nix::sys::signal::{self, SigHandler, Signal};
 
 use crate::{Sandbox, leftover, machine, privilege, skip, supervisor};
 
@@ -127,6 +128,14 @@ pub fn benchmark(body: fn(&Sandbox), limit: Duration) -> ExitCode {
     }
 }
 
+/// Started in the background, or by nohup(1), this process ignores them, and so would what a trial starts.
+fn heed_signals() {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: no handler is set.
+        unsafe { signal::signal(signal, SigHandler::SigDfl) }.expect("a signal that can be caught");
+    }
+}
+
 fn run_body(tests: &[Test], name: &str) -> ExitCode {
     let body = tests.iter().find_map(|test| match test.body {
         Body::Root(body) if test.name == name => Some(body),
@@ -136,6 +145,7 @@ fn run_body(tests: &[Test], name: &str) -> ExitCode {
         eprintln!("no root trial is named {name}");
         return ExitCode::FAILURE;
     };
+    heed_signals();
     let sandbox = match Sandbox::enter() {
         Ok(sandbox) => sandbox,
         Err(error) => {
