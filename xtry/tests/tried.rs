@@ -159,8 +159,16 @@ fn it_leaves_nothing(sandbox: &Sandbox) {
     assert_eq!(code, Some(127), "{stderr}");
     assert_nothing_left(sandbox);
     let (code, _, stderr) = output(attempt(&["--tcp", "none", "--", "true"]));
-    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(code, Some(125), "{stderr}");
     assert_nothing_left(sandbox);
+}
+
+/// The first of three ports that sockets hold: they lie at a random place of the pool.
+#[track_caller]
+fn held_port(line: &str) -> u16 {
+    let port = line.trim().parse().expect("a port");
+    assert!((61000..=65533).contains(&port), "{port}");
+    port
 }
 
 fn strangers_are_kept_out_and_not_served(sandbox: &Sandbox) {
@@ -283,7 +291,8 @@ fn killed_it_leaves_the_command_alone(sandbox: &Sandbox) {
     run.signal(Signal::SIGKILL);
     run.wait();
     let (code, stdout, stderr) = output(script("echo $PORT"));
-    assert_eq!((code, stdout.as_str()), (Some(0), "61003\n"));
+    assert_eq!(code, Some(0));
+    assert!(held_port(&stdout) >= 61003);
     assert!(stderr.starts_with(HELD), "{stderr}");
     assert_errno!(sock::bind_any(sock::tcp4(), 61000), EADDRINUSE);
     run.go_on();
@@ -303,7 +312,8 @@ fn killed_with_the_command_it_is_swept(sandbox: &Sandbox) {
     // The kernel part goes by itself.
     eventually(|| attached(sandbox.cgroup()) == 0);
     assert_eq!(left(sandbox).len(), 2, "{:?}", left(sandbox));
-    assert_eq!(output(script("true")).2, KERNEL);
+    // Until the last of the killed processes is gone, sockets hold the ports.
+    eventually(|| output(script("true")).2 == KERNEL);
     assert_nothing_left(sandbox);
 }
 
@@ -312,13 +322,14 @@ fn two_at_once_have_ports_of_their_own(sandbox: &Sandbox) {
     let mut first = Running::start(script("echo $PORT; read -r line; exit 1"));
     assert_eq!(first.line(), "61000");
     let mut second = Running::start(script("echo $PORT; read -r line; exit 2"));
-    assert_eq!(second.line(), "61003");
-    for port in 61000..61006 {
+    let held = held_port(&second.line());
+    assert!(held >= 61003);
+    for port in (61000..61003).chain(held..held + 3) {
         assert_errno!(sock::bind_any(sock::tcp4(), port), EADDRINUSE);
     }
     // The second knows ports that it is not to be given by their numbers either.
     let (code, _, stderr) = output(attempt(&["--tcp", "61001-61001", "--", "true"]));
-    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(code, Some(125), "{stderr}");
     for (mut run, code) in [(first, 1), (second, 2)] {
         run.go_on();
         assert_eq!(run.code(), code);
@@ -367,7 +378,8 @@ fn an_installation_elsewhere_is_left_alone(sandbox: &Sandbox) {
             let mut command = script("echo $PORT");
             command.env("PORTKEEP_BPFFS", sandbox.bpffs());
             let (code, stdout, stderr) = output(command);
-            assert_eq!((code, stdout.as_str()), (Some(0), "61002\n"));
+            assert_eq!(code, Some(0));
+            assert!(held_port(&stdout) >= 61002);
             assert!(stderr.starts_with(HELD), "{stderr}");
             0
         });
@@ -397,7 +409,8 @@ fn without_root_sockets_hold_the_ports(sandbox: &Sandbox) {
     // SAFETY: the closure makes three system calls and allocates nothing.
     unsafe { command.pre_exec(become_user) };
     let (code, stdout, stderr) = output(command);
-    assert_eq!((code, stdout.as_str()), (Some(6), "61000\n"), "{stderr}");
+    assert_eq!(code, Some(6), "{stderr}");
+    held_port(&stdout);
     assert_eq!(stderr, format!("{HELD}that takes root\n"));
     assert_nothing_left(sandbox);
 }
@@ -408,7 +421,8 @@ fn without_a_cgroup_sockets_hold_the_ports(sandbox: &Sandbox) {
         let mut command = script("echo $PORT; exit 6");
         command.env("PORTKEEP_CGROUP", cgroup);
         let (code, stdout, stderr) = output(command);
-        assert_eq!((code, stdout.as_str()), (Some(6), "61000\n"), "{stderr}");
+        assert_eq!(code, Some(6), "{stderr}");
+        held_port(&stdout);
         assert!(stderr.contains(HELD), "{stderr}");
         assert_nothing_left(sandbox);
     }
