@@ -8,5 +8,5 @@ mod socket;
 
 pub use diag::{bound_to, is_available, shows_inactive};
 pub use in_use::InUse;
-pub use processes::{Process, Processes, command_line, parent};
+pub use processes::{Process, Processes, command_line, parent, status};
 pub use socket::{Socket, State};

@@ -131,11 +131,19 @@ pub fn command_line(pid: u32) -> Option<String> {
 
 /// The parent of a process.
 pub fn parent(pid: u32) -> Option<u32> {
-    let status = read(pid, "status")?;
-    // The name, which may be any bytes, comes first and has no line breaks.
+    status(pid, "PPid:")?.parse().ok()
+}
+
+/// A field of proc_pid_status(5) of a process or thread, by its name with the colon.
+pub fn status(pid: u32, name: &str) -> Option<String> {
+    field(&read(pid, "status")?, name).map(str::to_owned)
+}
+
+/// The name of the process comes first; it may be any bytes, but contains no line breaks.
+fn field<'a>(status: &'a [u8], name: &str) -> Option<&'a str> {
     let mut lines = status.split(|&byte| byte == b'\n').skip(1);
-    let number = lines.find_map(|line| line.strip_prefix(b"PPid:"))?;
-    std::str::from_utf8(number).ok()?.trim().parse().ok()
+    let value = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
+    Some(std::str::from_utf8(value).ok()?.trim())
 }
 
 /// The user and groups of a process.
@@ -147,15 +155,11 @@ struct Identity {
 }
 
 impl Identity {
-    /// From proc_pid_status(5). The name comes first; it may be any bytes, but contains no line breaks.
     fn of(pid: u32) -> Option<Self> {
         let status = read(pid, "status")?;
-        let numbers = |field: &[u8]| -> Option<Vec<u32>> {
-            let mut lines = status.split(|&byte| byte == b'\n').skip(1);
-            let value = lines.find_map(|line| line.strip_prefix(field))?;
-            let value = std::str::from_utf8(value).ok()?;
+        let numbers = |name: &str| -> Option<Vec<u32>> {
             Some(
-                value
+                field(&status, name)?
                     .split_ascii_whitespace()
                     .filter_map(|number| number.parse().ok())
                     .collect(),
@@ -164,9 +168,9 @@ impl Identity {
         // Real, effective, saved, of the file system.
         const EFFECTIVE: usize = 1;
         Some(Self {
-            uid: *numbers(b"Uid:")?.get(EFFECTIVE)?,
-            gid: *numbers(b"Gid:")?.get(EFFECTIVE)?,
-            groups: numbers(b"Groups:")?,
+            uid: *numbers("Uid:")?.get(EFFECTIVE)?,
+            gid: *numbers("Gid:")?.get(EFFECTIVE)?,
+            groups: numbers("Groups:")?,
         })
     }
 }

@@ -59,7 +59,7 @@ fn notes(holder: BorrowedFd<'_>) -> io::Result<i32> {
 impl Holder {
     /// Binds a holder: at all addresses of both families, or of IPv4 where there is no IPv6.
     pub(super) fn bind(protocol: Protocol, port: u16) -> io::Result<Holder> {
-        bind_plainly(protocol, port, false).map(Holder::new)
+        bind_socket(protocol, port, false).map(Holder::new)
     }
 
     /// The same of TCP, beside connections that have ended.
@@ -105,31 +105,18 @@ impl Drop for Locked<'_> {
 /// Makes a socket known as one that holds a port: whoever lets the sockets of a process in, this one among
 /// them, must not let it in. It is a limit on the rate at which it sends (`SO_MAX_PACING_RATE`).
 fn mark(socket: BorrowedFd<'_>) -> io::Result<()> {
-    sys::set_option(socket, libc::SOL_SOCKET, SO_MAX_PACING_RATE, &MARK)
+    sys::set_option(socket, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &MARK)
 }
 
 /// Whether a socket is to hold a port.
 pub(super) fn is_marked(socket: BorrowedFd<'_>) -> io::Result<bool> {
     // Of 32 bits, as it was before Linux 4.20.
-    Ok(sys::get_option::<u32>(socket, libc::SOL_SOCKET, SO_MAX_PACING_RATE)? == MARK)
+    Ok(sys::get_option::<u32>(socket, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE)? == MARK)
 }
 
-/// Of `asm-generic/socket.h`.
-const SO_MAX_PACING_RATE: i32 = 47;
 const MARK: u32 = 0x504b_484f;
 
-fn bind_plainly(protocol: Protocol, port: u16, reuse: bool) -> io::Result<OwnedFd> {
-    bind_socket(protocol, port, |socket| match reuse {
-        true => sys::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1),
-        false => Ok(()),
-    })
-}
-
-fn bind_socket(
-    protocol: Protocol,
-    port: u16,
-    prepare: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
-) -> io::Result<OwnedFd> {
+fn bind_socket(protocol: Protocol, port: u16, reuse: bool) -> io::Result<OwnedFd> {
     let open = |family, address| {
         let socket = sys::socket(family, protocol.socket_type(), protocol.number())?;
         if family == libc::AF_INET6 {
@@ -140,7 +127,9 @@ fn bind_socket(
             // Before it is bound, lest a datagram wait in its queue for good.
             sys::receive_nothing(socket.as_fd())?;
         }
-        prepare(socket.as_fd())?;
+        if reuse {
+            sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
+        }
         sys::bind(socket.as_fd(), address)?;
         Ok(socket)
     };
@@ -156,11 +145,11 @@ fn bind_socket(
 
 /// With `SO_REUSEADDR` a socket may bind beside the remains of connections that had it too.
 fn bind_beside_time_wait(port: u16) -> io::Result<OwnedFd> {
-    let holder = bind_plainly(Protocol::Tcp, port, true)?;
+    let holder = bind_socket(Protocol::Tcp, port, true)?;
     sys::set_option(holder.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &0)?;
     // The kernel may have noted for the port that all its sockets reuse (`tb->fastreuse`), which
     // the flag of one of them does not undo. Then the next one gets in, and nothing is held.
-    match bind_plainly(Protocol::Tcp, port, true) {
+    match bind_socket(Protocol::Tcp, port, true) {
         Ok(_) => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
         Err(_) => Ok(holder),
     }

@@ -1,18 +1,18 @@
 //! How the filter's descriptor gets from the command, which must install it, to the holder.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 
 use crate::run::supervisor::filter::Filter;
 use crate::run::supervisor::notification::Listener;
+use crate::run::supervisor::rights;
 use crate::run::supervisor::trial::{self, NoWay};
 use crate::run::supervisor::way::{self, Way};
 
@@ -84,11 +84,7 @@ impl FromCommand {
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         let message = recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
-        let listener = message.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
-            _ => None,
-        });
-        let Some(descriptor) = listener else {
+        let Some(descriptor) = rights::descriptor(&message)? else {
             // It has ended, if it has not said why.
             let error = match i32::from_ne_bytes(bytes) {
                 0 => Errno::ESRCH,
@@ -96,8 +92,7 @@ impl FromCommand {
             };
             return Ok(Err(NoWay::of("seccomp", error)));
         };
-        // SAFETY: the kernel has just made this descriptor, nobody else owns it.
-        let listener = Listener::new(unsafe { OwnedFd::from_raw_fd(descriptor) });
+        let listener = Listener::new(descriptor);
         let judged = trial::judge(&listener)?;
         Ok(judged.map(|(way, filters)| Tried {
             listener,

@@ -27,6 +27,7 @@ mod options;
 mod probe;
 mod process;
 mod request;
+mod rights;
 mod serving;
 mod socket;
 mod threads;

@@ -27,7 +27,7 @@ pub const NOTED: [Noted; 15] = [
     of(libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
     of(libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX),
     // By it the library knows the holders of other runs.
-    of(libc::SOL_SOCKET, SO_MAX_PACING_RATE),
+    of(libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE),
     of(libc::IPPROTO_IP, libc::IP_FREEBIND),
     of(libc::IPPROTO_IP, libc::IP_TRANSPARENT),
     of(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
@@ -35,9 +35,6 @@ pub const NOTED: [Noted; 15] = [
     of(libc::IPPROTO_IPV6, libc::IPV6_FREEBIND),
     of(libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
 ];
-
-/// Of `asm-generic/socket.h`, which both architectures use.
-const SO_MAX_PACING_RATE: i32 = 47;
 
 /// The longest value, the name of a device.
 pub const VALUE_MAX: usize = 16;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use crate::sockets;
+
 /// The process that a thread is of.
 pub fn of_thread(thread: i32) -> Option<i32> {
     status(thread, "Tgid:")?.parse().ok()
@@ -16,11 +18,7 @@ pub fn filters(thread: i32) -> u32 {
 
 /// The parent of a thread's process.
 pub fn parent(thread: i32) -> Option<i32> {
-    let stat = fs::read(format!("/proc/{thread}/stat")).ok()?;
-    // The command's name, field 2, may have spaces and parentheses in it.
-    let after = stat.iter().rposition(|&byte| byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
-    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+    status(thread, "PPid:")?.parse().ok()
 }
 
 /// The user that a process's files in /proc are of: its effective one, or root for one that is undumpable.
@@ -52,9 +50,7 @@ pub fn is_in_this_namespace(thread: i32) -> bool {
 }
 
 fn status(thread: i32, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(line.trim().to_owned())
+    sockets::status(thread.try_into().ok()?, field)
 }
 
 #[cfg(test)]

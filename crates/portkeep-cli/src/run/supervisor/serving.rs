@@ -73,7 +73,7 @@ impl Supervisor {
         if caller.call.is_knock() {
             return match self.inner.open(&self.listener, caller) {
                 Ok(()) => Ok(()),
-                Err(error) => self.reply(caller, Reply::Return(error as i32)),
+                Err(error) => self.listener.reply(caller, Reply::Return(error as i32)),
             };
         }
         match caller.call {
@@ -92,7 +92,7 @@ impl Supervisor {
             } => {
                 let option = Noted { level, name };
                 let _ = self.note(caller, socket, option, value, length);
-                self.reply(caller, Reply::Continue)
+                self.listener.reply(caller, Reply::Continue)
             }
         }
     }
@@ -116,10 +116,6 @@ impl Supervisor {
         Some(())
     }
 
-    fn reply(&self, caller: &Notification, reply: Reply) -> io::Result<()> {
-        self.listener.reply(caller, reply)
-    }
-
     /// The kernel goes on with a call that cannot be examined; the holders refuse it there.
     fn bind(
         &self,
@@ -131,12 +127,12 @@ impl Supervisor {
         let may_be = address::OF_IP.contains(&length) || length == address::STORAGE;
         let bytes = may_be.then(|| memory::read(caller.pid, address, length));
         let Some(bytes) = bytes.flatten() else {
-            return self.reply(caller, Reply::Continue);
+            return self.listener.reply(caller, Reply::Continue);
         };
         let request = Request::Bind(bytes);
         let port = request.address().map_or(0, |address| address.port());
         if port == 0 {
-            return self.reply(caller, Reply::Continue);
+            return self.listener.reply(caller, Reply::Continue);
         }
         let place = self.inner.place(caller.pid, port);
         let is_ours = match &place {
@@ -147,7 +143,7 @@ impl Supervisor {
             if matches!(place, Place::Within(_)) {
                 self.let_in.note_attempt(port);
             }
-            return self.reply(caller, Reply::Continue);
+            return self.listener.reply(caller, Reply::Continue);
         }
         self.turns.take(port, || {
             // A socket of ours that is there still has been closed, or is in the way of this one as well.
@@ -244,7 +240,8 @@ impl Supervisor {
             // Our copy goes before the caller goes on, lest the port be bound when it has closed its own.
             Reached::Copy(socket) => {
                 drop(socket);
-                self.reply(caller, result.map_or(Reply::Continue, Reply::Return))
+                self.listener
+                    .reply(caller, result.map_or(Reply::Continue, Reply::Return))
             }
             Reached::Sent(stopped, socket) => {
                 let result = result.unwrap_or_else(|| request.make(socket.as_fd()));
@@ -270,7 +267,8 @@ impl Supervisor {
                 } else {
                     drop(socket);
                 }
-                self.reply(caller, result.map_or(Reply::Continue, Reply::Return))
+                self.listener
+                    .reply(caller, result.map_or(Reply::Continue, Reply::Return))
             }
         }
     }
@@ -282,7 +280,7 @@ impl Supervisor {
     /// Ends a call whose socket was not reached.
     fn give_up(&self, caller: &Notification, call: i64, reach: Reach) -> io::Result<()> {
         match reach {
-            Reach::Nothing(_, _seized) => self.reply(caller, Reply::Continue),
+            Reach::Nothing(_, _seized) => self.listener.reply(caller, Reply::Continue),
             Reach::Stopped(stopped) => {
                 self.repeat(caller, call, stopped);
                 Ok(())

@@ -24,7 +24,7 @@ const IDLE: usize = 2;
 /// stops its own binds, nobody else's.
 const MAX: usize = 256;
 /// Far more than a call takes.
-const STACK: usize = 256 * 1024;
+pub const STACK: usize = 256 * 1024;
 
 /// How many there are.
 #[derive(Debug, Default)]

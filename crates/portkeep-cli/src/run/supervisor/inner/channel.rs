@@ -1,13 +1,15 @@
 //! Messages with descriptors.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, recvmsg, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::run::supervisor::rights;
 
 /// The longest message: a list of ranges of ports.
 const MESSAGE_MAX: usize = 64 * 1024;
@@ -45,16 +47,7 @@ pub fn receive<M: DeserializeOwned>(
         let mut buffers = [IoSliceMut::new(&mut packet)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         match recvmsg::<()>(from.as_raw_fd(), &mut buffers, Some(&mut space), flags) {
-            Ok(message) => {
-                let descriptor = message.cmsgs()?.find_map(|message| match message {
-                    // SAFETY: the kernel has just made this descriptor, nobody else owns it.
-                    ControlMessageOwned::ScmRights(descriptors) => descriptors
-                        .first()
-                        .map(|number| unsafe { OwnedFd::from_raw_fd(*number) }),
-                    _ => None,
-                });
-                break (message.bytes, descriptor);
-            }
+            Ok(message) => break (message.bytes, rights::descriptor(&message)?),
             Err(Errno::EINTR) => {}
             Err(Errno::ECONNRESET) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -17,6 +17,7 @@ use crate::run::supervisor::inner::{ToInner, ToOuter, channel};
 use crate::run::supervisor::notification::{Listener, Notification};
 use crate::run::supervisor::process;
 use crate::run::supervisor::request::Request;
+use crate::run::supervisor::threads::STACK;
 
 /// How many there may be; each takes a descriptor and a thread.
 const MAX: usize = 256;
@@ -24,7 +25,6 @@ const MAX: usize = 256;
 const DEPTH: usize = 1024;
 /// How long a call waits for an inner holder, which makes it at once unless it is stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
-const STACK: usize = 256 * 1024;
 
 /// The inner runs.
 #[derive(Debug, Default)]

@@ -3,15 +3,12 @@
 use nix::errno::Errno;
 
 /// Of x86-64, the one processor whose threads are made to make calls.
-#[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy)]
 pub struct Registers(libc::user_regs_struct);
 
 /// `ERESTARTSYS` of `include/linux/errno.h`: the call was broken off and will be made again.
-#[cfg(target_arch = "x86_64")]
 const RESTART: i64 = -512;
 
-#[cfg(target_arch = "x86_64")]
 impl Registers {
     pub fn get(thread: i32) -> Result<Self, Errno> {
         // SAFETY: integers.

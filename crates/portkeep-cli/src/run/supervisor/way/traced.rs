@@ -5,15 +5,14 @@
 //! closes that end. Then its call returns what has come of the bind.
 
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recvmsg, socketpair};
 
 use crate::run::supervisor::notification::{Listener, Notification, Reply};
+use crate::run::supervisor::rights;
 use crate::run::supervisor::way::thread::{Seized, Stopped};
 
 /// What has become of a call.
@@ -120,11 +119,5 @@ fn receive(from: &OwnedFd) -> Option<OwnedFd> {
     let mut buffers = [IoSliceMut::new(&mut byte)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(from.as_raw_fd(), &mut buffers, Some(&mut space), flags).ok()?;
-    message.cmsgs().ok()?.find_map(|message| match message {
-        // SAFETY: the kernel has just made this descriptor, nobody else owns it.
-        ControlMessageOwned::ScmRights(descriptors) => descriptors
-            .first()
-            .map(|number| unsafe { OwnedFd::from_raw_fd(*number) }),
-        _ => None,
-    })
+    rights::descriptor(&message).ok()?
 }
