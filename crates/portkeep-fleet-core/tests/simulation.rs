@@ -7,7 +7,11 @@ fn is_right(settings: Settings) -> Played {
     let played = run(settings);
     let seed = settings.seed;
     assert_eq!(played.violations, [], "seed {seed}: {settings:?}");
-    assert_eq!(played.left, Vec::<String>::new(), "seed {seed}: {settings:?}");
+    assert_eq!(
+        played.left,
+        Vec::<String>::new(),
+        "seed {seed}: {settings:?}"
+    );
     assert_eq!(check(&played.history), [], "seed {seed}: {settings:?}");
     played
 }

@@ -99,6 +99,13 @@ impl Entry {
         }
     }
 
+    /// All of the inbox was read: what was not in it was absent.
+    pub(super) fn listed(&mut self) {
+        if self.inbox == Inbox::Unread {
+            self.inbox = Inbox::Absent;
+        }
+    }
+
     pub(super) fn noted(&mut self, written: bool) {
         match self.doing.take() {
             Some(Next::Note(note)) if written => {

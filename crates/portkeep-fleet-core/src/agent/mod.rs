@@ -166,6 +166,9 @@ impl Agent {
             entry.reported = None;
         }
         let alive: Vec<Effect> = reads.into_iter().flat_map(|read| self.take(read)).collect();
+        for entry in self.entries.values_mut() {
+            entry.listed();
+        }
         alive.into_iter().chain(self.settle_all()).collect()
     }
 
@@ -200,7 +203,7 @@ impl Agent {
                     };
                     self.entry(id).wanted(wanted);
                 }
-                _ => self.absent(id),
+                _ => self.absent(id, Kind::Grant),
             },
             (Key::Policy(id), value) => match value {
                 Some(Value::Record(record)) => {
@@ -208,7 +211,7 @@ impl Agent {
                         self.entry(id).wanted(wanted);
                     }
                 }
-                _ => self.absent(id),
+                _ => self.absent(id, Kind::Policy),
             },
             (Key::Have(node, id), value) if *node == self.identity.node => match value {
                 Some(Value::Have(have)) => {
@@ -246,8 +249,11 @@ impl Agent {
         self.entries.entry(id.clone()).or_default()
     }
 
-    fn absent(&mut self, id: &Name) {
-        if let Some(entry) = self.entries.get_mut(id) {
+    /// The inbox entry of this kind is absent. That says nothing about one of the other kind.
+    fn absent(&mut self, id: &Name, kind: Kind) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && matches!(&entry.inbox, Inbox::Is(wanted) if wanted.kind == kind)
+        {
             entry.inbox = Inbox::Absent;
         }
     }

@@ -25,6 +25,8 @@ pub enum Answered {
 pub(super) struct Truth {
     pub record: Record,
     pub kind: Kind,
+    /// How often each member had been booted when it was committed.
+    boots: BTreeMap<Name, u32>,
 }
 
 /// A coordinator, and what it wants done.
@@ -78,6 +80,11 @@ impl World {
         let node = self.machines[node].identity.node.clone();
         let machine = self.machines.len();
         self.machines.push(Machine::new(&node, machine));
+    }
+
+    /// Forgets which parts something happened to, so that equal worlds are equal.
+    pub fn settled(&mut self) {
+        self.touched.clear();
     }
 
     /// What has happened that must not.
@@ -472,7 +479,18 @@ impl World {
         }
         if !gone {
             let record = record.clone();
-            self.truth.insert(id.clone(), Truth { record, kind });
+            let boots = match record.phase {
+                Phase::Committed => self.holders(id, &self.members(id, &record)),
+                Phase::Preparing | Phase::Ending => BTreeMap::new(),
+            };
+            self.truth.insert(
+                id.clone(),
+                Truth {
+                    record,
+                    kind,
+                    boots,
+                },
+            );
         }
         if record.phase == Phase::Committed && !gone {
             self.judge_commit(id, record, kind);
@@ -491,6 +509,23 @@ impl World {
                 names.flatten().collect()
             }
         }
+    }
+
+    fn holders(&self, id: &Name, nodes: &[Name]) -> BTreeMap<Name, u32> {
+        self.boots(nodes, |machine| machine.kernel.contains_key(id))
+    }
+
+    fn boots<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = &'a Name>,
+        counts: impl Fn(&Machine) -> bool,
+    ) -> BTreeMap<Name, u32> {
+        let boots = |node: &Name| {
+            let first = *self.machines_of(node).first()?;
+            let machine = &self.machines[first];
+            counts(machine).then(|| (node.clone(), machine.boots))
+        };
+        nodes.into_iter().filter_map(boots).collect()
     }
 
     fn judge_commit(&mut self, id: &Name, record: &Record, kind: Kind) {
@@ -519,8 +554,11 @@ impl World {
         for (other, truth) in &self.truth {
             let both = other != id && truth.record.phase == Phase::Committed;
             if both && truth.record.ports.overlaps(&record.ports) {
-                let theirs = self.members(other, &truth.record);
-                if theirs.iter().any(|node| set.contains(node)) {
+                // A node that was booted since has lost it, and its owner is told.
+                let members = truth.boots.iter().filter(|(node, _)| set.contains(node));
+                let now = self.boots(members.clone().map(|(node, _)| node), |_| true);
+                let mut kept = members.filter(|(node, boots)| now.get(*node) == Some(boots));
+                if kept.next().is_some() {
                     doubles.push(Violation::TwoOwners(other.clone(), id.clone()));
                 }
             }
