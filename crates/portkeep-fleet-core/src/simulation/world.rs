@@ -16,7 +16,7 @@ pub enum Answered {
     Yes,
     /// It happens, and the answer is lost.
     Lost,
-    /// It does not happen, and no answer arrives.
+    /// No answer arrives. A vote may happen later, other requests never do.
     NotSent,
 }
 
@@ -316,7 +316,12 @@ impl World {
                 target.store.remove(&id);
                 Input::Erased(id)
             }
-            Effect::Vote(id, transaction) => Input::Voted(id, self.request(&transaction, answered)),
+            Effect::Vote(id, transaction) => {
+                if answered == Answered::NotSent {
+                    target.flying.get_or_insert_with(|| transaction.clone());
+                }
+                Input::Voted(id, self.request(&transaction, answered))
+            }
             Effect::Announce(transaction) => Input::Announced(self.request(&transaction, answered)),
             Effect::Look(key) => Input::Read(self.engine.read(&key)),
         };

@@ -1,7 +1,6 @@
 //! A small world as a model: what may happen next in each state.
 
-use std::num::NonZeroUsize;
-
+use portkeep::PortRange;
 use portkeep_fleet_core::coordinator::{Coordinator, Goal, Input};
 use portkeep_fleet_core::data::{Kind, Members, Name, Phase, Record};
 use portkeep_fleet_core::rules::Rules;
@@ -56,7 +55,7 @@ impl Scope {
     pub fn walk(&self, most: usize) -> Found {
         let discoveries = HasDiscoveries::AnyFailures;
         let checker = self.checker().threads(1).finish_when(discoveries);
-        let checker = checker.target_state_count(NonZeroUsize::new(most).expect("more than none"));
+        let checker = checker.target_state_count(most);
         let checker = checker.spawn_bfs().join();
         let mut found = Found {
             states: checker.unique_state_count(),
@@ -150,10 +149,8 @@ impl Scope {
             Kind::Policy => self.nodes - 1,
         };
         let nodes: Vec<Name> = (0..listed).map(|node| name(&format!("n{node}"))).collect();
-        let ports = "61000/tcp"
-            .parse()
-            .map(portkeep_fleet_core::data::Ports::from);
-        let draft = Record::preparing(ports.expect("ports"), Members::Listed(Vec::new()));
+        let port: PortRange = "61000/tcp".parse().expect("a port");
+        let draft = Record::preparing(port.into(), Members::Listed(Vec::new()));
         // One member a transaction, so that there are several pieces.
         Coordinator::reserve(self.kind, name(id), draft, &nodes, self.rules()).at_once(1)
     }
