@@ -71,6 +71,10 @@ pub(super) struct Entry {
     pub inbox: Inbox,
     /// What the engine has as this node's report.
     pub reported: Option<(Revision, Report, Boot)>,
+    /// The version of the inbox entry that the report answers, and that the one under way does. A coordinator
+    /// that dies while it deletes what is left makes the next one ask again, and the report may be gone.
+    answered: Option<Revision>,
+    answering: Option<Revision>,
     pub note: Option<Note>,
     pub enforced: bool,
     pub silent: bool,
@@ -168,7 +172,7 @@ impl Entry {
         }
         let timed_out = self.silent && !rules.hold(Rule::NoTimeouts);
         match &self.inbox {
-            Inbox::Is(wanted) if wanted.ends => self.end(rules),
+            Inbox::Is(wanted) if wanted.ends => self.end(wanted, rules),
             _ if timed_out => self.release(),
             Inbox::Is(wanted) => self.hold(wanted, rules, boot),
             Inbox::Absent if self.fresh || self.forgotten || !rules.hold(Rule::Evidence) => self
@@ -225,9 +229,10 @@ impl Entry {
         })
     }
 
-    fn end(&self, rules: Rules) -> Option<Next> {
+    fn end(&self, wanted: &Wanted, rules: Rules) -> Option<Next> {
         let report = self.reported.as_ref().map(|(_, report, _)| *report);
-        let tell = (report != Some(Report::Released)).then_some(Next::Report(Report::Released));
+        let told = report == Some(Report::Released) && self.answered == Some(wanted.revision);
+        let tell = (!told).then_some(Next::Report(Report::Released));
         match rules.hold(Rule::KernelFirst) {
             true => self.release().or(tell),
             false => tell.or_else(|| self.release()),
@@ -246,6 +251,7 @@ impl Entry {
         match (self.doing.take(), revision) {
             (Some(Next::Report(report)), Some(revision)) => {
                 self.fresh &= report != Report::Held;
+                self.answered = self.answering;
                 self.reported = Some((revision, report, boot.clone()));
             }
             _ => self.reported = None,
@@ -260,6 +266,14 @@ impl Entry {
         if self.doing.take() == Some(Next::Report(Report::Held)) {
             self.fresh = false;
         }
+    }
+
+    /// Remembers which version of the inbox entry is being answered.
+    pub(super) fn answers(&mut self) {
+        self.answering = match &self.inbox {
+            Inbox::Is(wanted) => Some(wanted.revision),
+            Inbox::Absent | Inbox::Unread => None,
+        };
     }
 
     pub(super) fn obstacles(&self) -> &[Obstacle] {

@@ -45,6 +45,8 @@ pub struct Agent {
     identity: Identity,
     rules: Rules,
     acting: Acting,
+    /// The inbox has been listed: what is not known since was absent.
+    listed: bool,
     entries: BTreeMap<Name, Entry>,
 }
 
@@ -66,6 +68,7 @@ impl Agent {
             identity,
             rules,
             acting: Acting::NotYet,
+            listed: false,
         }
     }
 
@@ -166,6 +169,7 @@ impl Agent {
             entry.reported = None;
         }
         let alive: Vec<Effect> = reads.into_iter().flat_map(|read| self.take(read)).collect();
+        self.listed = true;
         for entry in self.entries.values_mut() {
             entry.listed();
         }
@@ -246,7 +250,11 @@ impl Agent {
     }
 
     fn entry(&mut self, id: &Name) -> &mut Entry {
-        self.entries.entry(id.clone()).or_default()
+        let entry = self.entries.entry(id.clone()).or_default();
+        if self.listed {
+            entry.listed();
+        }
+        entry
     }
 
     /// The inbox entry of this kind is absent. That says nothing about one of the other kind.

@@ -30,6 +30,7 @@ impl Entry {
                 return None;
             }
         };
+        self.answers();
         self.doing = Some(next);
         Some(effect)
     }
