@@ -89,13 +89,10 @@ fn two_owners() {
 
 #[test]
 fn a_stranger_binds() {
-    let opened = Violation::Opened(name("a"), name("n2"), 61001);
-    assert_eq!(
-        with(bind(12, 13, "n2", 61001, None, true)),
-        [opened.clone()]
-    );
+    let opened = || Violation::Opened(name("a"), name("n2"), 61001);
+    assert_eq!(with(bind(12, 13, "n2", 61001, None, true)), [opened()]);
     // Another reservation's consumer is a stranger, too.
-    assert_eq!(with(bind(12, 13, "n2", 61001, Some("b"), true)), [opened]);
+    assert_eq!(with(bind(12, 13, "n2", 61001, Some("b"), true)), [opened()]);
 }
 
 #[test]

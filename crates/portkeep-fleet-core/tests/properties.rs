@@ -175,7 +175,7 @@ proptest! {
             allocator.exclude(range);
         }
         let fits = |start: u16| {
-            (start..start + count).all(|port| allocator.is_free(port)) && start % align == 0
+            (start..start + count).all(|port| allocator.is_free(port)) && start.is_multiple_of(align)
         };
         let possible = count > 0 && align > 0 && (100..=300_u16).any(fits);
         match allocator.choose(count, align, random) {

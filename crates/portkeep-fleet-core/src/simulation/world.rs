@@ -461,9 +461,8 @@ impl World {
                 self.judge_record(id, record, Kind::Policy);
             }
             Write::Delete(Key::Grant(id) | Key::Policy(id)) => {
-                if self.truth.remove(id).is_some() {
-                    self.gone.insert(id.clone());
-                }
+                let known = self.truth.remove(id).is_some();
+                self.gone.extend(known.then(|| id.clone()));
             }
             Write::Put(Key::Want(node, id), Value::Want(want)) => {
                 let ended = matches!(self.phase(id), Some(Phase::Ending)) || self.is_gone(id);
