@@ -60,7 +60,7 @@ const SCOPES: &[(&str, Scope)] = &[
 
 /// What a walk is cut at, in transitions: in every run, and in the long ones unless
 /// `PORTKEEP_FLEET_STATES` says otherwise.
-const EVERY_RUN: usize = 60_000;
+const EVERY_RUN: usize = 120_000;
 const LONG: usize = 20_000_000;
 
 fn long() -> usize {

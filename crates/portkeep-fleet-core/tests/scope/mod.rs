@@ -8,7 +8,7 @@ use portkeep_fleet_core::simulation::{Answered, Violation, World};
 use stateright::{Checker as _, HasDiscoveries, Model, Property};
 
 /// How large a world is, and how many faults it has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope {
     pub kind: Kind,
     pub nodes: usize,
@@ -94,13 +94,13 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     pub world: World,
-    left: Scope8,
+    left: Left,
     released: bool,
 }
 
 /// How many of each fault are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Scope8 {
+struct Left {
     agent_crashes: u8,
     coordinator_crashes: u8,
     reboots: u8,
@@ -174,7 +174,7 @@ impl Model for Scope {
             world.coordinate(self.reserve("r1"));
         }
         world.settled();
-        let left = Scope8 {
+        let left = Left {
             agent_crashes: self.agent_crashes,
             coordinator_crashes: self.coordinator_crashes,
             reboots: self.reboots,
