@@ -8,6 +8,7 @@ pub(crate) struct Code(pub(crate) i32);
 
 impl Code {
     pub(crate) const INVALID_HANDLE: Code = Code(6);
+    pub(crate) const NOT_SUPPORTED: Code = Code(50);
     pub(crate) const INVALID_PARAMETER: Code = Code(87);
     pub(crate) const OPERATION_ABORTED: Code = Code(995);
     pub(crate) const IO_INCOMPLETE: Code = Code(996);

@@ -15,14 +15,14 @@ use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::event::Events;
+use crate::handle::Handles;
 use crate::held;
 use crate::socket::Sockets;
 use crate::thread::{ThreadId, Threads};
 
 /// What the threads of the process share.
 pub(crate) struct World {
-    pub(crate) events: Events,
+    pub(crate) handles: Handles,
     pub(crate) held: held::Blocks,
     pub(crate) sockets: Sockets,
     pub(crate) threads: Threads,
@@ -46,7 +46,7 @@ static MONITOR: Monitor = Monitor {
     mutex: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER),
     condition: UnsafeCell::new(MaybeUninit::uninit()),
     world: UnsafeCell::new(World {
-        events: Events::new(),
+        handles: Handles::new(),
         held: held::Blocks::new(),
         sockets: Sockets::new(),
         threads: Threads::new(),

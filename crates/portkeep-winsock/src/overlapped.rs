@@ -4,8 +4,7 @@ use std::ffi::c_int;
 use std::mem::offset_of;
 
 use crate::code::Code;
-use crate::event::true_or_last_error;
-use crate::last_error;
+use crate::last_error::{self, true_or_last_error};
 use crate::monitor::{self, Deadline};
 use crate::socket;
 use crate::startup;

@@ -96,7 +96,7 @@ pub(crate) fn submit(socket: Handle, request: Request) -> Result<Submitted, Code
     world.sockets.get(socket).ok_or(Code::NOTSOCK)?;
     // A new operation resets the event, as Windows' I/O manager does.
     if let Completion::Event(event) = request.completion {
-        world.events.put(event, false)?;
+        world.handles.put_event(event, false)?;
     }
     overlapped::start(request.overlapped)?;
     world.pending.insert(request.overlapped, request.thread);
@@ -157,7 +157,7 @@ fn tell(world: &mut World, request: Request, result: Result<u32, Code>) {
     match request.completion {
         Completion::Quiet => {}
         // An event that has been closed since is the program's affair.
-        Completion::Event(event) => drop(world.events.put(event, true)),
+        Completion::Event(event) => drop(world.handles.put_event(event, true)),
         Completion::Routine { routine, thread } => world.threads.queue(
             thread,
             Due::Completion {

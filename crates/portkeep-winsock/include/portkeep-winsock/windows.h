@@ -61,7 +61,7 @@ typedef unsigned long long ULONGLONG, ULONG64, DWORD64, UINT64, *PULONG64, *PDWO
 typedef intptr_t INT_PTR, LONG_PTR;
 typedef uintptr_t UINT_PTR, ULONG_PTR, *PULONG_PTR, DWORD_PTR, *PDWORD_PTR;
 typedef size_t SIZE_T;
-typedef void *PVOID, *LPVOID, *HANDLE, **PHANDLE;
+typedef void *PVOID, *LPVOID, *HANDLE, **PHANDLE, **LPHANDLE;
 typedef const void *LPCVOID;
 typedef int (*FARPROC)(void);
 
@@ -92,7 +92,10 @@ PORTKEEP_STATIC_ASSERT(sizeof(ULONG_PTR) == sizeof(void *));
 #define STATUS_PENDING 0x103
 
 #define INFINITE 0xFFFFFFFF
+#define INVALID_HANDLE_VALUE ((HANDLE)(LONG_PTR) - 1)
 #define WAIT_OBJECT_0 0
+#define WAIT_ABANDONED_0 0x80
+#define WAIT_ABANDONED WAIT_ABANDONED_0
 #define WAIT_IO_COMPLETION 0xC0
 #define WAIT_TIMEOUT 258
 #define WAIT_FAILED 0xFFFFFFFF
@@ -121,11 +124,9 @@ PORTKEEP_STATIC_ASSERT(offsetof(OVERLAPPED, hEvent) == 2 * sizeof(void *) + 8);
 
 PORTKEEP_BEGIN_DECLS
 
-/*
- * Sleeps for some milliseconds. An alertable sleep ends when completion routines
- * of this thread are due, calls them and returns WAIT_IO_COMPLETION.
- */
-DWORD WINAPI SleepEx(DWORD milliseconds, BOOL alertable);
+/* The last error of the thread: the same as WSAGetLastError's. */
+DWORD WINAPI GetLastError(void);
+void WINAPI SetLastError(DWORD dwErrCode);
 
 /* The number at the start of a string; past the limits of int the nearest limit. */
 int _wtoi(const wchar_t *text);
@@ -167,5 +168,7 @@ int wmain() __asm__("wmain");
 int wmain(int argc, wchar_t **argv) __asm__("wmain");
 int wmain(int argc, wchar_t **argv, wchar_t **envp) __asm__("wmain");
 #endif
+
+#include "synchapi.h"
 
 #endif /* PORTKEEP_WINDOWS_H */
