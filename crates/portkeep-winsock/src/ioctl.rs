@@ -5,6 +5,7 @@ use std::mem::offset_of;
 
 use crate::blocking;
 use crate::code::Code;
+use crate::control::{FIONBIO, FIONREAD};
 use crate::last_error;
 use crate::monitor;
 use crate::operation::{Instance, Operation, PortRange};
@@ -16,6 +17,8 @@ use crate::thread::{self, CompletionRoutine, ThreadName};
 use crate::user_memory;
 
 const SIO_FLUSH: u32 = 0x2800_0004;
+const SIO_UDP_CONNRESET: u32 = 0x9800_000C;
+const SIO_CPU_AFFINITY: u32 = 0x9800_0015;
 const SIO_ACQUIRE_PORT_RESERVATION: u32 = 0x9800_0064;
 const SIO_RELEASE_PORT_RESERVATION: u32 = 0x9800_0065;
 const SIO_ASSOCIATE_PORT_RESERVATION: u32 = 0x9800_0066;
@@ -110,7 +113,7 @@ impl Call {
     fn make(&self) -> Result<(), Code> {
         // Before all else, as on Windows.
         user_memory::check_writable(self.returned.cast(), size_of::<u32>())?;
-        blocking::check_control_call()?;
+        blocking::check_call()?;
         let (socket, overlapped) = {
             let mut world = monitor::lock();
             startup::check()?;
@@ -183,6 +186,19 @@ impl Call {
             },
             SIO_ASSOCIATE_PORT_RESERVATION => Operation::Associate {
                 token: self.input()?,
+            },
+            SIO_CPU_AFFINITY => Operation::SetProcessor {
+                processor: self.input()?,
+            },
+            SIO_UDP_CONNRESET => Operation::ReportResets {
+                on: self.input::<u32>()? != 0,
+            },
+            FIONBIO => Operation::SetNonblocking {
+                on: self.input::<u32>()? != 0,
+            },
+            // Of this code WSAEFAULT is observed where the output buffer is too small.
+            FIONREAD => Operation::ReadableBytes {
+                output: self.output::<u32>().map_err(|_| Code::FAULT)?,
             },
             SIO_FLUSH => Operation::Flush,
             _ => Operation::Unknown,

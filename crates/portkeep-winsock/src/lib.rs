@@ -21,19 +21,21 @@
 //!
 //! # Threads and fork
 //!
-//! Every function may be called by several threads at once. After `fork(2)` the child has the
-//! library's state as it was, and a lock that another thread had stays locked: a program with
-//! threads executes another one there, or does not use the library.
+//! Every function may be called by several threads at once. After `fork(2)` the child may go on with the
+//! library (see `fork.rs`), as far as a program with threads may go on there at all.
 #![allow(non_snake_case, clippy::too_many_arguments)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("portkeep-winsock is for Linux: Windows has these calls itself");
 
+mod address;
 pub mod blocking;
 mod calls;
 mod code;
+pub mod control;
 pub mod create;
 pub mod event;
+mod fork;
 mod handle;
 mod held;
 mod implicit;
@@ -41,10 +43,15 @@ pub mod ioctl;
 pub mod iphlpapi;
 pub mod last_error;
 mod layout;
+pub mod message;
 mod monitor;
+pub mod name;
 pub mod operation;
+mod options;
 pub mod overlapped;
 mod persistent;
+pub mod ready;
+mod receive;
 mod request;
 mod socket;
 pub mod startup;

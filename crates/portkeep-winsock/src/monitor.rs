@@ -86,6 +86,22 @@ pub(crate) fn lock() -> Guard {
     Guard(PhantomData)
 }
 
+/// Keeps the state as it is while the process forks.
+pub(crate) fn acquire_for_fork() {
+    std::mem::forget(lock());
+}
+
+pub(crate) fn release_after_fork() {
+    drop(Guard(PhantomData));
+}
+
+/// The state in the child, whose only thread has it locked. Nobody waits any more at the condition.
+pub(crate) fn renew_after_fork() -> Guard {
+    let mut world = Guard(PhantomData);
+    world.condition_made = false;
+    world
+}
+
 impl Guard {
     /// Tells all threads that wait that something has changed.
     pub(crate) fn changed(&mut self) {

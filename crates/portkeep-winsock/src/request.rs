@@ -54,7 +54,7 @@ pub(crate) enum Submitted {
 ///
 /// `WSAEINTR` if the blocking hook cancels it or another thread closes the socket.
 pub(crate) fn run(socket: Handle, operation: &Operation) -> Result<u32, Code> {
-    if let Operation::Flush = operation {
+    if operation.takes_no_turn() {
         return operation.perform(socket);
     }
     take_turn(socket)?;
@@ -100,7 +100,7 @@ pub(crate) fn submit(socket: Handle, request: Request) -> Result<Submitted, Code
     }
     overlapped::start(request.overlapped)?;
     world.pending.insert(request.overlapped, request.thread);
-    if let Operation::Flush = request.operation {
+    if request.operation.takes_no_turn() {
         let result = world.unlocked(|| request.operation.perform(socket));
         complete(&mut world, request, result);
         world.changed();

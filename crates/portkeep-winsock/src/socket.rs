@@ -46,6 +46,10 @@ pub(crate) struct Socket {
     /// The token of the held block that the socket may bind in; of the kernel part's blocks the
     /// kernel knows.
     pub(crate) associated: Option<u64>,
+    /// `SO_EXCLUSIVEADDRUSE`
+    pub(crate) exclusive: bool,
+    /// `SIO_UDP_CONNRESET`
+    pub(crate) reports_resets: bool,
     /// Overlapped requests which wait for their turn.
     pub(crate) waiting: VecDeque<Request>,
 }
@@ -76,6 +80,8 @@ impl Sockets {
             executing: false,
             binding: false,
             associated: None,
+            exclusive: false,
+            reports_resets: true,
             waiting: VecDeque::new(),
         };
         self.sockets.insert(descriptor, socket);

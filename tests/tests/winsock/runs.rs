@@ -18,4 +18,4 @@ macro_rules! runs {
     };
 }
 
-runs! { acquire token handles bind implicit mechanics overlapped pending storm random persistent }
+runs! { acquire token handles bind addresses options select implicit mechanics overlapped pending storm random persistent }
