@@ -114,9 +114,10 @@ pub(crate) fn acquire(acquirer: Handle, start: u16, count: u16) -> Result<(PortR
 fn random_token() -> Result<u64, Code> {
     let mut bytes = [0; 8];
     // SAFETY: the pointer and the length describe `bytes`.
-    let written = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    // By its number: glibc has the function since 2.25.
+    let written = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     match usize::try_from(written) == Ok(bytes.len()) {
-        true => Ok(u64::from_ne_bytes(bytes) % TAG | TAG),
+        true => Ok((u64::from_ne_bytes(bytes) % TAG) | TAG),
         false => Err(Code::NOBUFS),
     }
 }

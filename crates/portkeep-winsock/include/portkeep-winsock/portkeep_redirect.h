@@ -26,7 +26,7 @@
 #else
 #define PORTKEEP_BEGIN_DECLS
 #define PORTKEEP_END_DECLS
-#define PORTKEEP_STATIC_ASSERT(condition) _Static_assert(condition, #condition)
+#define PORTKEEP_STATIC_ASSERT(condition) __extension__ _Static_assert(condition, #condition)
 #endif
 
 /* With -fshort-wchar the C library's wide functions take the program's strings for others. */

@@ -80,7 +80,7 @@ typedef int(__cdecl *comparison)(const void *, const void *);
 typedef void(__stdcall *callback)(PVOID);
 __declspec(noreturn) void stop(void);
 __declspec(dllexport) int exported(comparison, callback);
-static __declspec(align(16)) char aligned[16];
+extern __declspec(align(16)) char aligned[16];
 ASSERT(__alignof__(aligned) == 16);
 
 FORCEINLINE unsigned __int64 twice(unsigned __int64 number)
