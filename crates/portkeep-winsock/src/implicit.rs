@@ -7,7 +7,6 @@
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::{sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
@@ -16,7 +15,7 @@ use portkeep::sockopt;
 use crate::code::Code;
 use crate::held;
 use crate::monitor::{self, Deadline};
-use crate::socket::{self, Handle};
+use crate::socket::{self, Handle, is_stream};
 
 /// Whose associated sockets are to be bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -125,13 +124,9 @@ fn bind_in_kernels_block(
     }
 }
 
-fn is_stream(socket: c_int) -> bool {
-    if socket < 0 {
-        return false;
-    }
-    // SAFETY: the program's descriptor, for the time of its call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    socket::option(socket, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
+/// Whether an IPv4 or IPv6 socket has no port yet.
+pub(crate) fn is_unbound(socket: c_int) -> bool {
+    unbound_name(socket).is_some()
 }
 
 /// The address of an IPv4 or IPv6 socket that has no port yet, as bind(2) takes it.

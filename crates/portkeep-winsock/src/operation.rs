@@ -2,10 +2,10 @@
 
 use portkeep::{Consumers, Error, ErrorKind, Token, sockopt};
 
+use crate::cancel;
 use crate::code::Code;
 use crate::held;
 use crate::monitor;
-use crate::request;
 use crate::socket::Handle;
 use crate::user_memory;
 
@@ -69,7 +69,7 @@ impl Operation {
                 |token| held::associate(socket, token),
             ),
             Operation::Flush => {
-                request::flush(&mut monitor::lock(), socket);
+                cancel::flush(&mut monitor::lock(), socket);
                 Ok(0)
             }
             Operation::Unknown => Err(Code::OPNOTSUPP),

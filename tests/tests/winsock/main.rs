@@ -56,6 +56,8 @@ fn main() -> ExitCode {
             runs::pending,
             runs::storm,
             runs::random,
+            runs::transfer,
+            runs::port,
             runs::persistent,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,

@@ -18,4 +18,4 @@ macro_rules! runs {
     };
 }
 
-runs! { acquire token bind implicit mechanics overlapped pending storm random persistent }
+runs! { transfer port acquire token bind implicit mechanics overlapped pending storm random persistent }
