@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::ffi::c_int;
 
 use crate::code::Code;
-use crate::last_error::true_or_last_error;
+use crate::create;
+use crate::last_error::{self, true_or_last_error};
 use crate::monitor;
 use crate::port::Port;
 
@@ -41,7 +42,6 @@ pub(crate) struct Handles {
 
 /// Whether a number may be that of an object here, and not that of a socket. `INVALID_HANDLE_VALUE`,
 /// which has all bits set, is neither.
-#[allow(dead_code)]
 pub(crate) fn is_handle(number: usize) -> bool {
     number >= FIRST && number != usize::MAX
 }
@@ -93,22 +93,37 @@ impl Handles {
     }
 }
 
-/// `CloseHandle`: of an event or a completion port. A thread that waits there is told. A socket is closed
-/// by `closesocket`: `ERROR_INVALID_HANDLE`.
-#[unsafe(no_mangle)]
-pub extern "C" fn CloseHandle(handle: usize) -> c_int {
-    let mut world = monitor::lock();
-    let closed = world.handles.close(handle);
-    if let Ok(Object::Port(port)) = &closed {
-        world.abandon(port);
-    }
-    world.changed();
-    true_or_last_error(closed.map(drop))
-}
-
 /// Without the bits that mean nothing.
 pub(crate) fn canonical(handle: usize) -> usize {
     handle & !(STEP - 1)
+}
+
+/// `CloseHandle`: closes an object, or a socket as `closesocket` does. `ERROR_INVALID_HANDLE` for what is
+/// neither.
+#[unsafe(no_mangle)]
+pub extern "C" fn CloseHandle(handle: usize) -> c_int {
+    if is_handle(handle) {
+        let mut world = monitor::lock();
+        let closed = world.handles.close(handle);
+        if let Ok(Object::Port(port)) = &closed {
+            world.abandon(port);
+        }
+        world.changed();
+        return true_or_last_error(closed.map(drop));
+    }
+    // NULL names nothing, although descriptor 0 may be a socket's.
+    if handle == 0 {
+        return true_or_last_error(Err(Code::INVALID_HANDLE));
+    }
+    match create::closesocket(handle) {
+        0 => 1,
+        _ => {
+            if last_error::get() == Code::NOTSOCK {
+                last_error::set(Code::INVALID_HANDLE);
+            }
+            0
+        }
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,10 @@ pub extern "C" fn WSASetLastError(error: c_int) {
     LAST.set(error);
 }
 
+pub(crate) fn get() -> Code {
+    Code(LAST.get())
+}
+
 pub(crate) fn set(code: Code) {
     LAST.set(code.0);
 }

@@ -36,7 +36,7 @@ mod code;
 pub mod create;
 mod engine;
 pub mod event;
-pub mod handle;
+mod handle;
 mod held;
 mod implicit;
 pub mod ioctl;

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             boot::reservations_come_back,
             runs::acquire,
             runs::token,
+            runs::handles,
             runs::bind,
             runs::implicit,
             runs::mechanics,

@@ -18,4 +18,4 @@ macro_rules! runs {
     };
 }
 
-runs! { transfer port acquire token bind implicit mechanics overlapped pending storm random persistent }
+runs! { acquire token handles transfer port bind implicit mechanics overlapped pending storm random persistent }

@@ -61,7 +61,7 @@ typedef unsigned long long ULONGLONG, ULONG64, DWORD64, UINT64, *PULONG64, *PDWO
 typedef intptr_t INT_PTR, LONG_PTR;
 typedef uintptr_t UINT_PTR, ULONG_PTR, *PULONG_PTR, DWORD_PTR, *PDWORD_PTR;
 typedef size_t SIZE_T;
-typedef void *PVOID, *LPVOID, *HANDLE, **PHANDLE;
+typedef void *PVOID, *LPVOID, *HANDLE, **PHANDLE, **LPHANDLE;
 typedef const void *LPCVOID;
 typedef int (*FARPROC)(void);
 
@@ -92,7 +92,10 @@ PORTKEEP_STATIC_ASSERT(sizeof(ULONG_PTR) == sizeof(void *));
 #define STATUS_PENDING 0x103
 
 #define INFINITE 0xFFFFFFFF
+#define INVALID_HANDLE_VALUE ((HANDLE)(LONG_PTR) - 1)
 #define WAIT_OBJECT_0 0
+#define WAIT_ABANDONED_0 0x80
+#define WAIT_ABANDONED WAIT_ABANDONED_0
 #define WAIT_IO_COMPLETION 0xC0
 #define WAIT_TIMEOUT 258
 #define WAIT_FAILED 0xFFFFFFFF
@@ -117,64 +120,13 @@ PORTKEEP_STATIC_ASSERT(offsetof(OVERLAPPED, InternalHigh) == sizeof(void *));
 PORTKEEP_STATIC_ASSERT(offsetof(OVERLAPPED, Offset) == 2 * sizeof(void *));
 PORTKEEP_STATIC_ASSERT(offsetof(OVERLAPPED, hEvent) == 2 * sizeof(void *) + 8);
 
-/* A packet of a completion port. */
-typedef struct _OVERLAPPED_ENTRY {
-	ULONG_PTR lpCompletionKey;
-	LPOVERLAPPED lpOverlapped;
-	ULONG_PTR Internal;
-	DWORD dwNumberOfBytesTransferred;
-} OVERLAPPED_ENTRY, *LPOVERLAPPED_ENTRY;
-
-PORTKEEP_STATIC_ASSERT(sizeof(OVERLAPPED_ENTRY) == 4 * sizeof(void *));
-
 #define HasOverlappedIoCompleted(overlapped) ((DWORD)(overlapped)->Internal != STATUS_PENDING)
 
 PORTKEEP_BEGIN_DECLS
 
-/* ---- overlapped operations and completion ports ---- */
-
-#ifndef INVALID_HANDLE_VALUE
-#define INVALID_HANDLE_VALUE ((HANDLE)(LONG_PTR)-1)
-#endif
-#define ERROR_NETNAME_DELETED 64
-#define ERROR_MORE_DATA 234
-#define ERROR_ABANDONED_WAIT_0 735
-#define ERROR_NOACCESS 998
-#define ERROR_CONNECTION_REFUSED 1225
-#define ERROR_PORT_UNREACHABLE 1234
-#define ERROR_CONNECTION_ABORTED 1236
-
-#define FILE_SKIP_COMPLETION_PORT_ON_SUCCESS 0x1
-#define FILE_SKIP_SET_EVENT_ON_HANDLE 0x2
-
-/*
- * What is pending on a socket ends with ERROR_OPERATION_ABORTED: what the calling
- * thread has started, or what belongs to an OVERLAPPED (NULL: everything).
- */
-BOOL WINAPI CancelIo(HANDLE file);
-BOOL WINAPI CancelIoEx(HANDLE file, LPOVERLAPPED overlapped);
-/* As WSAGetOverlappedResult, with the errors of Win32. */
-BOOL WINAPI GetOverlappedResult(HANDLE file, LPOVERLAPPED overlapped, LPDWORD transferred,
-				BOOL wait);
-
-/*
- * A file is a socket. Any number of threads may run: threads is ignored.
- */
-HANDLE WINAPI CreateIoCompletionPort(HANDLE file, HANDLE existing, ULONG_PTR key, DWORD threads);
-BOOL WINAPI GetQueuedCompletionStatus(HANDLE port, LPDWORD bytes, PULONG_PTR key,
-				      LPOVERLAPPED *overlapped, DWORD milliseconds);
-/* At most 64 packets at once. */
-BOOL WINAPI GetQueuedCompletionStatusEx(HANDLE port, LPOVERLAPPED_ENTRY entries, ULONG count,
-					PULONG removed, DWORD milliseconds, BOOL alertable);
-BOOL WINAPI PostQueuedCompletionStatus(HANDLE port, DWORD bytes, ULONG_PTR key,
-				       LPOVERLAPPED overlapped);
-BOOL WINAPI SetFileCompletionNotificationModes(HANDLE file, UCHAR flags);
-
-/*
- * Sleeps for some milliseconds. An alertable sleep ends when completion routines
- * of this thread are due, calls them and returns WAIT_IO_COMPLETION.
- */
-DWORD WINAPI SleepEx(DWORD milliseconds, BOOL alertable);
+/* The last error of the thread: the same as WSAGetLastError's. */
+DWORD WINAPI GetLastError(void);
+void WINAPI SetLastError(DWORD dwErrCode);
 
 /* The number at the start of a string; past the limits of int the nearest limit. */
 int _wtoi(const wchar_t *text);
@@ -216,5 +168,8 @@ int wmain() __asm__("wmain");
 int wmain(int argc, wchar_t **argv) __asm__("wmain");
 int wmain(int argc, wchar_t **argv, wchar_t **envp) __asm__("wmain");
 #endif
+
+#include "synchapi.h"
+#include "ioapiset.h"
 
 #endif /* PORTKEEP_WINDOWS_H */
