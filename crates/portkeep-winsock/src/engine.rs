@@ -6,7 +6,7 @@
 //! costs nothing; that it need not be asked any more is noted at the next edge, so a program that
 //! receives again and again changes nothing there.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 
 use crate::code::Code;
@@ -122,19 +122,35 @@ fn start(world: &mut Guard) -> Result<c_int, Code> {
         return Err(Code::last_os_error());
     }
     // The program's signals are for its own threads.
-    let spawned = without_signals(|| {
-        std::thread::Builder::new()
-            .name("portkeep-io".to_owned())
-            .stack_size(STACK)
-            .spawn(move || serve(epoll))
-    });
-    if spawned.is_err() {
+    let spawned = without_signals(|| spawn(epoll));
+    if spawned != 0 {
         // SAFETY: nobody else has it.
         unsafe { libc::close(epoll) };
         return Err(Code::NOBUFS);
     }
     world.engine.epoll = Some(epoll);
     Ok(epoll)
+}
+
+/// Not a thread of the standard library: what that allocates would be lost in a child of fork(2).
+fn spawn(epoll: c_int) -> c_int {
+    let mut attributes = MaybeUninit::uninit();
+    let mut thread = MaybeUninit::uninit();
+    let argument = std::ptr::without_provenance_mut(epoll as usize);
+    // SAFETY: the attributes are made by the first call, used by the others and ended by the last;
+    // `thread` is only written to.
+    unsafe {
+        let result = libc::pthread_attr_init(attributes.as_mut_ptr());
+        if result != 0 {
+            return result;
+        }
+        let attributes = attributes.as_mut_ptr();
+        libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
+        libc::pthread_attr_setstacksize(attributes, STACK);
+        let result = libc::pthread_create(thread.as_mut_ptr(), attributes, serve, argument);
+        libc::pthread_attr_destroy(attributes);
+        result
+    }
 }
 
 /// A thread that is started meanwhile gets no signals.
@@ -151,7 +167,10 @@ fn without_signals<T>(action: impl FnOnce() -> T) -> T {
     result
 }
 
-fn serve(epoll: c_int) {
+extern "C" fn serve(epoll: *mut c_void) -> *mut c_void {
+    let epoll = epoll.addr() as c_int;
+    // SAFETY: the name is a string, of less than 16 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"portkeep-io".as_ptr(), 0, 0, 0) };
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
     loop {
         // SAFETY: the pointer and the number describe `events`.

@@ -45,6 +45,9 @@ pub struct Entry {
     pub internal: usize,
     /// `dwNumberOfBytesTransferred`
     pub bytes: u32,
+    /// Nothing, and zero.
+    #[cfg(target_pointer_width = "64")]
+    pub padding: u32,
 }
 
 #[derive(Debug)]
@@ -250,6 +253,8 @@ pub extern "C" fn GetQueuedCompletionStatusEx(
                 overlapped: packet.overlapped,
                 internal: packet.status.0 as usize,
                 bytes: packet.bytes,
+                #[cfg(target_pointer_width = "64")]
+                padding: 0,
             };
             let _ = user_memory::write(entries.wrapping_add(index), entry);
         }

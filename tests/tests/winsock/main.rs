@@ -59,6 +59,7 @@ fn main() -> ExitCode {
             runs::random,
             runs::transfer,
             runs::port,
+            runs::transfer_storm,
             runs::persistent,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,

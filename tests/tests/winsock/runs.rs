@@ -18,4 +18,5 @@ macro_rules! runs {
     };
 }
 
-runs! { acquire token handles transfer port bind implicit mechanics overlapped pending storm random persistent }
+runs! { acquire token handles transfer port transfer_storm
+       bind implicit mechanics overlapped pending storm random persistent }
