@@ -207,6 +207,8 @@ impl Message {
         match errno {
             // What an earlier datagram met.
             libc::ECONNREFUSED if !self.is_stream => Code::CONNRESET,
+            // `sendto` alone may name somebody.
+            libc::EDESTADDRREQ => Code::NOTCONN,
             libc::EPIPE if self.is_stream && implicit::is_unbound(descriptor) => Code::NOTCONN,
             errno => Code::from_errno(errno),
         }

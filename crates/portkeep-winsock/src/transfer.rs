@@ -13,6 +13,7 @@ use crate::overlapped::Overlapped;
 use crate::queue::{self, Transfer};
 use crate::socket;
 use crate::startup;
+use crate::status::Status;
 use crate::thread::{self, CompletionRoutine};
 use crate::user_memory;
 
@@ -62,7 +63,9 @@ impl Call {
     }
 
     fn tell(&self, outcome: Outcome) -> Result<(), Code> {
-        if !self.transferred.is_null() {
+        // Of an overlapped operation that failed the end tells the number.
+        let tells = self.overlapped.is_null() || outcome.status == Status::SUCCESS;
+        if tells && !self.transferred.is_null() {
             user_memory::write(self.transferred, outcome.bytes)?;
         }
         if !self.flags.is_null() {

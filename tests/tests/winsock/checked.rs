@@ -64,6 +64,10 @@ pub(crate) fn by_helgrind(sandbox: &Sandbox) {
 pub(crate) fn by_memcheck(sandbox: &Sandbox) {
     by_valgrind(
         sandbox,
-        &["--leak-check=full", "--errors-for-leak-kinds=definite"],
+        &[
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite",
+            "--show-leak-kinds=definite",
+        ],
     );
 }

@@ -13,6 +13,7 @@ mod runs;
 mod secure;
 mod seed;
 mod wide;
+mod wine;
 
 #[allow(dead_code, reason = "of it only the commands are needed")]
 #[path = "../examples/readme.rs"]
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
             runs::port,
             runs::transfer_storm,
             runs::persistent,
+            wine::the_same_mechanics => LONG,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,
             checked::by_memcheck => LONG;
