@@ -48,8 +48,7 @@ pub extern "C" fn WSACloseEvent(event: usize) -> c_int {
     let mut world = monitor::lock();
     let closed = startup::check().and_then(|()| match world.handles.get(event)? {
         Object::Event(_) => world.handles.close(event),
-        #[allow(unreachable_patterns, reason = "other kinds of objects")]
-        _ => Err(Code::INVALID_HANDLE),
+        Object::Port(_) => Err(Code::INVALID_HANDLE),
     });
     world.changed();
     true_or_last_error(closed.map(drop))

@@ -6,6 +6,7 @@
 
 use std::sync::Once;
 
+use crate::engine;
 use crate::implicit;
 use crate::monitor;
 
@@ -20,6 +21,7 @@ unsafe extern "C" fn in_parent() {
 unsafe extern "C" fn in_child() {
     let mut world = monitor::renew_after_fork();
     world.pending.clear();
+    engine::begin_in_child(&mut world);
     for socket in world.sockets.iter_mut() {
         socket.busy = false;
         socket.executing = false;

@@ -9,6 +9,7 @@ use crate::code::Code;
 use crate::create;
 use crate::last_error::{self, true_or_last_error};
 use crate::monitor;
+use crate::port::Port;
 
 /// Numbers of handles begin above all descriptors, which are numbers of C's `int`.
 const FIRST: usize = 1 << 31;
@@ -21,6 +22,7 @@ const STEP: usize = 4;
 #[derive(Debug)]
 pub(crate) enum Object {
     Event(Event),
+    Port(Port),
 }
 
 /// An event is set until it is told otherwise; one that resets itself also until a wait has ended by it.
@@ -86,8 +88,7 @@ impl Handles {
                 event.set = set;
                 Ok(())
             }
-            #[allow(unreachable_patterns, reason = "other kinds of objects")]
-            _ => Err(Code::INVALID_HANDLE),
+            Object::Port(_) => Err(Code::INVALID_HANDLE),
         }
     }
 }
@@ -104,6 +105,9 @@ pub extern "C" fn CloseHandle(handle: usize) -> c_int {
     if is_handle(handle) {
         let mut world = monitor::lock();
         let closed = world.handles.close(handle);
+        if let Ok(Object::Port(port)) = &closed {
+            world.abandon(port);
+        }
         world.changed();
         return true_or_last_error(closed.map(drop));
     }

@@ -6,7 +6,6 @@
 //! blocks it knows nothing. So the socket is bound here first.
 
 use std::ffi::c_int;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::{sockaddr, socklen_t};
@@ -16,7 +15,7 @@ use crate::address::unbound_name;
 use crate::code::Code;
 use crate::held;
 use crate::monitor::{self, Deadline};
-use crate::socket::{self, Handle};
+use crate::socket::{self, Handle, is_stream};
 
 /// Whose associated sockets are to be bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,11 +129,7 @@ fn bind_in_kernels_block(
     }
 }
 
-pub(crate) fn is_stream(socket: c_int) -> bool {
-    if socket < 0 {
-        return false;
-    }
-    // SAFETY: the program's descriptor, for the time of its call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    socket::option(socket, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
+/// Whether an IPv4 or IPv6 socket has no port yet.
+pub(crate) fn is_unbound(socket: c_int) -> bool {
+    unbound_name(socket).is_some()
 }

@@ -1,16 +1,16 @@
 //! `WSAIoctl` and `WSPIoctl`.
 
 use std::ffi::{c_int, c_void};
-use std::mem::offset_of;
 
 use crate::blocking;
 use crate::code::Code;
 use crate::control::{FIONBIO, FIONREAD};
 use crate::last_error;
 use crate::monitor;
+use crate::notice::Notice;
 use crate::operation::{Instance, Operation, PortRange};
 use crate::overlapped::{self, Overlapped};
-use crate::request::{self, Completion, Request, Submitted};
+use crate::request::{self, Request, Submitted};
 use crate::socket;
 use crate::startup;
 use crate::thread::{self, CompletionRoutine, ThreadName};
@@ -133,7 +133,11 @@ impl Call {
 
     fn overlapped(&self, socket: socket::Handle) -> Result<(), Code> {
         user_memory::check_writable(self.overlapped.cast(), size_of::<Overlapped>())?;
-        let completion = self.completion()?;
+        let thread = match (self.routine, self.thread.is_null()) {
+            (Some(_), false) => thread::named(self.thread)?,
+            _ => thread::current(),
+        };
+        let notice = Notice::new(socket, self.overlapped, self.routine, thread)?;
         overlapped::start(self.overlapped.addr())?;
         let operation = self.operation().inspect_err(|&code| {
             // An output buffer too small; other errors leave the number alone.
@@ -141,37 +145,11 @@ impl Call {
                 let _ = user_memory::write(self.returned, 0);
             }
         })?;
-        let request = Request {
-            operation,
-            overlapped: self.overlapped.expose_provenance(),
-            completion,
-            thread: thread::current(),
-        };
+        let request = Request { operation, notice };
         match request::submit(socket, request)? {
             Submitted::Done(bytes) => user_memory::write(self.returned, bytes),
             Submitted::Pending => Err(Code::IO_PENDING),
         }
-    }
-
-    /// With a completion routine the event is ignored.
-    fn completion(&self) -> Result<Completion, Code> {
-        if let Some(routine) = self.routine {
-            user_memory::check_readable(routine as *const c_void, 1)?;
-            let thread = match self.thread.is_null() {
-                true => thread::current(),
-                false => thread::named(self.thread)?,
-            };
-            return Ok(Completion::Routine { routine, thread });
-        }
-        let event = self
-            .overlapped
-            .wrapping_byte_add(offset_of!(Overlapped, event));
-        Ok(
-            match user_memory::read(event.cast_const().cast::<usize>())? {
-                0 => Completion::Quiet,
-                event => Completion::Event(event),
-            },
-        )
     }
 
     /// What is asked for. Fails for buffers that will not do.

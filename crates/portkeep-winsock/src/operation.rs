@@ -2,12 +2,12 @@
 
 use portkeep::{Consumers, Error, ErrorKind, Token, sockopt};
 
+use crate::cancel;
 use crate::code::Code;
 use crate::control;
 use crate::held;
 use crate::monitor;
 use crate::options;
-use crate::request;
 use crate::socket::Handle;
 use crate::user_memory;
 
@@ -123,7 +123,7 @@ impl Operation {
                 Ok(0)
             }
             Operation::Flush => {
-                request::flush(&mut monitor::lock(), socket);
+                cancel::flush(&mut monitor::lock(), socket);
                 Ok(0)
             }
             Operation::Unknown => Err(Code::OPNOTSUPP),

@@ -9,7 +9,6 @@ use crate::address;
 use crate::blocking;
 use crate::calls::{call, may_call};
 use crate::code::Code;
-use crate::implicit;
 use crate::last_error;
 use crate::monitor;
 use crate::socket;
@@ -81,7 +80,7 @@ unsafe fn receive(
         message.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
         // SAFETY: the message describes `name` and the buffer, for which the caller vouches.
         match call(|| unsafe { libc::recvmsg(socket, &raw mut message, flags) }) {
-            Err(Code::CONNREFUSED) if !implicit::is_stream(socket) => {
+            Err(Code::CONNREFUSED) if !socket::is_stream(socket) => {
                 if reports_resets(socket) {
                     return Err(Code::CONNRESET);
                 }

@@ -34,6 +34,7 @@ pub(crate) enum Due {
         error: u32,
         bytes: u32,
         overlapped: usize,
+        flags: u32,
     },
     User {
         routine: UserRoutine,
@@ -155,8 +156,9 @@ pub(crate) fn call_routines(thread: ThreadId) {
                 error,
                 bytes,
                 overlapped,
+                flags,
                 // SAFETY: the program gave the routine and the structure for this call.
-            } => unsafe { routine(error, bytes, overlapped as *mut c_void, 0) },
+            } => unsafe { routine(error, bytes, overlapped as *mut c_void, flags) },
             // SAFETY: as above.
             Due::User { routine, context } => unsafe { routine(context) },
         }

@@ -115,8 +115,7 @@ impl Wait {
 fn is_set(handles: &Handles, handle: usize) -> Result<bool, Code> {
     match handles.get(handle)? {
         Object::Event(event) => Ok(event.set),
-        #[allow(unreachable_patterns, reason = "objects that nobody can wait for")]
-        _ => Err(Code::INVALID_HANDLE),
+        Object::Port(_) => Err(Code::INVALID_HANDLE),
     }
 }
 

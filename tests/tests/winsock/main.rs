@@ -15,6 +15,7 @@ mod runs;
 mod secure;
 mod seed;
 mod wide;
+mod wine;
 mod words;
 
 #[allow(dead_code, reason = "of it only the commands are needed")]
@@ -66,7 +67,11 @@ fn main() -> ExitCode {
             runs::pending,
             runs::storm,
             runs::random,
+            runs::transfer,
+            runs::port,
+            runs::transfer_storm,
             runs::persistent,
+            wine::the_same_mechanics => LONG,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,
             checked::by_memcheck => LONG;

@@ -309,5 +309,6 @@ int wmain(int argc, wchar_t **argv, wchar_t **envp) __asm__("wmain");
 
 #include "synchapi.h"
 #include "winbase.h"
+#include "ioapiset.h"
 
 #endif /* PORTKEEP_WINDOWS_H */

@@ -430,6 +430,48 @@ int WSAAPI WSPIoctl(SOCKET s, DWORD dwIoControlCode, LPVOID lpvInBuffer, DWORD c
 BOOL WSAAPI WSAGetOverlappedResult(SOCKET s, LPWSAOVERLAPPED lpOverlapped, LPDWORD lpcbTransfer,
 				   BOOL fWait, LPDWORD lpdwFlags);
 
+/* ---- sending and receiving from several buffers, overlapped or not ---- */
+
+typedef struct _WSABUF {
+	ULONG len;
+	CHAR *buf;
+} WSABUF, *LPWSABUF;
+
+PORTKEEP_STATIC_ASSERT(sizeof(WSABUF) == 2 * sizeof(void *));
+
+/* The rest of a datagram did not fit. */
+#ifndef MSG_PARTIAL
+#define MSG_PARTIAL MSG_TRUNC
+#endif
+
+/*
+ * Overlapped with a WSAOVERLAPPED on an overlapped socket: what cannot be done at
+ * once goes on after the call, which returns SOCKET_ERROR and WSA_IO_PENDING. The end
+ * is told to the event, the routine or the completion port of the socket, also if all
+ * was done at once; not if the call failed. The buffers and the WSAOVERLAPPED stay the
+ * library's until then; the array of WSABUF does not. Operations of a socket are made
+ * in their order, those of receiving apart from those of sending.
+ *
+ * A stream is sent whole before the operation ends. A datagram that is longer than the
+ * buffers is WSAEMSGSIZE, with the part that fits and MSG_PARTIAL. A thread's end
+ * cancels its operations (WSA_OPERATION_ABORTED), unless the socket has a port;
+ * closesocket, CancelIo and CancelIoEx cancel them, too, and SIO_FLUSH those of sending.
+ */
+int WSAAPI WSASend(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount, LPDWORD lpNumberOfBytesSent,
+		   DWORD dwFlags, LPWSAOVERLAPPED lpOverlapped,
+		   LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+int WSAAPI WSASendTo(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount, LPDWORD lpNumberOfBytesSent,
+		     DWORD dwFlags, const struct sockaddr *lpTo, int iToLen,
+		     LPWSAOVERLAPPED lpOverlapped,
+		     LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+int WSAAPI WSARecv(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount, LPDWORD lpNumberOfBytesRecvd,
+		   LPDWORD lpFlags, LPWSAOVERLAPPED lpOverlapped,
+		   LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+int WSAAPI WSARecvFrom(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount,
+		       LPDWORD lpNumberOfBytesRecvd, LPDWORD lpFlags, struct sockaddr *lpFrom,
+		       LPINT lpFromlen, LPWSAOVERLAPPED lpOverlapped,
+		       LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+
 int WSAAPI WPUOpenCurrentThread(LPWSATHREADID lpThreadId, LPINT lpErrno);
 int WSAAPI WPUCloseThread(LPWSATHREADID lpThreadId, LPINT lpErrno);
 int WSAAPI WPUQueueApc(LPWSATHREADID lpThreadId, LPWSAUSERAPC lpfnUserApc, DWORD_PTR dwContext,

@@ -227,10 +227,11 @@ static void resets(void)
 {
 	SOCKET s = udp(), peer = udp(), stream = tcp();
 	BOOL report = TRUE;
-	DWORD returned;
+	DWORD returned, flags = 0;
 	SOCKADDR_IN address;
 	int length = sizeof(address);
 	char byte;
+	WSABUF buffer = { 1, &byte };
 
 	CHECK_EQUAL(bind_port(peer, 0), 0);
 	CHECK(getsockname(peer, (SOCKADDR *)&address, &length) == 0);
@@ -246,6 +247,9 @@ static void resets(void)
 	CHECK_EQUAL(send(s, "1", 1, 0), 1);
 	CHECK_EQUAL(set(s, SO_RCVTIMEO, 20), 0);
 	CHECK_EQUAL(recv(s, &byte, 1, 0), SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAETIMEDOUT);
+	CHECK_EQUAL(send(s, "1", 1, 0), 1);
+	CHECK_EQUAL(WSARecv(s, &buffer, 1, &returned, &flags, NULL, NULL), SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAETIMEDOUT);
 	CHECK_EQUAL(control(s, SIO_UDP_CONNRESET, &report, 3, NULL, 0, &returned), WSAEFAULT);
 	CHECK_EQUAL(control(stream, SIO_UDP_CONNRESET, &report, sizeof(report), NULL, 0, &returned),
