@@ -132,9 +132,36 @@ static __noinline int change_owner(struct reservation *reservation, __u64 token,
 	return error;
 }
 
-static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+/*
+ * Both have frames of their own: struct owner would otherwise add to the frame that the
+ * walks of an acquire are below.
+ */
+static __noinline int give_to_caller(struct reservation *reservation, __u64 token,
+				     __u32 charged_uid)
 {
 	struct owner caller = current_owner();
+
+	return change_owner(reservation, token, &caller, charged_uid);
+}
+
+/* Whoever is charged for it stays so: the socket is locked, so no claim changes that meanwhile. */
+static __noinline int give_to_heir(struct reservation *reservation,
+				   const struct portkeep_heir *heir, const void *sk)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct owner owner = {};
+	int error = process_of_pidfd(heir->pidfd, &owner);
+
+	if (error)
+		return error;
+	/* Otherwise anyone could have others blamed by the list and by what a refused bind reports. */
+	if (owner.process.uid != task->cred->euid.val && !is_administrator(sk, 0))
+		return -EACCES;
+	return change_owner(reservation, heir->token, &owner, reservation->charged_uid);
+}
+
+static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
 	struct reservation *reservation;
 	__u32 count, before, after = user_to_charge();
 	__u64 token;
@@ -151,11 +178,11 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 	count = reservation->count;
 	before = reservation->charged_uid;
 	if (before == after)
-		return change_owner(reservation, token, &caller, after);
+		return give_to_caller(reservation, token, after);
 	error = charge(after, count);
 	if (error)
 		return error;
-	error = change_owner(reservation, token, &caller, after);
+	error = give_to_caller(reservation, token, after);
 	uncharge(error ? after : before, count);
 	return error;
 }
@@ -170,13 +197,11 @@ static __always_inline int read_heir(struct bpf_sockopt *ctx, struct portkeep_he
 	return rest_is_zero(ctx, __builtin_offsetof(struct portkeep_heir, reserved)) ? 0 : -EINVAL;
 }
 
-/* Gives the reservation to the process of a pidfd. Whoever is charged for it stays so. */
+/* Gives the reservation to the process of a pidfd. */
 static __always_inline int hand_over(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	struct reservation *reservation;
 	struct portkeep_heir heir;
-	struct owner owner = {};
 	int error = read_heir(ctx, &heir);
 
 	if (error)
@@ -186,14 +211,7 @@ static __always_inline int hand_over(struct bpf_sockopt *ctx, struct bpf_sock *s
 		return -EINVAL;
 	if (reservation->acquirer != address_of(sk))
 		return -EACCES;
-	error = process_of_pidfd(heir.pidfd, &owner);
-	if (error)
-		return error;
-	/* Otherwise anyone could have others blamed by the list and by what a refused bind reports. */
-	if (owner.process.uid != task->cred->euid.val && !is_administrator(sk, 0))
-		return -EACCES;
-	/* The socket is locked, so no claim changes the charged user meanwhile. */
-	return change_owner(reservation, heir.token, &owner, reservation->charged_uid);
+	return give_to_heir(reservation, &heir, sk);
 }
 
 static __always_inline int reserve(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)

@@ -1982,6 +1982,13 @@ mod imp {
                 }
             }
         }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct portkeep_heir {
+            pub token: u64,
+            pub pidfd: i32,
+            pub reserved: u32,
+        }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
         pub struct portkeep_conflict_kind(pub u32);
@@ -2181,13 +2188,6 @@ mod imp {
             pub range: portkeep_range,
             pub flags: u32,
         }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct portkeep_heir {
-            pub token: u64,
-            pub pidfd: i32,
-            pub reserved: u32,
-        }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
         pub struct portkeep_layout(pub u32);
@@ -2364,5 +2364,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 306152] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 307160] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }
