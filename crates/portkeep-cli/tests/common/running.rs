@@ -67,9 +67,14 @@ impl Running {
         rest
     }
 
+    /// Writes a line to the command.
+    pub fn write(&mut self, line: &str) {
+        writeln!(self.input, "{line}").expect("write to the command");
+    }
+
     /// Writes a line to the command, and reads the next line of its output.
     pub fn tell(&mut self, line: &str) -> String {
-        writeln!(self.input, "{line}").expect("write to the command");
+        self.write(line);
         self.line()
     }
 

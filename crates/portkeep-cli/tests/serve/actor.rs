@@ -50,6 +50,8 @@ def other():
     back, answers = os.pipe()
     if (pid := os.fork()) == 0:
         os.close(writer), os.close(back)
+        for file in [file for pair in others.values() for file in pair]:
+            file.close()
         with open(reader) as lines:
             for line in lines:
                 os.write(answers, f"{eval(line)}\n".encode())
