@@ -182,9 +182,10 @@ pub fn many_processes_at_once_get_ports_of_their_own(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let _server = serve(AT, &[]);
     let (here, there) = portkeep_tests::Channel::pair();
-    let go_on = portkeep_tests::Event::new();
-    let children: Vec<_> = (0..8)
-        .map(|_| {
+    let go_on = [(); 8].map(|()| portkeep_tests::Event::new());
+    let children: Vec<_> = go_on
+        .iter()
+        .map(|go_on| {
             fork_child(|| {
                 for _ in 0..100 {
                     let port = ask(AT, process::id()).expect("a port");
@@ -199,8 +200,10 @@ pub fn many_processes_at_once_get_ports_of_their_own(sandbox: &Sandbox) {
         .collect();
     let ports: HashSet<_> = (0..800).map(|_| here.recv()).collect();
     assert_eq!(ports.len(), 800);
-    for child in children {
+    for go_on in &go_on {
         go_on.set();
+    }
+    for child in children {
         assert_eq!(child.code(), 0);
     }
     eventually(|| reservations::list(sandbox).is_empty());
