@@ -6,6 +6,7 @@ mod assets;
 mod cli;
 mod commands;
 mod control_cgroup;
+mod declared_changes;
 mod doctor;
 mod error;
 mod holding;
