@@ -22,7 +22,7 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "enable",
     "disable",
     "status",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 12] = [
     "unreserve",
     "exclude",
     "include",
+    "apply",
     "doctor",
 ];
 
@@ -137,7 +138,9 @@ fn what_the_design_promises_is_there() {
         (
             "reserve",
             &[
-                "<A-B/tcp|udp|both>",
+                "[A-B/tcp|udp|both]",
+                "--from <FILE>",
+                "--unit <NAME.service>",
                 "--user <USER>",
                 "--group <GROUP>",
                 "--cgroup <CGROUP>",
@@ -150,13 +153,19 @@ fn what_the_design_promises_is_there() {
         ("unreserve", &["<A-B/tcp|udp|both>"]),
         (
             "exclude",
-            &["<A-B/tcp|udp|both>", "--comment <TEXT>", "--every-netns"],
+            &[
+                "[A-B/tcp|udp|both]",
+                "--preset <NAME>",
+                "--comment <TEXT>",
+                "--every-netns",
+            ],
         ),
         ("include", &["<A-B/tcp|udp|both>"]),
+        ("apply", &["[FILE|DIR]", "--check", "--dry-run", "--json"]),
         ("doctor", &["--json"]),
     ] {
         let text = help(&[name, "--help"]);
-        let of_netns = !["enable", "disable", "status", "doctor"].contains(&name);
+        let of_netns = !["enable", "disable", "status", "apply", "doctor"].contains(&name);
         assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",
