@@ -152,6 +152,10 @@ impl Declared {
     }
 
     fn read_file(&mut self, path: PathBuf) -> Result<(), Error> {
+        // The store keeps it as text, and finds its entries by it.
+        if path.to_str().is_none() {
+            return Err(untrusted(&path, "its name is not UTF-8"));
+        }
         if !self.files.insert(path.clone()) {
             return Ok(());
         }

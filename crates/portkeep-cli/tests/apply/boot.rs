@@ -55,3 +55,30 @@ pub fn users_may_come_later(sandbox: &Sandbox) {
     );
     assert_kept(Protocol::Tcp, 20000..=20000);
 }
+
+pub fn doctor_tells_what_is_not_applied(sandbox: &Sandbox) {
+    enable();
+    let line = || {
+        let said = outcome(&mut portkeep(["doctor"]));
+        let mut lines = said.stdout.lines();
+        lines
+            .find(|line| line.contains(" declarations "))
+            .map(str::to_owned)
+    };
+    assert_eq!(line(), None);
+    let path = declare(sandbox, "a.toml", &["reserve 20000/tcp root"]);
+    let said = line().expect("a line");
+    assert!(
+        said.starts_with("warning") && said.contains("1 change"),
+        "{said}"
+    );
+    enable();
+    let said = line().expect("a line");
+    assert!(said.starts_with("ok") && said.contains("1 entry"), "{said}");
+    std::fs::write(path, "nonsense").expect("write");
+    let said = line().expect("a line");
+    assert!(
+        said.starts_with("wrong") && said.contains("a.toml"),
+        "{said}"
+    );
+}

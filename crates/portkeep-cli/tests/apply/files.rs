@@ -1,6 +1,7 @@
 //! Which files are read, and which are refused.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use nix::sys::stat::Mode;
@@ -43,6 +44,10 @@ pub fn that_are_not_trusted(sandbox: &Sandbox) {
         refused("can write it");
     }
     let directory = directory(sandbox);
+    let odd = directory.join(std::ffi::OsStr::from_bytes(b"b\xff.toml"));
+    fs::write(&odd, "version = 1\n").expect("write");
+    assert!(refuse().contains("not UTF-8"));
+    fs::remove_file(odd).expect("remove");
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("chmod");
     let said = refuse();
     assert!(said.contains("reservations.d is not trusted"), "{said}");

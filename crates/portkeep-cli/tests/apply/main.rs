@@ -45,6 +45,7 @@ trials! {
         boot::enable_applies_the_default_directory,
         boot::enable_restores_beside_a_broken_file,
         boot::users_may_come_later,
+        boot::doctor_tells_what_is_not_applied,
         beside::several_at_once,
         beside::killed_at_random_moments => Duration::from_secs(300),
         property::any_sequence_of_files_ends_as_declared => Duration::from_secs(300);
