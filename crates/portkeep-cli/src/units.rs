@@ -1,5 +1,7 @@
 //! The units of systemd that belong together, for `reserve --unit`.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -48,31 +50,40 @@ fn triggers(unit: &str) -> Option<Triggers> {
     if !Path::new("/run/systemd/system").is_dir() {
         return None;
     }
-    let show = |property: &str| {
+    let show = |property: &str, units: &[String]| {
         let output = Command::new("systemctl")
-            .args(["show", "--value", "--property", property, "--", unit])
+            .args(["show", "--value", "--property", property, "--"])
+            .args(units)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .output()
             .ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
-        output.status.success().then(|| text.trim().to_owned())
+        output.status.success().then_some(text)
     };
-    if show("LoadState")? == "not-found" {
+    // It knows what triggers a unit only from units that it has loaded, as it does for this.
+    let all: Vec<String> = [unit.to_owned()].into_iter().chain(sockets()).collect();
+    let states = show("LoadState", &all)?;
+    if states.lines().next()? == "not-found" {
         return Some(Triggers::Unknown);
     }
-    let triggers = show("TriggeredBy")?;
-    Some(Triggers::Units(
-        triggers.split(' ').map(str::to_owned).collect(),
-    ))
+    let triggers = show("TriggeredBy", &all[..1])?;
+    let triggers = triggers.split_whitespace().map(str::to_owned);
+    Some(Triggers::Units(triggers.collect()))
+}
+
+/// The socket units that have a file, without templates.
+fn sockets() -> BTreeSet<String> {
+    let entries = DIRECTORIES.iter().flat_map(fs::read_dir).flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.ends_with(".socket") && !name.ends_with("@.socket"))
+        .collect()
 }
 
 /// The socket unit of the same name, if it has a file.
 fn usual_socket(unit: &str) -> Option<String> {
     let name = unit.strip_suffix(".service")?;
-    let socket = format!("{name}.socket");
-    let mut directories = DIRECTORIES.iter().map(Path::new);
-    directories
-        .any(|directory| directory.join(&socket).is_file())
-        .then_some(socket)
+    sockets().take(&format!("{name}.socket"))
 }
