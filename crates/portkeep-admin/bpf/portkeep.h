@@ -35,6 +35,7 @@ enum portkeep_option {
 	PORTKEEP_CREATE = 4, /* set: portkeep_acquire, portkeep_consumer…; get: portkeep_instance */
 	PORTKEEP_DELETE = 5, /* set: portkeep_delete */
 	PORTKEEP_LOOKUP = 6, /* set: portkeep_range; get: portkeep_instance */
+	PORTKEEP_HAND_OVER = 7, /* set: portkeep_heir, on the acquiring socket */
 };
 
 enum portkeep_abi {
@@ -58,6 +59,14 @@ enum portkeep_flag {
 	 * older reservation holds a port. Needs CAP_NET_ADMIN over the initial namespace.
 	 */
 	PORTKEEP_EVERY_NETNS = 0x10000,
+	/*
+	 * DELETE: ends nothing, and no port is free in between. SPLIT: the range, the last part
+	 * of a persistent block, becomes a block of its own with the same consumers. JOIN: the
+	 * range, a whole persistent block, becomes part of the one that ends right before it;
+	 * that one's consumers and token count from then on.
+	 */
+	PORTKEEP_SPLIT = 0x20000,
+	PORTKEEP_JOIN = 0x40000,
 };
 
 /* A port range. start 0 in an acquire: any free block of the pool. */
@@ -72,6 +81,19 @@ struct portkeep_acquire {
 	__u32 flags; /* enum portkeep_flag */
 	__u16 align; /* start is a multiple of this power of two; 0 is 1 */
 	__u8 reserved[6];
+};
+
+/*
+ * PORTKEEP_HAND_OVER, set: makes another process the owner, as if that process had
+ * claimed the reservation. The reservation still lasts as long as the acquiring
+ * socket and is charged to the same user. The process's real user must be the
+ * caller's effective user, or the caller needs CAP_NET_ADMIN over the socket's
+ * network namespace.
+ */
+struct portkeep_heir {
+	__u64 token;
+	__s32 pidfd; /* a descriptor of the calling process, see pidfd_open(2) */
+	__u32 reserved;
 };
 
 enum portkeep_consumer_kind {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod apply;
 pub mod disable;
 pub mod doctor;
 pub mod enable;
@@ -9,6 +10,7 @@ pub mod include;
 pub mod ls;
 pub mod reserve;
 pub mod run;
+pub mod serve;
 pub mod status;
 pub mod unreserve;
 pub mod why;
