@@ -22,7 +22,7 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: &[&str] = [
+const COMMANDS: &[&str] = &[
     "enable",
     "disable",
     "status",
