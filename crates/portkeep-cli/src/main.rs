@@ -20,6 +20,7 @@ mod port_state;
 mod presets;
 mod reservation_document;
 mod run;
+mod serve;
 mod sockets;
 mod units;
 mod waiting;

@@ -22,12 +22,13 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: &[&str] = &[
     "enable",
     "disable",
     "status",
     "run",
     "hold",
+    "serve",
     "ls",
     "why",
     "reserve",

@@ -107,7 +107,7 @@ pub(crate) fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<
 /// A number that nobody can foresee, or the process id where there is none yet, early at boot.
 pub(crate) fn random() -> u32 {
     let mut bytes = [0; 4];
-    // glibc has a function for it since 2.25 only; the packages need 2.17.
+    // By its number: the packages are for glibc 2.17, which has no function for it.
     // SAFETY: the pointer and the length describe `bytes`.
     let length = unsafe {
         libc::syscall(
