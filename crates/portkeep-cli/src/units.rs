@@ -50,26 +50,37 @@ fn triggers(unit: &str) -> Option<Triggers> {
     if !Path::new("/run/systemd/system").is_dir() {
         return None;
     }
-    let show = |property: &str, units: &[String]| {
-        let output = Command::new("systemctl")
-            .args(["show", "--value", "--property", property, "--"])
-            .args(units)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        output.status.success().then_some(text)
+    // The service does not know its sockets while these are not loaded, and systemd forgets them again
+    // at once. So each socket unit is asked.
+    let output = Command::new("systemctl")
+        .args(["show", "--property=Id,LoadState,Triggers", "--", unit])
+        .args(sockets())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    let value = |block: &str, name: &str| {
+        let mut lines = block.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_default().to_owned()
     };
-    // It knows what triggers a unit only from units that it has loaded, as it does for this.
-    let all: Vec<String> = [unit.to_owned()].into_iter().chain(sockets()).collect();
-    let states = show("LoadState", &all)?;
-    if states.lines().next()? == "not-found" {
+    let mut blocks = text.split("\n\n");
+    let own = blocks.next()?;
+    if value(own, "LoadState") == "not-found" {
         return Some(Triggers::Unknown);
     }
-    let triggers = show("TriggeredBy", &all[..1])?;
-    let triggers = triggers.split_whitespace().map(str::to_owned);
-    Some(Triggers::Units(triggers.collect()))
+    // An alias stands for the unit.
+    let own = value(own, "Id");
+    let of_unit = blocks.filter(|block| {
+        let triggers = value(block, "Triggers");
+        triggers.split_whitespace().any(|name| name == own)
+    });
+    let ids: BTreeSet<String> = of_unit.map(|block| value(block, "Id")).collect();
+    Some(Triggers::Units(ids.into_iter().collect()))
 }
 
 /// The socket units that have a file, without templates.

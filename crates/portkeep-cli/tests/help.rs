@@ -92,6 +92,8 @@ fn options(text: &str) -> Vec<&str> {
     lines
         .filter(|line| line.starts_with("--"))
         .filter_map(|line| line.split_whitespace().next())
+        // The second line of aliases, in brackets.
+        .filter(|word| !word.ends_with([']', ',']))
         .collect()
 }
 

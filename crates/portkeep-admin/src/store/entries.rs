@@ -407,7 +407,7 @@ ports = "8000-8009/tcp"
     #[test]
     fn a_later_version_and_damage_are_told_apart() {
         let kind = |text: &str| Entries::parse(text).expect_err("refused").kind();
-        assert_eq!(kind("version = 2\nlater = true\n"), ErrorKind::NewerVersion);
+        assert_eq!(kind("version = 3\nlater = true\n"), ErrorKind::NewerVersion);
         for text in [
             "",
             "version = 1\nlater = true\n",
