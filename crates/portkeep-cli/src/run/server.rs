@@ -70,7 +70,15 @@ impl ServerOptions {
         let consumers = Consumers::PROCESS | Consumers::TREE;
         match KernelPorts::started(consumers, None, self.whose == Whose::Tree)? {
             Ok(ports) => Ok(Some(ports)),
-            Err(error) if error.kind() == ErrorKind::AutomaticRange => Ok(None),
+            // All of the pool that is free is automatic, or another reason: sockets may find a port.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::AutomaticRange | ErrorKind::NoFreeBlock
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }

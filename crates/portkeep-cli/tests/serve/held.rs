@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
-use portkeep_tests::{Sandbox, libc, sock, without_portkeep};
+use portkeep_tests::{Sandbox, enable, libc, sock, without_portkeep};
 
 use crate::actor::{self, BOUND, CHILD, GRANDCHILD, ITSELF, ORPHAN, REFUSED, bind};
+use crate::common::kernel_part::{assert_nothing_reserved, set_ipv4};
 use crate::common::{PORTKEEP, Running, eventually};
 
 /// Two processes of the command, each with a port of its own.
@@ -107,6 +108,14 @@ pub fn beside_ports_of_its_own(_sandbox: &Sandbox) {
     // The command's ports are all its processes', also in one with a port of the server.
     let child = "child(lambda: attempts())";
     assert_eq!(actor.tell(child).matches("bound").count(), 2);
+}
+
+/// The kernel part cannot keep connect() from them; sockets can.
+pub fn where_the_whole_pool_is_automatic(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    set_ipv4("ip_local_port_range", "61000 65535");
+    each_binds_to_its_own(&mut actor::run(&["--serve=8"]));
+    assert_nothing_reserved(sandbox);
 }
 
 pub fn within_another_run(_sandbox: &Sandbox) {

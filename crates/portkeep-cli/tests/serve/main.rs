@@ -56,6 +56,7 @@ trials! {
         held::ports_come_back_unless_they_are_in_use,
         held::another_number_of_ports,
         held::beside_ports_of_its_own,
+        held::where_the_whole_pool_is_automatic,
         held::within_another_run,
         held::it_lives_as_long_as_a_descendant,
         held::strangers_are_not_let_in,
