@@ -166,7 +166,7 @@ def test_unprotected_says_why(run, backend):
     assert "portkeep: the ports are UNPROTECTED: portkeep_run is 'never'" in done.output
     done = run(suite=suite, env={**nowhere, "PORTKEEP_COMMAND": "/nowhere/portkeep"}).passed()
     assert "portkeep: the ports are UNPROTECTED: /nowhere/portkeep: No such file" in done.output
-    done = run(suite=suite, env={**nowhere, "PORTKEEP_COMMAND": "false"}).passed()
+    done = run(suite=suite, env={**nowhere, "PORTKEEP_COMMAND": "/bin/false"}).passed()
     assert "portkeep: the ports are UNPROTECTED: " in done.output
     script = ("-c", "import pytest, sys; print('once'); sys.exit(pytest.main())")
     done = run(suite=suite, program=script, env=nowhere).passed()

@@ -47,13 +47,12 @@ def _command_line() -> List[str]:
     return [sys.executable, *words[1:]]
 
 
-def start() -> str:
-    """Executes the command line anew. If that cannot be, returns why."""
+def rehearse() -> Optional[str]:
+    """Why `run` refuses, if it does: to be found out while there is a way back."""
     command = find_command()
     if command is None:
         return "the command portkeep is not installed"
     try:
-        # What `run` refuses is to be found out while there is a way back.
         tried = subprocess.run(
             [command, *_RUN, "--", "true"],
             env=_ENVIRONMENT,
@@ -61,12 +60,21 @@ def start() -> str:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        if tried.returncode != 0:
-            said = tried.stderr.decode(errors="replace").strip().splitlines()
-            return f"`portkeep run` refuses: {said[0] if said else tried.returncode}"
-        sys.stdout.flush()
-        sys.stderr.flush()
-        environment = {**_ENVIRONMENT, _MARK: "1"}
+    except OSError as error:
+        return f"{command}: {error.strerror}"
+    if tried.returncode == 0:
+        return None
+    said = tried.stderr.decode(errors="replace").strip().splitlines()
+    return f"`portkeep run` refuses: {said[0] if said else tried.returncode}"
+
+
+def start() -> str:
+    """Executes the command line anew. If that cannot be, returns why."""
+    command = find_command() or "portkeep"
+    environment = {**_ENVIRONMENT, _MARK: "1"}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
         os.execve(command, [command, *_RUN, "--", *_command_line()], environment)
     except OSError as error:
         return f"{command}: {error.strerror}"

@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Here, before the session, descriptors 1 and 2 are the caller's once capture has let go of them."""
     portkeep = _portkeep(config)
-    if portkeep.backend == "unprotected":
+    if portkeep.backend == "unprotected" and not hasattr(config, "workerinput"):
         portkeep.refusal = _start_anew(config)
 
 
@@ -55,11 +55,17 @@ def _start_anew(config: pytest.Config) -> Optional[str]:
     refusal = _again.refusal(("pytest", "py.test"))
     if refusal is not None:
         return refusal
+    refusal = _again.rehearse()
+    if refusal is not None:
+        return refusal
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         # Gives standard input back, too.
         capture.stop_global_capturing()
-    return _again.start()
+    refusal = _again.start()
+    if capture is not None:
+        capture.start_global_capturing()
+    return refusal
 
 
 def _portkeep(config: pytest.Config) -> _Portkeep:
