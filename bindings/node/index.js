@@ -1,15 +1,12 @@
 import net from 'node:net';
 import os from 'node:os';
-import process from 'node:process';
-import {ask, NoServer} from './server.js';
+import {ask, NoServer, warn} from './server.js';
 
 const MINIMUM = 1024;
 const MAXIMUM = 65_535;
 
 // Given out, and perhaps not bound yet.
 const locked = new Set();
-
-let isWarned = false;
 
 export default async function getPort(options = {}) {
 	const {port, exclude, reserve, ...listen} = options;
@@ -54,11 +51,7 @@ async function anyPort(listen) {
 			throw error;
 		}
 
-		if (!isWarned) {
-			isWarned = true;
-			process.emitWarning(`The ports are unprotected: ${error.message}`, 'PortkeepWarning');
-		}
-
+		warn(error.message);
 		return bind({...listen, port: 0});
 	}
 }

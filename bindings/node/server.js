@@ -1,8 +1,7 @@
 // A client of the port server, by python_portpicker's protocol; and the server, where there is none.
 
 import {spawn} from 'node:child_process';
-import {mkdtemp, rm} from 'node:fs/promises';
-import {rmSync} from 'node:fs';
+import {mkdtemp} from 'node:fs/promises';
 import net from 'node:net';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
@@ -11,9 +10,20 @@ import process from 'node:process';
 export class NoServer extends Error {}
 
 // Standard input ends with this process, however it ends, and so does the server then.
-const UNTIL_INPUT_ENDS = '"$@" & server=$!; cat >/dev/null; kill "$server"; wait "$server"';
+const UNTIL_INPUT_ENDS = '"$@" & server=$!; cat >/dev/null; kill "$server"; wait "$server"; rm -rf "$0"';
+
+const BOOKS = 'only keeps books';
 
 let started;
+let isWarned = false;
+
+/** Says once that nothing keeps the ports. */
+export function warn(reason) {
+	if (!isWarned) {
+		isWarned = true;
+		process.emitWarning(`The ports are unprotected: ${reason}`, 'PortkeepWarning');
+	}
+}
 
 /** Asks the server for a port for this process and those that it starts. */
 export async function ask() {
@@ -69,7 +79,7 @@ async function start() {
 	const command = process.env.PORTKEEP_COMMAND || 'portkeep';
 	const directory = await mkdtemp(path.join(tmpdir(), 'portkeep-node-'));
 	const place = path.join(directory, 'server');
-	const server = spawn('/bin/sh', ['-c', UNTIL_INPUT_ENDS, 'sh', command, 'serve', '--address', place], {
+	const server = spawn('/bin/sh', ['-c', UNTIL_INPUT_ENDS, directory, command, 'serve', '--address', place], {
 		stdio: ['pipe', 'ignore', 'pipe'],
 		detached: true,
 	});
@@ -78,7 +88,6 @@ async function start() {
 	server.stderr.on('data', text => {
 		said += text;
 	});
-	process.once('exit', () => rmSync(directory, {recursive: true, force: true}));
 	let hasEnded = false;
 	server.on('error', () => {
 		hasEnded = true;
@@ -87,12 +96,16 @@ async function start() {
 		hasEnded = true;
 	});
 	// The shell waits for input even if the server has ended, so what it says ends the waiting, too.
-	while (!hasEnded && !/not found|error|refused|cannot|usage/i.test(said)) {
+	while (!hasEnded && (said === '' || said.includes(BOOKS))) {
 		try {
 			await request(place); // eslint-disable-line no-await-in-loop
 			release(server);
 			// For the processes that this one starts.
 			process.env.PORTKEEP_SERVER = place;
+			if (said.includes(BOOKS)) {
+				warn('the port server only keeps books, for the kernel part is not enabled');
+			}
+
 			return place;
 		} catch {
 			await new Promise(resolve => { // eslint-disable-line no-await-in-loop
@@ -103,7 +116,6 @@ async function start() {
 
 	server.stdin.end();
 	release(server);
-	await rm(directory, {recursive: true, force: true});
 	throw new NoServer(said.trim().split('\n')[0] || `${command} cannot be started`);
 }
 
