@@ -12,8 +12,8 @@
  *
  * Below them: persistent.h and acquire.h reserve, wildcard.h and take.h take
  * blocks, in_use.h reads the kernel's socket tables, reservation.h, port_map.h and
- * maps.h hold the state, consumers.h, task.h and quota.h check permissions, and
- * sweep.h cleans up.
+ * maps.h hold the state, consumers.h, task.h, pidfd.h and quota.h check permissions,
+ * and sweep.h cleans up.
  *
  * If a port is not reserved, nothing is refused, whatever goes wrong here. If it
  * is reserved, doubt refuses.
@@ -170,6 +170,7 @@ struct abi {
 	enum portkeep_consumer_kind consumer_kind;
 	struct portkeep_consumer consumer;
 	struct portkeep_delete delete;
+	struct portkeep_heir heir;
 	enum portkeep_layout layout;
 };
 

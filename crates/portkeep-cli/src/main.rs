@@ -17,6 +17,7 @@ mod output;
 mod port_state;
 mod reservation_document;
 mod run;
+mod serve;
 mod sockets;
 mod waiting;
 mod words;

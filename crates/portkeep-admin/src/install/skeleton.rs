@@ -985,8 +985,13 @@ mod imp {
             pub real_parent: *mut task_struct,
             pub group_leader: *mut task_struct,
             pub start_boottime: u64,
+            pub real_cred: *mut cred,
             pub cred: *mut cred,
             pub cgroups: *mut css_set,
+            pub files: *mut files_struct,
+            pub signal: *mut signal_struct,
+            pub thread_pid: *mut pid,
+            pub pid_links: [hlist_node; 4],
             pub comm: [i8; 16],
         }
         impl Default for task_struct {
@@ -997,8 +1002,13 @@ mod imp {
                     real_parent: std::ptr::null_mut(),
                     group_leader: std::ptr::null_mut(),
                     start_boottime: u64::default(),
+                    real_cred: std::ptr::null_mut(),
                     cred: std::ptr::null_mut(),
                     cgroups: std::ptr::null_mut(),
+                    files: std::ptr::null_mut(),
+                    signal: std::ptr::null_mut(),
+                    thread_pid: std::ptr::null_mut(),
+                    pid_links: [hlist_node::default(); 4],
                     comm: [i8::default(); 16],
                 }
             }
@@ -1036,6 +1046,42 @@ mod imp {
             fn default() -> Self {
                 Self {
                     dfl_cgrp: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct files_struct {
+            pub fdt: *mut fdtable,
+        }
+        impl Default for files_struct {
+            fn default() -> Self {
+                Self {
+                    fdt: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct signal_struct {
+            pub live: __anon_signal_struct_1,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct pid {
+            pub tasks: [hlist_head; 4],
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct hlist_node {
+            pub next: *mut hlist_node,
+            pub pprev: *mut *mut hlist_node,
+        }
+        impl Default for hlist_node {
+            fn default() -> Self {
+                Self {
+                    next: std::ptr::null_mut(),
+                    pprev: std::ptr::null_mut(),
                 }
             }
         }
@@ -1096,6 +1142,39 @@ mod imp {
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
+        pub struct fdtable {
+            pub max_fds: u32,
+            pub __pad_4: [u8; 4],
+            pub fd: *mut *mut file,
+        }
+        impl Default for fdtable {
+            fn default() -> Self {
+                Self {
+                    max_fds: u32::default(),
+                    __pad_4: [u8::default(); 4],
+                    fd: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_signal_struct_1 {
+            pub counter: i32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct hlist_head {
+            pub first: *mut hlist_node,
+        }
+        impl Default for hlist_head {
+            fn default() -> Self {
+                Self {
+                    first: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
         pub struct uid_gid_map {
             pub nr_extents: u32,
             pub extent: [uid_gid_extent; 5],
@@ -1127,12 +1206,76 @@ mod imp {
         pub struct kernfs_node {
             pub id: u64,
         }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct file {
+            pub f_inode: *mut inode,
+            pub f_path: path,
+            pub private_data: *mut std::ffi::c_void,
+        }
+        impl Default for file {
+            fn default() -> Self {
+                Self {
+                    f_inode: std::ptr::null_mut(),
+                    f_path: path::default(),
+                    private_data: std::ptr::null_mut(),
+                }
+            }
+        }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct uid_gid_extent {
             pub first: u32,
             pub lower_first: u32,
             pub count: u32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct inode {
+            pub i_sb: *mut super_block,
+            pub i_private: *mut std::ffi::c_void,
+        }
+        impl Default for inode {
+            fn default() -> Self {
+                Self {
+                    i_sb: std::ptr::null_mut(),
+                    i_private: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct path {
+            pub dentry: *mut dentry,
+        }
+        impl Default for path {
+            fn default() -> Self {
+                Self {
+                    dentry: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct super_block {
+            pub s_magic: u64,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct dentry {
+            pub d_name: qstr,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct qstr {
+            pub name: *mut u8,
+        }
+        impl Default for qstr {
+            fn default() -> Self {
+                Self {
+                    name: std::ptr::null_mut(),
+                }
+            }
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -1184,7 +1327,7 @@ mod imp {
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct __anon_ns_common_1 {
-            pub refs: __anon_ns_common_2,
+            pub refs: __anon_signal_struct_1,
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -1219,11 +1362,6 @@ mod imp {
         pub struct local_ports {
             pub range: [i32; 2],
         }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct __anon_ns_common_2 {
-            pub counter: i32,
-        }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
         pub struct inet_hashinfo {
@@ -1254,36 +1392,10 @@ mod imp {
             pub __pad_4: [u8; 4],
             pub chain: hlist_head,
         }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct hlist_head {
-            pub first: *mut hlist_node,
-        }
-        impl Default for hlist_head {
-            fn default() -> Self {
-                Self {
-                    first: std::ptr::null_mut(),
-                }
-            }
-        }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct spinlock {
             pub rlock: raw_spinlock,
-        }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct hlist_node {
-            pub next: *mut hlist_node,
-            pub pprev: *mut *mut hlist_node,
-        }
-        impl Default for hlist_node {
-            fn default() -> Self {
-                Self {
-                    next: std::ptr::null_mut(),
-                    pprev: std::ptr::null_mut(),
-                }
-            }
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -1293,7 +1405,7 @@ mod imp {
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct qspinlock {
-            pub val: __anon_ns_common_2,
+            pub val: __anon_signal_struct_1,
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -1716,6 +1828,15 @@ mod imp {
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
+        pub struct owner {
+            pub process: process,
+            pub user_ns: u64,
+            pub euid: u32,
+            pub command: [i8; 16],
+            pub __pad_44: [u8; 4],
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
         pub struct local_ports___word {
             pub range: u32,
         }
@@ -1861,6 +1982,13 @@ mod imp {
                 }
             }
         }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct portkeep_heir {
+            pub token: u64,
+            pub pidfd: i32,
+            pub reserved: u32,
+        }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
         pub struct portkeep_conflict_kind(pub u32);
@@ -1984,8 +2112,9 @@ mod imp {
             pub __pad_76: [u8; 4],
             pub consumer: portkeep_consumer,
             pub delete: portkeep_delete,
+            pub heir: portkeep_heir,
             pub layout: portkeep_layout,
-            pub __pad_108: [u8; 4],
+            pub __pad_124: [u8; 4],
         }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
@@ -2001,6 +2130,7 @@ mod imp {
             pub const PORTKEEP_CREATE: Self = Self(4);
             pub const PORTKEEP_DELETE: Self = Self(5);
             pub const PORTKEEP_LOOKUP: Self = Self(6);
+            pub const PORTKEEP_HAND_OVER: Self = Self(7);
         }
         impl Default for portkeep_option {
             fn default() -> Self {
@@ -2234,5 +2364,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 287392] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 307160] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }

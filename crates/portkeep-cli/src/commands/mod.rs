@@ -9,6 +9,7 @@ pub mod include;
 pub mod ls;
 pub mod reserve;
 pub mod run;
+pub mod serve;
 pub mod status;
 pub mod unreserve;
 pub mod why;

@@ -1,0 +1,3 @@
+//! `portkeep serve` and `portkeep run --serve`.
+
+fn main() {}
