@@ -95,8 +95,9 @@ async function start() {
 	server.on('exit', () => {
 		hasEnded = true;
 	});
-	// The shell waits for input even if the server has ended, so what it says ends the waiting, too.
-	while (!hasEnded && (said === '' || said.includes(BOOKS))) {
+	// The shell waits for input even if the server has ended, so what it says ends this, too.
+	// A line may come in pieces.
+	while (!hasEnded && (!said.endsWith('\n') || said.includes(BOOKS))) {
 		try {
 			await request(place); // eslint-disable-line no-await-in-loop
 			release(server);

@@ -102,11 +102,11 @@ public final class Portkeep {
                         .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                         .redirectError(said.toFile())
                         .start();
-        String text = "";
         // The server answers, or says why not; the shell says that there is no command.
         while (process.isAlive() && !answers(place)) {
-            text = Files.readString(said).trim();
-            if (!text.isEmpty() && !text.contains("only keeps books")) {
+            String text = Files.readString(said);
+            // A line may come in pieces.
+            if (text.endsWith("\n") && !text.contains("only keeps books")) {
                 process.getOutputStream().close();
                 return unprotected(text.lines().findFirst().orElse(""));
             }
