@@ -1,6 +1,6 @@
 """Puts the command into the wheel, if there is one.
 
-PORTKEEP_BINARY is the command, and PORTKEEP_PLATFORM what the wheel is for, such as
+PORTKEEP_WHEEL_COMMAND is the command, and PORTKEEP_PLATFORM what the wheel is for, such as
 manylinux_2_17_x86_64.musllinux_1_1_x86_64. Without them the wheel is for every system and has no command.
 """
 
@@ -11,7 +11,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 class CustomBuildHook(BuildHookInterface):
     def initialize(self, version, build_data):
-        binary = os.environ.get("PORTKEEP_BINARY")
+        binary = os.environ.get("PORTKEEP_WHEEL_COMMAND")
         if not binary:
             return
         platform = os.environ["PORTKEEP_PLATFORM"]

@@ -1,12 +1,15 @@
 //! `portkeep exclude`: keep ports from being chosen automatically.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use portkeep::PortRange;
 use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
 use crate::arguments::netns::NetnsArgument;
 use crate::arguments::persistent::{PersistentBlock, ranges};
+use crate::compose;
 use crate::control_cgroup::InControlCgroup;
 use crate::error::Result;
 use crate::outcome::report;
@@ -19,8 +22,11 @@ use crate::words::list;
 #[derive(Debug, Args)]
 pub struct Exclude {
     /// The ports, such as 8080/tcp
-    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    #[arg(value_name = "A-B/tcp|udp|both", required_unless_present = "compose")]
     ports: Vec<PersistentBlock>,
+    /// The ports that a compose file publishes on the host; - is standard input. Can be repeated
+    #[arg(long, value_name = "FILE")]
+    compose: Vec<PathBuf>,
     /// A note that everybody sees with the exclusion
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
@@ -43,7 +49,7 @@ impl Exclude {
         };
         let request = Request {
             kind: Kind::Exclusion,
-            ports: Ports::These(ranges(&self.ports)?),
+            ports: Ports::These(self.ports()?),
             scope,
             users: Vec::new(),
             groups: Vec::new(),
@@ -58,5 +64,14 @@ impl Exclude {
         } else {
             report(&outcome, &format!("{ports} excluded already"), self.json)
         }
+    }
+
+    fn ports(&self) -> Result<Vec<PortRange>> {
+        let mut all = ranges(&self.ports)?;
+        for file in &self.compose {
+            // Services may have ports in common, at different addresses.
+            all = compose::union(all.into_iter().chain(compose::published_ports(file)?));
+        }
+        Ok(all)
     }
 }

@@ -2,6 +2,8 @@ package io.github.portkeep;
 
 import java.io.IOException;
 import java.net.ServerSocket;
+import java.util.ArrayList;
+import java.util.List;
 
 /** Another process: it binds to a port, or gets one and prints it. */
 final class Child {
@@ -23,9 +25,10 @@ final class Child {
     }
 
     static ProcessBuilder start(String... arguments) {
-        String java = ProcessHandle.current().info().command().orElse("java");
-        var words = new java.util.ArrayList<>(java.util.List.of(java, "-Xshare:auto", "-cp", System.getProperty("java.class.path"), Child.class.getName()));
-        words.addAll(java.util.List.of(arguments));
+        List<String> words = new ArrayList<>();
+        words.add(ProcessHandle.current().info().command().orElse("java"));
+        words.addAll(List.of("-cp", System.getProperty("java.class.path"), Child.class.getName()));
+        words.addAll(List.of(arguments));
         return new ProcessBuilder(words).redirectError(ProcessBuilder.Redirect.INHERIT);
     }
 }
