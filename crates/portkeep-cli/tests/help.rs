@@ -22,12 +22,13 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "enable",
     "disable",
     "status",
     "run",
     "hold",
+    "serve",
     "ls",
     "why",
     "reserve",

@@ -12,7 +12,7 @@ use crate::install::cgroup::{self, Cgroup};
 use crate::install::layout::{Layout, first_mount};
 use crate::install::lock::{InstallLock, make_directory};
 use crate::install::settings::{DEFAULT_QUOTA, Settings};
-use crate::install::{features, links, object, proof, remove, subordinates};
+use crate::install::{features, links, object, proof, remove, subordinates, tags};
 use crate::installation::Installation;
 
 /// How to install.
@@ -68,8 +68,8 @@ pub struct Installed {
 
 /// Installs the kernel part, or upgrades the one that is there.
 ///
-/// Before any program takes effect, a copy of them proves on this kernel that they see every kind
-/// of bound socket (see `proof.rs`): in a cgroup and a network namespace of their own.
+/// Before any program takes effect, they prove on this kernel that they see every kind of bound
+/// socket (see `proof.rs`): in a cgroup and a network namespace of their own.
 ///
 /// # Errors
 ///
@@ -110,8 +110,8 @@ pub fn install_with<E: From<Error>>(
         let options = choose(running.transpose()?.as_ref())?;
         require_pool(options.pool)?;
         let control = open_control(&options, &cgroup_path)?;
-        proof::prove(&cgroup_path)?;
-        make_everything(&options, before, &bpffs, &cgroup, &control)?;
+        proof::sweep(&cgroup_path);
+        make_everything(&options, before, &bpffs, (&cgroup, &cgroup_path), &control)?;
         Ok(())
     };
     let result = install();
@@ -226,13 +226,16 @@ fn make_everything(
     options: &InstallOptions,
     before: Option<Settings>,
     bpffs: &Bpffs,
-    cgroup: &Cgroup,
+    (cgroup, path): (&Cgroup, &Path),
     control: &[Cgroup],
 ) -> Result<(), Error> {
     let layout = bpffs.layout();
     make_directory(&layout.links(), 0o700)?;
     let mut storage = MaybeUninit::uninit();
     let skeleton = object::load(&mut storage, Some(&layout))?;
+    if before.is_some() && !tags::are_attached(&skeleton, &layout)? {
+        proof::prove_copy(path)?;
+    }
     // Written down before it is done: whoever removes an interrupted installation knows.
     let missing = bpffs.missing_mode()?;
     let added_mode = before.map_or(0, |before| before.added_mode) | missing;
@@ -243,6 +246,9 @@ fn make_everything(
         ..Settings::new(options.pool)
     }
     .write(&skeleton.maps.settings)?;
+    if before.is_none() {
+        proof::prove(&skeleton, path)?;
+    }
     bpffs.add_mode(missing)?;
     links::put_all(&skeleton, &layout, cgroup, control)
 }

@@ -20,6 +20,7 @@ mod paired;
 mod persistent;
 mod run;
 mod scale;
+mod serve;
 mod stopwatch;
 mod supervised;
 mod web;
@@ -45,10 +46,11 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 12] = [
+const ALL: [Part; 13] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
+    ("serve", serve::measure),
     ("calls", calls::measure),
     ("bind", bind::measure),
     ("filter", filter::measure),

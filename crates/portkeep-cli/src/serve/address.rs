@@ -16,7 +16,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
 
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 
 /// An abstract name, `@NAME`, or a socket file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,14 +166,25 @@ fn random() -> Result<String> {
 /// The longest path of a socket is 107 bytes.
 const PATH_MAX: usize = 80;
 
+/// Of this user alone, where it can be: the variables may still be those of another one, as after su(1).
 fn make_directory() -> io::Result<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let own = runtime
+    let places = runtime
         .into_iter()
-        .chain([std::env::temp_dir()])
-        .find(|path| path.is_absolute() && path.as_os_str().len() <= PATH_MAX && path.is_dir());
-    let template = own.unwrap_or_else(|| "/tmp".into()).join("portkeep-XXXXXX");
-    let mut template = template.into_os_string().into_vec();
+        .chain([std::env::temp_dir(), "/tmp".into()])
+        .filter(|path| path.is_absolute() && path.as_os_str().len() <= PATH_MAX);
+    let mut made = Err(io::ErrorKind::NotFound.into());
+    for place in places {
+        made = make_directory_in(&place);
+        if made.is_ok() {
+            break;
+        }
+    }
+    made
+}
+
+fn make_directory_in(place: &Path) -> io::Result<PathBuf> {
+    let mut template = place.join("portkeep-XXXXXX").into_os_string().into_vec();
     template.push(0);
     // SAFETY: the template ends with a zero byte and is changed in place. The directory has mode 0700.
     match unsafe { libc::mkdtemp(template.as_mut_ptr().cast()) }.is_null() {
@@ -182,12 +193,6 @@ fn make_directory() -> io::Result<PathBuf> {
             template.pop();
             Ok(OsString::from_vec(template).into())
         }
-    }
-}
-
-impl From<Address> for Error {
-    fn from(address: Address) -> Self {
-        Error::usage(format!("'{address}' is no address"))
     }
 }
 
