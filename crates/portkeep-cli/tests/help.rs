@@ -151,7 +151,12 @@ fn what_the_design_promises_is_there() {
         ("unreserve", &["<A-B/tcp|udp|both>"]),
         (
             "exclude",
-            &["<A-B/tcp|udp|both>", "--comment <TEXT>", "--every-netns"],
+            &[
+                "[A-B/tcp|udp|both]",
+                "--compose <FILE>",
+                "--comment <TEXT>",
+                "--every-netns",
+            ],
         ),
         ("include", &["<A-B/tcp|udp|both>"]),
         ("doctor", &["--json"]),

@@ -24,11 +24,12 @@ pub fn published_ports(file: &Path) -> Result<Vec<PortRange>> {
     let name = file.display().to_string();
     let text = read(file).with_context(|| format!("cannot read {name}"))?;
     let variables = Variables::beside(file)?;
-    let ports = ports_of(&text, &variables)
-        .map_err(|reason| Error::refused(format!("{}: {reason}", printable(&name))))?;
+    let ports = ports_of(&text, &variables).map_err(|reason| {
+        Error::refused(format!("{}: {reason}", printable(&name))).with_hint(RESOLVED)
+    })?;
     if ports.is_empty() {
         let message = format!("{} publishes no port of a fixed number", printable(&name));
-        return Err(Error::refused(message));
+        return Err(Error::refused(message).with_hint("name ports beside the file"));
     }
     Ok(ports)
 }
@@ -83,6 +84,8 @@ fn ports_of(text: &str, variables: &Variables) -> Result<Vec<PortRange>, String>
         .flat_map(|(protocol, ports)| rows(protocol, ports))
         .collect())
 }
+
+const RESOLVED: &str = "docker compose config | portkeep exclude --compose -";
 
 const ELSEWHERE: &str = "ports that other files add by include or extends are not excluded\n\
      Hint: docker compose config | portkeep exclude --compose -";
