@@ -18,7 +18,8 @@ use crate::stopwatch::{in_turn, ratio, time};
 /// Ports taken in one round: fewer than the server has for all rounds together.
 const MANY: u32 = 200;
 
-fn environment() -> PathBuf {
+/// Where portpicker is installed.
+pub fn environment() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("portpicker")
 }
 
@@ -48,11 +49,16 @@ pub const ADDRESS: &str = "portkeep-bench";
 
 impl Server {
     pub fn start() -> Option<Self> {
+        Self::start_with("10000-29999")
+    }
+
+    /// Hands out these ports.
+    pub fn start_with(pool: &str) -> Option<Self> {
         let program = environment().join("bin/portserver.py");
         let mut command = Command::new(environment().join("bin/python"));
         command
             .arg(program)
-            .args(["--portserver_static_pool", "10000-29999"])
+            .args(["--portserver_static_pool", pool])
             .args(["--portserver_unix_socket_address", &format!("@{ADDRESS}")])
             .stdout(Stdio::null())
             .stderr(Stdio::null());

@@ -9,6 +9,7 @@ mod allocators;
 mod bind;
 mod binder;
 mod calls;
+mod collisions;
 mod control;
 mod filter;
 mod held;
@@ -46,11 +47,12 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 13] = [
+const ALL: [Part; 14] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
     ("serve", serve::measure),
+    ("collisions", collisions::measure),
     ("calls", calls::measure),
     ("bind", bind::measure),
     ("filter", filter::measure),

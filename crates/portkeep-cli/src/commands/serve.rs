@@ -30,8 +30,7 @@ pub struct Serve {
     /// Where to listen: @NAME for an abstract address, or the path of a socket file. Can be repeated
     #[arg(
         long,
-        visible_alias = "portserver_address",
-        alias = "portserver_unix_socket_address",
+        aliases = ["portserver_address", "portserver_unix_socket_address"],
         value_name = "ADDR",
         default_value = "@unittest-portserver"
     )]
@@ -39,7 +38,7 @@ pub struct Serve {
     /// The ports to hand out, as in 15000-24999,30000-30999
     ///
     /// Without it, the kernel part's pool; without the kernel part 15000-24999.
-    #[arg(long, visible_alias = "portserver_static_pool", value_name = "A-B")]
+    #[arg(long, alias = "portserver_static_pool", value_name = "A-B")]
     pool: Option<PoolArgument>,
     /// Which other processes may bind to a port
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Share::Process)]
@@ -48,7 +47,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     limit: u16,
     /// Print what keeps the ports
-    #[arg(short, long, visible_alias = "debug")]
+    #[arg(short, long, alias = "debug")]
     verbose: bool,
     #[command(flatten)]
     netns: NetnsArgument,
@@ -57,6 +56,9 @@ pub struct Serve {
 const DETAILS: &str = "\
 Who is served: a server of root serves every user; any other server its own user and root. A client may name \
 any process of its own user (root: any process) in the network namespace of the server.
+
+portserver's own options --portserver_address, --portserver_unix_socket_address, \
+--portserver_static_pool and --debug work as well.
 
 SIGUSR1 prints statistics on standard error. SIGINT and SIGTERM end the server; reservations end with it, \
 while sockets that are bound stay bound.
