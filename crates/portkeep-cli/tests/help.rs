@@ -22,7 +22,7 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: &[&str] = &[
     "enable",
     "disable",
     "status",
@@ -35,6 +35,7 @@ const COMMANDS: [&str; 13] = [
     "unreserve",
     "exclude",
     "include",
+    "apply",
     "doctor",
 ];
 
@@ -138,7 +139,9 @@ fn what_the_design_promises_is_there() {
         (
             "reserve",
             &[
-                "<A-B/tcp|udp|both>",
+                "[A-B/tcp|udp|both]",
+                "--from <FILE>",
+                "--unit <NAME.service>",
                 "--user <USER>",
                 "--group <GROUP>",
                 "--cgroup <CGROUP>",
@@ -154,15 +157,17 @@ fn what_the_design_promises_is_there() {
             &[
                 "[A-B/tcp|udp|both]",
                 "--compose <FILE>",
+                "--preset <NAME>",
                 "--comment <TEXT>",
                 "--every-netns",
             ],
         ),
         ("include", &["<A-B/tcp|udp|both>"]),
+        ("apply", &["[FILE|DIR]", "--check", "--dry-run", "--json"]),
         ("doctor", &["--json"]),
     ] {
         let text = help(&[name, "--help"]);
-        let of_netns = !["enable", "disable", "status", "doctor"].contains(&name);
+        let of_netns = !["enable", "disable", "status", "apply", "doctor"].contains(&name);
         assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",
