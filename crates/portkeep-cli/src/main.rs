@@ -5,6 +5,7 @@ mod arguments;
 mod assets;
 mod cli;
 mod commands;
+mod compose;
 mod configuration;
 mod control_cgroup;
 mod declared_changes;

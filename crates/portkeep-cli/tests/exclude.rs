@@ -18,6 +18,7 @@ trials! {
         the_same_twice_is_success,
         what_it_overlaps_is_named,
         it_is_shown,
+        published_ports_of_compose_files,
         presets_are_as_documented,
         presets_are_as_configured_here,
         presets_with_ports_in_common,
@@ -134,6 +135,46 @@ fn it_is_shown(_sandbox: &Sandbox) {
     sock::bind_any(&there, 20000).expect("bind");
     let why = document(&mut portkeep(["why", "20000/tcp", "--json"]));
     assert_eq!(why["state"], "bound");
+}
+
+fn published_ports_of_compose_files(sandbox: &Sandbox) {
+    enable();
+    let directory = sandbox.state_dir();
+    let file = directory.join("compose.yml");
+    let services = "services:
+  web: {ports: ['127.0.0.1:38080:80', '9090']}
+  db: {ports: [{target: 5432, published: '${DB_PORT}'}, '38080-38081:80', '5353:53/udp']}
+";
+    std::fs::write(&file, services).expect("write");
+    let path = file.to_str().expect("text");
+    let words = ["exclude", "40000/tcp", "--compose", path];
+    let reason = format!("{path}: service db: the variable DB_PORT is not set");
+    assert_eq!(refused(&mut portkeep(words)), reason);
+    assert_eq!(listed(), [] as [&str; 0]);
+
+    std::fs::write(directory.join(".env"), "DB_PORT=35432 # of the tests\n").expect("write");
+    let said = done(&mut portkeep(words));
+    let all = "35432/tcp, 38080-38081/tcp, 40000/tcp and 5353/udp";
+    assert_eq!(said, format!("{all} excluded\n"));
+    assert_eq!(protected(), "35432,38080-38081,40000");
+    // As the engine does.
+    assert_eq!(bind_as(USER, USER, Protocol::Tcp, 38080), 0);
+
+    let mut again = portkeep(["exclude", "--compose", "-"]);
+    again.stdin(std::fs::File::open(&file).expect("open"));
+    again.env("DB_PORT", "35432");
+    let said = done(&mut again);
+    assert_eq!(
+        said,
+        "35432/tcp, 38080-38081/tcp and 5353/udp excluded already\n"
+    );
+
+    std::fs::write(&file, "services: {web: {image: web}}").expect("write");
+    let reason = format!("{path} publishes no port of a fixed number");
+    assert_eq!(
+        refused(&mut portkeep(["exclude", "--compose", path])),
+        reason
+    );
 }
 
 fn an_ordinary_user_is_refused(_sandbox: &Sandbox) {

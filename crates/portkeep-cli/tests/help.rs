@@ -158,6 +158,7 @@ fn what_the_design_promises_is_there() {
             "exclude",
             &[
                 "[A-B/tcp|udp|both]",
+                "--compose <FILE>",
                 "--preset <NAME>",
                 "--comment <TEXT>",
                 "--every-netns",

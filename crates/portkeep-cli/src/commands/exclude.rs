@@ -1,6 +1,6 @@
 //! `portkeep exclude`: keep ports from being chosen automatically.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,6 +9,7 @@ use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
 use crate::arguments::netns::NetnsArgument;
 use crate::arguments::persistent::{PersistentBlock, ranges};
+use crate::compose;
 use crate::control_cgroup::InControlCgroup;
 use crate::error::Result;
 use crate::outcome::report;
@@ -23,11 +24,14 @@ use crate::words::list;
 #[derive(Debug, Args)]
 pub struct Exclude {
     /// The ports, such as 8080/tcp
-    #[arg(value_name = "A-B/tcp|udp|both", required_unless_present = "preset")]
+    #[arg(value_name = "A-B/tcp|udp|both", required_unless_present_any = ["preset", "compose"])]
     ports: Vec<PersistentBlock>,
     /// The ports of a well-known system, as its documents or its configuration here say; can be repeated
     #[arg(long, value_name = "NAME", value_enum)]
     preset: Vec<Preset>,
+    /// The ports that a compose file publishes on the host; - is standard input. Can be repeated
+    #[arg(long, value_name = "FILE")]
+    compose: Vec<PathBuf>,
     /// A note that everybody sees with the exclusion
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
@@ -80,6 +84,10 @@ impl Exclude {
                 let known = known.filter(|it| it.protocol() == range.protocol());
                 all.extend(without(range, known));
             }
+        }
+        for file in &self.compose {
+            // Services may have ports in common, at different addresses.
+            all = compose::union(all.into_iter().chain(compose::published_ports(file)?));
         }
         Ok(all)
     }
