@@ -34,11 +34,13 @@ enum Command {
     Hold(commands::hold::Hold),
     Ls(commands::ls::Ls),
     Why(commands::why::Why),
+    Watch(commands::watch::Watch),
     Reserve(commands::reserve::Reserve),
     Unreserve(commands::unreserve::Unreserve),
     Exclude(commands::exclude::Exclude),
     Include(commands::include::Include),
     Doctor(commands::doctor::Doctor),
+    Metrics(commands::metrics::MetricsCommand),
 }
 
 /// The one command in which `--cgroup` names who may bind. There the location goes before the name.
@@ -129,11 +131,13 @@ impl Invocation {
             Command::Hold(command) => command.execute(installation),
             Command::Ls(command) => command.execute(installation),
             Command::Why(command) => command.execute(installation),
+            Command::Watch(command) => command.execute(installation),
             Command::Reserve(command) => command.execute(installation),
             Command::Unreserve(command) => command.execute(installation),
             Command::Exclude(command) => command.execute(installation),
             Command::Include(command) => command.execute(installation),
             Command::Doctor(command) => command.execute(installation),
+            Command::Metrics(command) => command.execute(installation),
         };
         match ended {
             Err(error) if error.kind() == Kind::Usage => Ok(self.misused(&error)),

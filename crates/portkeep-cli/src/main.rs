@@ -12,6 +12,7 @@ mod holding;
 mod kept_options;
 mod locations;
 mod named_place;
+mod open_metrics;
 mod outcome;
 mod output;
 mod port_state;
@@ -19,6 +20,7 @@ mod reservation_document;
 mod run;
 mod sockets;
 mod waiting;
+mod watching;
 mod words;
 
 use std::process::ExitCode;
