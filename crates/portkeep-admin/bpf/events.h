@@ -30,7 +30,9 @@ struct {
 } watching SEC(".maps");
 
 /* A quarter of a megabyte. A command that reads every 20 ms misses nothing below 100,000 a second. */
+#ifndef EVENTS_MAX
 #define EVENTS_MAX 2048
+#endif
 
 struct event_slot {
 	struct bpf_spin_lock lock;
