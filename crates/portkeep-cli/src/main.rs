@@ -12,6 +12,7 @@ mod holding;
 mod kept_options;
 mod locations;
 mod named_place;
+mod neighbours;
 mod open_metrics;
 mod outcome;
 mod output;
