@@ -1,10 +1,8 @@
 //! `portkeep metrics`: figures for Prometheus.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -15,10 +13,11 @@ use portkeep_admin::{
     user_name,
 };
 
-use crate::error::{Context as _, Error, Result};
+use crate::error::Result;
 use crate::locations::list;
 use crate::open_metrics::{Kind, Metrics};
 use crate::reservation_document::kind;
+use crate::text_file;
 
 /// Print figures for Prometheus, in the OpenMetrics format
 ///
@@ -37,39 +36,11 @@ impl MetricsCommand {
     pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         let text = collect(installation)?;
         match &self.textfile {
-            Some(file) => {
-                replace(file, &text).with_context(|| format!("cannot write {}", file.display()))?
-            }
+            Some(file) => text_file::replace(file, &text)?,
             None => io::stdout().lock().write_all(text.as_bytes())?,
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// A reader finds the old text or the new one, whole. A file that is left by a crash has a name that the
-/// collector does not read, and the next call replaces it.
-fn replace(file: &Path, text: &str) -> Result<()> {
-    let name = file
-        .file_name()
-        .ok_or_else(|| Error::usage(format!("{} is not a file", file.display())))?;
-    let mut new = name.to_owned();
-    new.push(".new");
-    let new = file.with_file_name(new);
-    // Not through a link that somebody has put there.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    let written = fs::File::create_new(&new).and_then(|mut to| {
-        to.write_all(text.as_bytes())?;
-        to.set_permissions(fs::Permissions::from_mode(0o644))?;
-        to.sync_all()?;
-        fs::rename(&new, file)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    Ok(written?)
 }
 
 fn collect(installation: &Installation) -> Result<String> {

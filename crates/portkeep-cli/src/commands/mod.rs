@@ -7,6 +7,7 @@ pub mod exclude;
 pub mod hold;
 pub mod include;
 pub mod ls;
+pub mod map;
 pub mod metrics;
 pub mod reserve;
 pub mod run;
