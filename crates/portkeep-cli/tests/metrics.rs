@@ -9,9 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use portkeep_tests::{
-    Protocol, Sandbox, assert_errno, enable, proc, raw, sock, trials,
-};
+use portkeep_tests::{Protocol, Sandbox, assert_errno, enable, proc, raw, sock, trials};
 
 use common::kernel_part::acquire;
 use common::{done, misused, outcome, portkeep, portkeep_as_user};
@@ -56,13 +54,21 @@ fn metrics() -> String {
 fn the_figures_are_those_of_the_kernel_part(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let _held = acquire(Protocol::Tcp, 20000..=20009);
-    done(&mut portkeep(["reserve", "20010-20011/udp", "--user", "4242"]));
+    done(&mut portkeep([
+        "reserve",
+        "20010-20011/udp",
+        "--user",
+        "4242",
+    ]));
     done(&mut portkeep(["exclude", "20020/tcp"]));
     let code = proc::in_netns(|| {
         let _held = acquire(Protocol::Tcp, 20000..=20000);
         let text = metrics();
         assert_eq!(
-            value(&text, "portkeep_reserved_ports{kind=\"runtime\",protocol=\"tcp\"}"),
+            value(
+                &text,
+                "portkeep_reserved_ports{kind=\"runtime\",protocol=\"tcp\"}"
+            ),
             11
         );
         0
@@ -71,12 +77,30 @@ fn the_figures_are_those_of_the_kernel_part(sandbox: &Sandbox) {
     let text = metrics();
     for (sample, expected) in [
         ("portkeep_enabled", 1),
-        ("portkeep_reservations{kind=\"runtime\",protocol=\"tcp\"}", 1),
-        ("portkeep_reservations{kind=\"persistent\",protocol=\"udp\"}", 1),
-        ("portkeep_reservations{kind=\"exclusion\",protocol=\"tcp\"}", 1),
-        ("portkeep_reservations{kind=\"runtime\",protocol=\"udp\"}", 0),
-        ("portkeep_reserved_ports{kind=\"runtime\",protocol=\"tcp\"}", 10),
-        ("portkeep_reserved_ports{kind=\"persistent\",protocol=\"udp\"}", 2),
+        (
+            "portkeep_reservations{kind=\"runtime\",protocol=\"tcp\"}",
+            1,
+        ),
+        (
+            "portkeep_reservations{kind=\"persistent\",protocol=\"udp\"}",
+            1,
+        ),
+        (
+            "portkeep_reservations{kind=\"exclusion\",protocol=\"tcp\"}",
+            1,
+        ),
+        (
+            "portkeep_reservations{kind=\"runtime\",protocol=\"udp\"}",
+            0,
+        ),
+        (
+            "portkeep_reserved_ports{kind=\"runtime\",protocol=\"tcp\"}",
+            10,
+        ),
+        (
+            "portkeep_reserved_ports{kind=\"persistent\",protocol=\"udp\"}",
+            2,
+        ),
         ("portkeep_user_ports{user=\"root\"}", 10),
         ("portkeep_quota_ports", 4096),
         ("portkeep_abi_version", 1),
@@ -142,13 +166,17 @@ fn refusals_are_counted_by_call_and_protocol(sandbox: &Sandbox) {
     assert_errno!(sock::bind_any(sock::tcp4(), 20001), EADDRINUSE);
     let counts = || {
         let text = metrics();
-        [("bind", "tcp"), ("bind", "udp"), ("acquire", "tcp"), ("acquire", "udp")].map(
-            |(call, protocol)| {
-                let sample =
-                    format!("portkeep_refusals_total{{call=\"{call}\",protocol=\"{protocol}\"}}");
-                value(&text, &sample)
-            },
-        )
+        [
+            ("bind", "tcp"),
+            ("bind", "udp"),
+            ("acquire", "tcp"),
+            ("acquire", "udp"),
+        ]
+        .map(|(call, protocol)| {
+            let sample =
+                format!("portkeep_refusals_total{{call=\"{call}\",protocol=\"{protocol}\"}}");
+            value(&text, &sample)
+        })
     };
     assert_eq!(counts(), [3, 1, 0, 1]);
     // An upgrade keeps them.
@@ -161,7 +189,10 @@ fn drift_is_counted(sandbox: &Sandbox) {
     common::kernel_part::set_ipv4("ip_local_port_range", "20000 29999");
     done(&mut portkeep(["reserve", "20010/udp", "--user", "4242"]));
     let drift = |name: &str| {
-        value(&metrics(), &format!("portkeep_differences{{difference=\"{name}\"}}"))
+        value(
+            &metrics(),
+            &format!("portkeep_differences{{difference=\"{name}\"}}"),
+        )
     };
     assert_eq!((drift("unprotected"), drift("missing")), (0, 0));
     common::kernel_part::set_ipv4("ip_local_reserved_ports", "\n");
@@ -219,7 +250,10 @@ fn a_file_that_cannot_be_written_is_left_alone(sandbox: &Sandbox) {
     let missing = directory.join("no/such");
     let outcome = outcome(portkeep(["metrics", "--textfile"]).arg(missing));
     assert_eq!(outcome.code, Some(1));
-    assert!(outcome.stderr.starts_with("portkeep: cannot write "), "{outcome:?}");
+    assert!(
+        outcome.stderr.starts_with("portkeep: cannot write "),
+        "{outcome:?}"
+    );
     // A directory in the place of the file.
     let failed = common::outcome(portkeep(["metrics", "--textfile"]).arg(&directory));
     assert_eq!(failed.code, Some(1));

@@ -155,7 +155,10 @@ fn a_refused_connect_is_told(sandbox: &Sandbox) {
     assert_ok!(raw::associate(&client, block.token));
     let refused = sock::connect(&client, [127, 0, 0, 1], 20100);
     assert_errno!(refused, EADDRINUSE);
-    let [event] = watching.expect(&["connect_refused"]).try_into().expect("one");
+    let [event] = watching
+        .expect(&["connect_refused"])
+        .try_into()
+        .expect("one");
     assert_eq!(event["reason"], "in_use");
     assert_eq!(event["token"], block.token);
     assert_eq!(event["start"], Value::Null);
@@ -195,7 +198,12 @@ fn reservations_are_told_as_they_come_and_go(sandbox: &Sandbox) {
 fn persistent_ones_are_told(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let mut watching = Watching::start(&[]);
-    done(&mut portkeep(["reserve", "20000-20009/tcp", "--user", "4242"]));
+    done(&mut portkeep([
+        "reserve",
+        "20000-20009/tcp",
+        "--user",
+        "4242",
+    ]));
     strangers_bind(20004);
     done(&mut portkeep(["unreserve", "20005-20006/tcp"]));
     let events = watching.expect(&["created", "bind_refused", "deleted"]);
@@ -215,19 +223,37 @@ fn lines_for_people(sandbox: &Sandbox) {
     assert!(watching.line().ends_with("  watching"));
     let _held = acquire(Protocol::Tcp, 20000..=20003);
     strangers_bind(20002);
-    done(&mut portkeep(["reserve", "20010/udp", "--user", &USER.to_string()]));
+    done(&mut portkeep([
+        "reserve",
+        "20010/udp",
+        "--user",
+        &USER.to_string(),
+    ]));
     assert_errno!(sock::bind_any(sock::udp4(), 20010), EADDRINUSE);
     let line = watching.line();
-    assert!(line.contains("  acquired         20000-20003/tcp  process "), "{line}");
+    assert!(
+        line.contains("  acquired         20000-20003/tcp  process "),
+        "{line}"
+    );
     let line = watching.line();
     let told = format!(
         ", user {}: reserved by process {} (",
         user_name(USER),
         std::process::id()
     );
-    assert!(line.contains("  bind refused     20002/tcp        process "), "{line}");
-    assert!(line.contains(&told) && line.ends_with("), user root"), "{line}");
-    assert!(watching.line().contains("  created          20010/udp        process "));
+    assert!(
+        line.contains("  bind refused     20002/tcp        process "),
+        "{line}"
+    );
+    assert!(
+        line.contains(&told) && line.ends_with("), user root"),
+        "{line}"
+    );
+    assert!(
+        watching
+            .line()
+            .contains("  created          20010/udp        process ")
+    );
     let line = watching.line();
     let told = format!(": reserved persistently, user {}", user_name(USER));
     assert!(line.ends_with(&told), "{line}");
@@ -249,7 +275,10 @@ fn filters_leave_out_the_others(sandbox: &Sandbox) {
     let starts: Vec<_> = events.iter().map(|it| &it["start"]).collect();
     assert_eq!(starts, [20000, 20006, 20001]);
     let event = by_user.expect(&["bind_refused"]).remove(0);
-    assert_eq!((&event["start"], &event["uid"]), (&json!(20002), &json!(USER)));
+    assert_eq!(
+        (&event["start"], &event["uid"]),
+        (&json!(20002), &json!(USER))
+    );
     assert_eq!(refusals.expect(&["bind_refused"])[0]["start"], 20001);
 }
 
@@ -260,15 +289,31 @@ fn an_ordinary_user_sees_only_their_own(sandbox: &Sandbox) {
     let _held = acquire(Protocol::Tcp, 20000..=20000);
     refuse_bind(20000);
     strangers_bind(20000);
-    done(&mut portkeep(["reserve", "20010/tcp", "--user", &USER.to_string()]));
+    done(&mut portkeep([
+        "reserve",
+        "20010/tcp",
+        "--user",
+        &USER.to_string(),
+    ]));
     refuse_bind(20010);
     drop(_held);
     // Of root's acquire, release and own refusal nothing; of the user's reservation everything.
     let seen = user.expect(&["bind_refused", "created", "bind_refused"]);
-    assert_eq!((&seen[0]["uid"], &seen[0]["start"]), (&json!(USER), &json!(20000)));
-    assert_eq!((&seen[2]["uid"], &seen[2]["start"]), (&json!(0), &json!(20010)));
+    assert_eq!(
+        (&seen[0]["uid"], &seen[0]["start"]),
+        (&json!(USER), &json!(20000))
+    );
+    assert_eq!(
+        (&seen[2]["uid"], &seen[2]["start"]),
+        (&json!(0), &json!(20010))
+    );
     root.expect(&[
-        "acquired", "bind_refused", "bind_refused", "created", "bind_refused", "released",
+        "acquired",
+        "bind_refused",
+        "bind_refused",
+        "created",
+        "bind_refused",
+        "released",
     ]);
 }
 
@@ -343,7 +388,12 @@ fn a_killed_watcher_leaves_nothing_on(sandbox: &Sandbox) {
     // A socket counts once, however often it is asked to watch; another one may share it.
     let socket = sock::udp4();
     for kinds in [0_u64, 2, !0] {
-        assert_ok!(raw::set_bytes(&socket, WATCH.0, WATCH.1, &kinds.to_ne_bytes()));
+        assert_ok!(raw::set_bytes(
+            &socket,
+            WATCH.0,
+            WATCH.1,
+            &kinds.to_ne_bytes()
+        ));
     }
     let copy = OwnedFd::from(socket.try_clone().expect("dup"));
     drop(socket);

@@ -22,6 +22,7 @@ mod run;
 mod scale;
 mod stopwatch;
 mod supervised;
+mod watch;
 mod web;
 
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 12] = [
+const ALL: [Part; 13] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
@@ -58,6 +59,7 @@ const ALL: [Part; 12] = [
     ("persistent", persistent::measure),
     ("held", held::measure),
     ("supervised", supervised::measure),
+    ("watch", watch::measure),
 ];
 
 fn measure(sandbox: &Sandbox) {

@@ -94,7 +94,9 @@ impl Map {
             owners: self.owners,
         };
         let pictures: Vec<_> = maps.iter().map(|map| picture(map, look)).collect();
-        io::stdout().lock().write_all(pictures.join("\n").as_bytes())?;
+        io::stdout()
+            .lock()
+            .write_all(pictures.join("\n").as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -91,10 +91,7 @@ fn reservations(metrics: &mut Metrics, entries: &[Entry]) {
         }
     }
     let labels = |(kind, protocol): &(&str, String)| {
-        vec![
-            ("kind", (*kind).to_owned()),
-            ("protocol", protocol.clone()),
-        ]
+        vec![("kind", (*kind).to_owned()), ("protocol", protocol.clone())]
     };
     metrics.family(
         "portkeep_reservations",

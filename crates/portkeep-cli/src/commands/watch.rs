@@ -65,7 +65,10 @@ impl Watch {
 
     fn is_wanted(&self, event: &Event, own: u64, users: &[u32]) -> bool {
         let here = |cookie| cookie == own || cookie == 0 || self.all_namespaces;
-        let is_here = event.details.as_ref().is_none_or(|it| here(it.netns_cookie));
+        let is_here = event
+            .details
+            .as_ref()
+            .is_none_or(|it| here(it.netns_cookie));
         let is_at = |start, end| self.port.iter().any(|filter| filter.takes(start, end));
         is_here
             && (self.port.is_empty() || event.is_at(is_at))

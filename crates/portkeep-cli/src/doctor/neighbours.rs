@@ -45,7 +45,10 @@ pub fn check(installation: &Installation) -> Check {
         );
     }
     if messages.is_empty() {
-        return Check::ok(NAME, "no NAT rule or IPVS service redirects a reserved port");
+        return Check::ok(
+            NAME,
+            "no NAT rule or IPVS service redirects a reserved port",
+        );
     }
     Check::not_ok(
         NAME,

@@ -31,7 +31,11 @@ pub fn read() -> Vec<Chain> {
 }
 
 fn parse(program: &str, text: &str) -> Vec<Chain> {
-    let family = if program.starts_with("ip6") { "ip6tables" } else { "iptables" };
+    let family = if program.starts_with("ip6") {
+        "ip6tables"
+    } else {
+        "iptables"
+    };
     // Both generations can have chains of one name.
     let table = format!("{program} nat");
     let mut chains: Vec<Chain> = Vec::new();
@@ -186,7 +190,10 @@ COMMIT
         let found = redirects(&chains, Protocol::Tcp, 8080, 8080);
         let of: Vec<_> = found.iter().map(|it| (&it.to[..], &it.from[..])).collect();
         let to = "172.17.0.2:80";
-        assert_eq!(of, [(to, &[Hook::OtherMachines][..]), (to, &[Hook::ThisMachine])]);
+        assert_eq!(
+            of,
+            [(to, &[Hook::OtherMachines][..]), (to, &[Hook::ThisMachine])]
+        );
         assert_eq!(found[0].conditions, ["! -i docker0"]);
         assert_eq!(found[1].conditions, ["! -d 127.0.0.0/8", "! -i docker0"]);
         assert!(found[0].rule.contains("--dport 8080 -j DNAT"));

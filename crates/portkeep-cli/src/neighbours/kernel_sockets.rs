@@ -85,7 +85,11 @@ fn nfs(text: &str) -> Vec<(Protocol, u16, String)> {
                 "udp" => Protocol::Udp,
                 _ => return None,
             };
-            Some((protocol, port.trim().parse().ok()?, "the NFS server".to_owned()))
+            Some((
+                protocol,
+                port.trim().parse().ok()?,
+                "the NFS server".to_owned(),
+            ))
         })
         .collect()
 }
@@ -99,16 +103,26 @@ mod tests {
         assert_eq!(
             wireguard("wg0\t51820\nwg1\t0\nodd\n"),
             [
-                (Protocol::Udp, 51820, "the WireGuard interface wg0".to_owned()),
+                (
+                    Protocol::Udp,
+                    51820,
+                    "the WireGuard interface wg0".to_owned()
+                ),
                 (Protocol::Udp, 0, "the WireGuard interface wg1".to_owned()),
             ]
         );
         let server = || "the NFS server".to_owned();
         assert_eq!(
             nfs("tcp 2049\nudp 2049\nrdma 20049\n"),
-            [(Protocol::Tcp, 2049, server()), (Protocol::Udp, 2049, server())]
+            [
+                (Protocol::Tcp, 2049, server()),
+                (Protocol::Udp, 2049, server())
+            ]
         );
         assert_eq!(tunnels("not JSON"), []);
-        assert_eq!(tunnels(r#"[{"ifname":"lo"},{"linkinfo":{"info_kind":"vxlan"}}]"#), []);
+        assert_eq!(
+            tunnels(r#"[{"ifname":"lo"},{"linkinfo":{"info_kind":"vxlan"}}]"#),
+            []
+        );
     }
 }

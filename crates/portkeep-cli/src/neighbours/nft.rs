@@ -67,7 +67,10 @@ fn parse(ruleset: &Value) -> Found {
         if !rule.is_object() {
             continue;
         }
-        let expressions = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let expressions = rule["expr"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         found.has_foreign |= expressions.iter().any(|it| it["xt"].is_object());
         let name = of(rule, "chain");
         let Some(chain) = found.chains.iter_mut().find(|it| it.name == name) else {
@@ -132,7 +135,13 @@ impl Reading<'_> {
 
     fn action(&self, expression: &Value) -> Option<Action> {
         let (name, value) = expression.as_object()?.iter().next()?;
-        let chain = || format!("{}{}", self.table, value["target"].as_str().unwrap_or_default());
+        let chain = || {
+            format!(
+                "{}{}",
+                self.table,
+                value["target"].as_str().unwrap_or_default()
+            )
+        };
         Some(match name.as_str() {
             "dnat" => Action::Redirect(self.place(value)),
             "redirect" => Action::Redirect(self.place(value)),
@@ -188,7 +197,10 @@ impl Reading<'_> {
                 let known = self.sets.get(&format!("{}{name}", self.table));
                 known.copied().unwrap_or_default()
             }
-            None => data["set"].as_array().map(Vec::as_slice).unwrap_or_default(),
+            None => data["set"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default(),
         }
     }
 
@@ -209,7 +221,10 @@ impl Reading<'_> {
         }
         let equal = matches!(operator, "==" | "in");
         if let Some(protocol) = port_of(left) {
-            let mut matches: Vec<_> = protocol.map(|it| Match::Protocols(vec![it])).into_iter().collect();
+            let mut matches: Vec<_> = protocol
+                .map(|it| Match::Protocols(vec![it]))
+                .into_iter()
+                .collect();
             let ports = self.ports(right);
             matches.push(match equal {
                 true => Match::Ports(ports),
@@ -225,7 +240,11 @@ impl Reading<'_> {
             return Vec::new();
         }
         let is = if equal { "is" } else { "is not" };
-        vec![Match::Other(format!("{} {is} {}", words(left), words(right)))]
+        vec![Match::Other(format!(
+            "{} {is} {}",
+            words(left),
+            words(right)
+        ))]
     }
 
     /// A concatenation compared with a set: the ports of its elements, and the rest in words.
@@ -235,7 +254,9 @@ impl Reading<'_> {
         let mut matches = vec![Match::Other(format!("{} are in a set", rest.join(" and ")))];
         if let Some(place) = place {
             let of_element = |it: &Value| {
-                let it = it["elem"]["val"].as_object().map_or(it, |_| &it["elem"]["val"]);
+                let it = it["elem"]["val"]
+                    .as_object()
+                    .map_or(it, |_| &it["elem"]["val"]);
                 it["concat"].get(place).cloned()
             };
             let ports: Vec<_> = self.elements(right).iter().filter_map(of_element).collect();
@@ -255,7 +276,11 @@ impl Reading<'_> {
     fn protocols(&self, right: &Value) -> Vec<Protocol> {
         match protocol_of(right) {
             Some(protocol) => vec![protocol],
-            None => self.elements(right).iter().filter_map(protocol_of).collect(),
+            None => self
+                .elements(right)
+                .iter()
+                .filter_map(protocol_of)
+                .collect(),
         }
     }
 }

@@ -202,10 +202,12 @@ impl Walk<'_> {
                     }
                 }
                 Match::Ports(ports) => {
-                    let overlaps =
-                        |it: &RangeInclusive<u16>| *it.start() <= self.end && self.start <= *it.end();
-                    let covers =
-                        |it: &RangeInclusive<u16>| *it.start() <= self.start && self.end <= *it.end();
+                    let overlaps = |it: &RangeInclusive<u16>| {
+                        *it.start() <= self.end && self.start <= *it.end()
+                    };
+                    let covers = |it: &RangeInclusive<u16>| {
+                        *it.start() <= self.start && self.end <= *it.end()
+                    };
                     let some: Vec<_> = ports.iter().filter(|it| overlaps(it)).collect();
                     if some.is_empty() {
                         return None;
@@ -290,7 +292,11 @@ mod tests {
                 vec![
                     rule("udp", vec![Match::Protocols(vec![Protocol::Udp])], to("u")),
                     rule("some", vec![ports(80..=80), some()], to("s")),
-                    rule("jump", vec![ports(0..=99)], Action::Jump("other".to_owned())),
+                    rule(
+                        "jump",
+                        vec![ports(0..=99)],
+                        Action::Jump("other".to_owned()),
+                    ),
                     rule("late", vec![], to("l")),
                 ],
             ),

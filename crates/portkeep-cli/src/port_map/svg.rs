@@ -66,7 +66,11 @@ fn draw(body: &mut String, map: &PortMap, top: usize, owners: usize) -> usize {
         let mut column = 0;
         for run in cells.chunk_by(|a, b| a == b) {
             let (kind, whole) = run[0];
-            let part = if whole || kind >= PortKind::Pool { "" } else { " part" };
+            let part = if whole || kind >= PortKind::Pool {
+                ""
+            } else {
+                " part"
+            };
             let from = first + column * size;
             let to = (from + run.len() * size - 1).min(usize::from(*map.range.end()));
             let (x, width) = (LEFT + column * CELL, run.len() * CELL);

@@ -12,11 +12,16 @@ fn map(range: RangeInclusive<u16>) -> PortMap {
     let nginx = "process 812 (nginx), user www-data".to_owned();
     map.own(80..=80, PortKind::InUse, nginx.clone());
     map.own(443..=443, PortKind::InUse, nginx);
-    map.own(8080..=8080, PortKind::Excluded, "everybody may bind".to_owned());
+    map.own(
+        8080..=8080,
+        PortKind::Excluded,
+        "everybody may bind".to_owned(),
+    );
     map.own(
         10000..=19999,
         PortKind::Persistent,
-        "user asterisk (RTP, a comment that is longer than any terminal in this test is wide)".to_owned(),
+        "user asterisk (RTP, a comment that is longer than any terminal in this test is wide)"
+            .to_owned(),
     );
     map.own(5060..=5061, PortKind::Persistent, "group voice".to_owned());
     for port in 0..5 {
@@ -31,7 +36,9 @@ fn map(range: RangeInclusive<u16>) -> PortMap {
 
 #[track_caller]
 fn assert_snapshot(name: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/port_map/snapshots").join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/port_map/snapshots")
+        .join(name);
     if std::env::var_os("PORTKEEP_WRITE_SNAPSHOTS").is_some() {
         fs::create_dir_all(file.parent().expect("a directory")).expect("make it");
         fs::write(&file, text).expect("write");
@@ -53,7 +60,11 @@ fn look(width: usize) -> Look {
 fn at_several_widths() {
     for width in [20, 40, 80, 140] {
         let text = picture(&map(0..=65535), look(width));
-        assert!(text.lines().all(|line| line.chars().count() <= width.max(36)), "{text}");
+        assert!(
+            text.lines()
+                .all(|line| line.chars().count() <= width.max(36)),
+            "{text}"
+        );
         assert_snapshot(&format!("width-{width}.txt"), &text);
     }
 }
@@ -79,7 +90,13 @@ fn without_unicode() {
 #[test]
 fn with_colors() {
     let plain = look(80);
-    let colored = picture(&map(0..=65535), Look { color: true, ..plain });
+    let colored = picture(
+        &map(0..=65535),
+        Look {
+            color: true,
+            ..plain
+        },
+    );
     let mut bare = String::new();
     for (index, part) in colored.split('\x1b').enumerate() {
         bare.push_str(match index {
@@ -101,8 +118,17 @@ fn as_a_file() {
 
 #[test]
 fn every_port_is_in_one_cell() {
-    for (ports, cells) in [(65536, 1024), (65536, 128), (600, 1024), (1, 1), (1025, 1024)] {
+    for (ports, cells) in [
+        (65536, 1024),
+        (65536, 128),
+        (600, 1024),
+        (1, 1),
+        (1025, 1024),
+    ] {
         let size = cell_size(ports, cells);
-        assert!(size.is_power_of_two() && ports.div_ceil(size) <= cells, "{ports} {cells}");
+        assert!(
+            size.is_power_of_two() && ports.div_ceil(size) <= cells,
+            "{ports} {cells}"
+        );
     }
 }

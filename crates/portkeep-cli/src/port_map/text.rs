@@ -42,7 +42,10 @@ pub fn picture(map: &PortMap, look: Look) -> String {
         // One code for equal neighbours.
         for run in cells.chunk_by(|a, b| a == b) {
             let (kind, whole) = run[0];
-            let text: String = run.iter().map(|_| symbol(kind, whole, look.unicode)).collect();
+            let text: String = run
+                .iter()
+                .map(|_| symbol(kind, whole, look.unicode))
+                .collect();
             line.push_str(&styled(&text, kind, look));
         }
         lines.push(line);

@@ -124,7 +124,8 @@ impl PortState {
     pub fn look_around(&mut self) {
         let (protocol, port) = (self.protocol, self.port);
         self.redirects = neighbours::redirects(protocol, port, port);
-        let is_ownerless = |socket: &Socket| socket.inode.is_some() && self.owners(socket).is_empty();
+        let is_ownerless =
+            |socket: &Socket| socket.inode.is_some() && self.owners(socket).is_empty();
         if self.sockets.iter().any(is_ownerless) {
             self.kernel_sockets = KernelSockets::find();
         }

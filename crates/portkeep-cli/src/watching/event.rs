@@ -190,8 +190,8 @@ impl Event {
             command: command(offset_of!(EventRecord, owner_command))?,
         };
         // A socket in the way has an owner, too: its user alone.
-        let has_owner = since != 0
-            || byte(offset_of!(EventRecord, conflict))? == abi::PORTKEEP_CONFLICT_IN_USE;
+        let has_owner =
+            since != 0 || byte(offset_of!(EventRecord, conflict))? == abi::PORTKEEP_CONFLICT_IN_USE;
         let details = Details {
             netns_cookie: long(offset_of!(EventRecord, netns))?,
             protocol: protocol(byte(offset_of!(EventRecord, protocol))?),

@@ -60,10 +60,10 @@ impl Watcher {
         let error = io::Error::last_os_error();
         if error.raw_os_error() == Some(libc::ENOPROTOOPT) {
             portkeep::version()?;
-            return Err(
-                Error::refused("the kernel part is older than this command and has no events")
-                    .with_hint("run `portkeep enable` as root, which replaces it"),
-            );
+            return Err(Error::refused(
+                "the kernel part is older than this command and has no events",
+            )
+            .with_hint("run `portkeep enable` as root, which replaces it"));
         }
         Err(error).context("cannot watch")
     }

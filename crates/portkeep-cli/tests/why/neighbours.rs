@@ -27,7 +27,10 @@ fn nft(rules: &str) {
 
 fn places(document: &Value) -> Vec<&str> {
     let redirects = elements(&document["redirects"]);
-    redirects.iter().filter_map(|it| it["to"].as_str()).collect()
+    redirects
+        .iter()
+        .filter_map(|it| it["to"].as_str())
+        .collect()
 }
 
 pub fn an_nft_rule_redirects_it(sandbox: &Sandbox) {
@@ -138,19 +141,27 @@ pub fn an_iptables_rule_redirects_it(sandbox: &Sandbox) {
         done(Command::new("iptables-nft").args(words));
     }
     let document = why("8080/tcp");
-    assert_eq!(places(&document), ["10.0.0.5:80", "port 99 of this machine"]);
+    assert_eq!(
+        places(&document),
+        ["10.0.0.5:80", "port 99 of this machine"]
+    );
     let rule = document["redirects"][0]["rule"].as_str().expect("a rule");
-    assert!(rule.contains("-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT"), "{rule}");
+    assert!(
+        rule.contains("-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT"),
+        "{rule}"
+    );
     assert_eq!(places(&why("70/tcp")), ["port 99 of this machine"]);
     assert_eq!(places(&why("8080/udp")), [] as [&str; 0]);
 }
 
 pub fn rules_are_not_shown_to_users(sandbox: &Sandbox) {
     enable::enable(sandbox);
-    nft("table ip nat { chain pre { type nat hook prerouting priority dstnat
+    nft(
+        "table ip nat { chain pre { type nat hook prerouting priority dstnat
         tcp dport 8080 dnat to 10.0.0.5:80
     }
-}");
+}",
+    );
     let document = document(&mut portkeep_as_user(["why", "8080/tcp", "--json"]));
     assert_eq!(document["redirects"], Value::Null);
     assert_eq!(document["state"], "free");
@@ -158,12 +169,17 @@ pub fn rules_are_not_shown_to_users(sandbox: &Sandbox) {
 
 pub fn a_name_in_a_rule_cannot_reach_the_terminal(sandbox: &Sandbox) {
     enable::enable(sandbox);
-    nft("table ip nat { chain pre { type nat hook prerouting priority dstnat
+    nft(
+        "table ip nat { chain pre { type nat hook prerouting priority dstnat
         tcp dport 8080 dnat to 10.0.0.5:80 comment \"a\x1b[2Jb\"
     }
-}");
+}",
+    );
     let text = words("8080/tcp");
-    assert!(text.contains(r#"("a\u{1b}[2Jb") to 10.0.0.5:80"#), "{text:?}");
+    assert!(
+        text.contains(r#"("a\u{1b}[2Jb") to 10.0.0.5:80"#),
+        "{text:?}"
+    );
 }
 
 pub fn a_vxlan_socket_is_named(sandbox: &Sandbox) {
@@ -196,13 +212,22 @@ pub fn dockers_proxy_is_explained(sandbox: &Sandbox) {
     fs::write(&script, text).expect("write");
     let mut command = Command::new(&program);
     command.arg(&script).args([
-        "-proto", "tcp", "-host-ip", "127.0.0.1", "-host-port", "8080", "-container-ip",
-        "172.17.0.2", "-container-port", "80",
+        "-proto",
+        "tcp",
+        "-host-ip",
+        "127.0.0.1",
+        "-host-port",
+        "8080",
+        "-container-ip",
+        "172.17.0.2",
+        "-container-port",
+        "80",
     ]);
     let mut proxy = Running::start(command);
     assert_eq!(proxy.line(), "");
     let text = words("8080/tcp");
-    let told = "    Docker forwards it to the container at 172.17.0.2, port 80; `docker ps` names it.";
+    let told =
+        "    Docker forwards it to the container at 172.17.0.2, port 80; `docker ps` names it.";
     assert!(text.lines().any(|line| line == told), "{text}");
 }
 
@@ -215,11 +240,13 @@ pub fn doctor_checks_the_reserved_ports(sandbox: &Sandbox) {
         let mut found = checks.filter(|it| it["name"] == "redirected ports");
         found.next().expect("the check").clone()
     };
-    nft("table ip nat { chain pre { type nat hook prerouting priority dstnat
+    nft(
+        "table ip nat { chain pre { type nat hook prerouting priority dstnat
         tcp dport 20004 dnat to 10.0.0.5:80
         udp dport 20001 dnat to 10.0.0.5:80
     }
-}");
+}",
+    );
     assert_eq!(check()["state"], "ok");
     nft("add rule ip nat pre tcp dport 20002 dnat to 10.0.0.5:80");
     let found = check();
