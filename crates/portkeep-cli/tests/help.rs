@@ -22,19 +22,22 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 15] = [
     "enable",
     "disable",
     "status",
     "run",
     "hold",
     "ls",
+    "map",
     "why",
+    "watch",
     "reserve",
     "unreserve",
     "exclude",
     "include",
     "doctor",
+    "metrics",
 ];
 
 /// The help in the width that it has in a wide terminal.
@@ -135,6 +138,12 @@ fn what_the_design_promises_is_there() {
         ),
         ("why", &["<PORT[/tcp|/udp]>", "--json"]),
         (
+            "watch",
+            &["--refusals", "--port <PORT|A-B>", "--user <USER>", "--json"],
+        ),
+        ("map", &["[PORT|A-B]", "--svg <FILE>", "--ascii"]),
+        ("metrics", &["--textfile <FILE>"]),
+        (
             "reserve",
             &[
                 "<A-B/tcp|udp|both>",
@@ -156,7 +165,7 @@ fn what_the_design_promises_is_there() {
         ("doctor", &["--json"]),
     ] {
         let text = help(&[name, "--help"]);
-        let of_netns = !["enable", "disable", "status", "doctor"].contains(&name);
+        let of_netns = !["enable", "disable", "status", "doctor", "metrics"].contains(&name);
         assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",
