@@ -27,7 +27,9 @@ enum portkeep_layout {
 
 enum portkeep_errno {
 	ENOENT = 2,
+	ESRCH = 3,
 	E2BIG = 7,
+	EBADF = 9,
 	EAGAIN = 11,
 	EACCES = 13,
 	EINVAL = 22,

@@ -13,8 +13,8 @@
  *
  * Below them: persistent.h and acquire.h reserve, wildcard.h and take.h take
  * blocks, in_use.h reads the kernel's socket tables, reservation.h, port_map.h and
- * maps.h hold the state, consumers.h, task.h and quota.h check permissions, and
- * sweep.h cleans up. events.h tells watchers what happens.
+ * maps.h hold the state, consumers.h, task.h, pidfd.h and quota.h check permissions,
+ * and sweep.h cleans up. events.h tells watchers what happens.
  *
  * If a port is not reserved, nothing is refused, whatever goes wrong here. If it
  * is reserved, doubt refuses.
@@ -174,6 +174,7 @@ struct abi {
 	enum portkeep_consumer_kind consumer_kind;
 	struct portkeep_consumer consumer;
 	struct portkeep_delete delete;
+	struct portkeep_heir heir;
 	enum portkeep_event_kind event_kind;
 	struct portkeep_event event;
 	struct portkeep_events events;

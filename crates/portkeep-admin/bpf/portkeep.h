@@ -35,6 +35,7 @@ enum portkeep_option {
 	PORTKEEP_CREATE = 4, /* set: portkeep_acquire, portkeep_consumer…; get: portkeep_instance */
 	PORTKEEP_DELETE = 5, /* set: portkeep_delete */
 	PORTKEEP_LOOKUP = 6, /* set: portkeep_range; get: portkeep_instance */
+	PORTKEEP_HAND_OVER = 7, /* set: portkeep_heir, on the acquiring socket */
 	PORTKEEP_WATCH = 8, /* set: __u64 kinds; get: portkeep_events, portkeep_event… */
 };
 
@@ -73,6 +74,19 @@ struct portkeep_acquire {
 	__u32 flags; /* enum portkeep_flag */
 	__u16 align; /* start is a multiple of this power of two; 0 is 1 */
 	__u8 reserved[6];
+};
+
+/*
+ * PORTKEEP_HAND_OVER, set: makes another process the owner, as if that process had
+ * claimed the reservation. The reservation still lasts as long as the acquiring
+ * socket and is charged to the same user. The process's real user must be the
+ * caller's effective user, or the caller needs CAP_NET_ADMIN over the socket's
+ * network namespace.
+ */
+struct portkeep_heir {
+	__u64 token;
+	__s32 pidfd; /* a descriptor of the calling process, see pidfd_open(2) */
+	__u32 reserved;
 };
 
 enum portkeep_consumer_kind {

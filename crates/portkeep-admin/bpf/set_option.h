@@ -9,6 +9,7 @@
 
 #include "option_value.h"
 #include "persistent.h"
+#include "pidfd.h"
 
 /* Stores with the socket the state for its end and for the call that reads the token. */
 static __always_inline void note_acquired(struct socket_state *state,
@@ -112,28 +113,51 @@ static __always_inline int associate(struct bpf_sockopt *ctx, struct bpf_sock *s
 	return 0;
 }
 
-/* Gives the reservation to the caller, unless it has ended. */
-static __noinline int change_owner(struct reservation *reservation, __u64 token, __u32 charged_uid)
+/* Gives the reservation to a process, unless it has ended. */
+static __noinline int change_owner(struct reservation *reservation, __u64 token,
+				   const struct owner *owner, __u32 charged_uid)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	__u64 user_ns = address_of(task->cred->user_ns);
-	__u32 euid = task->cred->euid.val;
-	struct process process = current_process();
 	int error = -EINVAL;
-	char command[16];
 
-	copy_command(command);
 	bpf_spin_lock(&reservation->lock);
 	if (reservation->token == token) {
-		reservation->owner = process;
-		reservation->owner_euid = euid;
-		reservation->owner_user_ns = user_ns;
-		__builtin_memcpy(reservation->command, command, sizeof(command));
+		reservation->owner = owner->process;
+		reservation->owner_euid = owner->euid;
+		reservation->owner_user_ns = owner->user_ns;
+		__builtin_memcpy(reservation->command, owner->command, sizeof(owner->command));
 		reservation->charged_uid = charged_uid;
 		error = 0;
 	}
 	bpf_spin_unlock(&reservation->lock);
 	return error;
+}
+
+/*
+ * Both have frames of their own: struct owner would otherwise add to the frame that the
+ * walks of an acquire are below.
+ */
+static __noinline int give_to_caller(struct reservation *reservation, __u64 token,
+				     __u32 charged_uid)
+{
+	struct owner caller = current_owner();
+
+	return change_owner(reservation, token, &caller, charged_uid);
+}
+
+/* Whoever is charged for it stays so: the socket is locked, so no claim changes that meanwhile. */
+static __noinline int give_to_heir(struct reservation *reservation,
+				   const struct portkeep_heir *heir, const void *sk)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct owner owner = {};
+	int error = process_of_pidfd(heir->pidfd, &owner);
+
+	if (error)
+		return error;
+	/* Otherwise anyone could have others blamed by the list and by what a refused bind reports. */
+	if (owner.process.uid != task->cred->euid.val && !is_administrator(sk, 0))
+		return -EACCES;
+	return change_owner(reservation, heir->token, &owner, reservation->charged_uid);
 }
 
 static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
@@ -154,13 +178,40 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 	count = reservation->count;
 	before = reservation->charged_uid;
 	if (before == after)
-		return change_owner(reservation, token, after);
+		return give_to_caller(reservation, token, after);
 	error = charge(after, count);
 	if (error)
 		return error;
-	error = change_owner(reservation, token, after);
+	error = give_to_caller(reservation, token, after);
 	uncharge(error ? after : before, count);
 	return error;
+}
+
+static __always_inline int read_heir(struct bpf_sockopt *ctx, struct portkeep_heir *heir)
+{
+	struct portkeep_heir *whole = ctx->optval;
+
+	if (value_length(ctx) < sizeof(*whole) || (void *)(whole + 1) > ctx->optval_end)
+		return -EINVAL;
+	*heir = *whole;
+	return rest_is_zero(ctx, __builtin_offsetof(struct portkeep_heir, reserved)) ? 0 : -EINVAL;
+}
+
+/* Gives the reservation to the process of a pidfd. */
+static __always_inline int hand_over(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
+	struct reservation *reservation;
+	struct portkeep_heir heir;
+	int error = read_heir(ctx, &heir);
+
+	if (error)
+		return error;
+	reservation = reservation_of(netns, heir.token);
+	if (!reservation)
+		return -EINVAL;
+	if (reservation->acquirer != address_of(sk))
+		return -EACCES;
+	return give_to_heir(reservation, &heir, sk);
 }
 
 /* Returns the error. An EINVAL is a program's mistake, no refusal. */
@@ -237,6 +288,8 @@ static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *
 		return associate(ctx, sk, netns);
 	case PORTKEEP_CLAIM:
 		return claim(ctx, sk, netns);
+	case PORTKEEP_HAND_OVER:
+		return hand_over(ctx, sk, netns);
 	case PORTKEEP_DELETE:
 		return delete (ctx, sk, netns);
 	case PORTKEEP_LOOKUP:

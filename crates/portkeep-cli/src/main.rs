@@ -20,6 +20,7 @@ mod port_map;
 mod port_state;
 mod reservation_document;
 mod run;
+mod serve;
 mod sockets;
 mod text_file;
 mod waiting;

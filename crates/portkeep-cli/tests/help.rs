@@ -22,12 +22,13 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "enable",
     "disable",
     "status",
     "run",
     "hold",
+    "serve",
     "ls",
     "map",
     "why",

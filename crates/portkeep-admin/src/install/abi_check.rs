@@ -32,6 +32,7 @@ same_number! {
     PORTKEEP_CREATE = portkeep_option,
     PORTKEEP_DELETE = portkeep_option,
     PORTKEEP_LOOKUP = portkeep_option,
+    PORTKEEP_HAND_OVER = portkeep_option,
     PORTKEEP_WATCH = portkeep_option,
     PORTKEEP_ABI_VERSION = portkeep_abi,
     PORTKEEP_VALUE_MAX = portkeep_abi,
@@ -70,6 +71,7 @@ same_layout!(AcquireRequest = portkeep_acquire {
     reserved = reserved,
 });
 same_layout!(Instance = portkeep_instance { range = range, reserved = reserved, token = token });
+same_layout!(Heir = portkeep_heir { token = token, pidfd = pidfd, reserved = reserved });
 same_layout!(ConsumerRecord = portkeep_consumer { kind = kind, reserved = reserved, id = id });
 same_layout!(DeleteRequest = portkeep_delete { range = range, flags = flags });
 same_layout!(ConflictRecord = portkeep_conflict {

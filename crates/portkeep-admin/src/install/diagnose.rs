@@ -5,18 +5,17 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use libbpf_rs::query::{LinkTypeInfo, ProgInfoIter, ProgramInfo};
-use libbpf_rs::skel::Skel as _;
-use libbpf_rs::{Link, MapHandle, Program};
+use libbpf_rs::query::LinkTypeInfo;
+use libbpf_rs::{Link, MapHandle};
 
 use crate::error::Error;
 use crate::install::bpffs::Bpffs;
 use crate::install::layout::Layout;
 use crate::install::links::{self, HOOKS};
 use crate::install::object::{self, PINNED_MAPS};
+use crate::install::tags::{self, Tag};
 use crate::install::{cgroup, features, proof};
 use crate::installation::Installation;
 
@@ -73,7 +72,7 @@ pub fn check_features() -> Result<(), Error> {
 pub fn prove(installation: &Installation) -> Result<(), Error> {
     object::keep_log();
     features::require_privilege()?;
-    proof::prove_once(&installation.find_cgroup()?)
+    proof::prove_copy(&installation.find_cgroup()?)
 }
 
 /// What is wrong with the installation at the installation; nothing also where there is none.
@@ -89,9 +88,7 @@ pub fn faults(installation: &Installation) -> Result<Vec<Fault>, Error> {
     features::require_privilege()?;
     let top = installation.find_cgroup()?;
     let tags = tags_of_this_build()?;
-    let programs: BTreeMap<u32, ProgramInfo> = ProgInfoIter::default()
-        .map(|program| (program.id, program))
-        .collect();
+    let programs = tags::by_id();
     let mut faults = Vec::new();
     for path in PINNED_MAPS.map(|name| layout.map(name)) {
         if MapHandle::from_pinned_path(&path).is_err() {
@@ -136,8 +133,8 @@ fn fault_of_link(
     path: &Path,
     hook: &str,
     cgroup: Option<u64>,
-    tags: &BTreeMap<String, [u8; 8]>,
-    programs: &BTreeMap<u32, ProgramInfo>,
+    tags: &BTreeMap<String, Tag>,
+    programs: &BTreeMap<u32, Tag>,
 ) -> Option<Fault> {
     let Some(info) = Link::open(path).ok().and_then(|link| link.info().ok()) else {
         return Some(Fault::Missing(path.into()));
@@ -147,26 +144,13 @@ fn fault_of_link(
     {
         return Some(Fault::Detached(path.into()));
     }
-    let running = programs.get(&info.prog_id).map(|program| program.tag.0);
-    let ours = tags.get(&format!("portkeep_{hook}")).copied();
-    (running != ours).then(|| Fault::OtherBuild(path.into()))
+    (programs.get(&info.prog_id) != tags.get(hook)).then(|| Fault::OtherBuild(path.into()))
 }
 
-/// The kernel's hashes of the programs' instructions, by name. They have to be loaded for that.
-fn tags_of_this_build() -> Result<BTreeMap<String, [u8; 8]>, Error> {
+/// Those of this build's programs, by hook. They have to be loaded for that.
+fn tags_of_this_build() -> Result<BTreeMap<String, Tag>, Error> {
     let mut storage = MaybeUninit::uninit();
-    let skeleton = object::load(&mut storage, None)?;
-    let names: BTreeMap<u32, String> = skeleton
-        .object()
-        .progs()
-        .filter_map(|program| {
-            let id = Program::id_from_fd(program.as_fd()).ok()?;
-            Some((id, program.name().to_string_lossy().into_owned()))
-        })
-        .collect();
-    Ok(ProgInfoIter::default()
-        .filter_map(|program| Some((names.get(&program.id)?.clone(), program.tag.0)))
-        .collect())
+    Ok(tags::by_hook(&object::load(&mut storage, None)?))
 }
 
 fn left_over<'a>(

@@ -13,7 +13,7 @@ use crate::install::cgroup::{self, Cgroup};
 use crate::install::layout::{Layout, first_mount};
 use crate::install::lock::{InstallLock, make_directory};
 use crate::install::settings::{DEFAULT_QUOTA, Settings};
-use crate::install::{features, links, object, proof, remove, subordinates, sys};
+use crate::install::{features, links, object, proof, remove, subordinates, sys, tags};
 use crate::installation::Installation;
 
 /// How to install.
@@ -69,8 +69,8 @@ pub struct Installed {
 
 /// Installs the kernel part, or upgrades the one that is there.
 ///
-/// Before any program takes effect, a copy of them proves on this kernel that they see every kind
-/// of bound socket (see `proof.rs`): in a cgroup and a network namespace of their own.
+/// Before any program takes effect, they prove on this kernel that they see every kind of bound
+/// socket (see `proof.rs`): in a cgroup and a network namespace of their own.
 ///
 /// # Errors
 ///
@@ -111,8 +111,8 @@ pub fn install_with<E: From<Error>>(
         let options = choose(running.transpose()?.as_ref())?;
         require_pool(options.pool)?;
         let control = open_control(&options, &cgroup_path)?;
-        proof::prove(&cgroup_path)?;
-        make_everything(&options, before, &bpffs, &cgroup, &control)?;
+        proof::sweep(&cgroup_path);
+        make_everything(&options, before, &bpffs, (&cgroup, &cgroup_path), &control)?;
         Ok(())
     };
     let result = install();
@@ -227,13 +227,16 @@ fn make_everything(
     options: &InstallOptions,
     before: Option<Settings>,
     bpffs: &Bpffs,
-    cgroup: &Cgroup,
+    (cgroup, path): (&Cgroup, &Path),
     control: &[Cgroup],
 ) -> Result<(), Error> {
     let layout = bpffs.layout();
     make_directory(&layout.links(), 0o700)?;
     let mut storage = MaybeUninit::uninit();
     let skeleton = object::load(&mut storage, Some(&layout))?;
+    if before.is_some() && !tags::are_attached(&skeleton, &layout)? {
+        proof::prove_copy(path)?;
+    }
     // Written down before it is done: whoever removes an interrupted installation knows.
     let missing = bpffs.missing_mode()?;
     let added_mode = before.map_or(0, |before| before.added_mode) | missing;
@@ -244,6 +247,9 @@ fn make_everything(
         ..Settings::new(options.pool)
     }
     .write(&skeleton.maps.settings)?;
+    if before.is_none() {
+        proof::prove(&skeleton, path)?;
+    }
     bpffs.add_mode(missing)?;
     links::put_all(&skeleton, &layout, cgroup, control)?;
     note_enabled(&skeleton.maps.enabled)

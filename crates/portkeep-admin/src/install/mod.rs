@@ -21,6 +21,7 @@ mod settings;
 mod skeleton;
 mod subordinates;
 mod sys;
+mod tags;
 
 pub use consumers::set_consumers;
 pub use diagnose::{Fault, check_features, faults, prove};

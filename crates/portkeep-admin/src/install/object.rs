@@ -85,7 +85,6 @@ pub fn load<'obj>(
     storage: &'obj mut MaybeUninit<OpenObject>,
     layout: Option<&Layout>,
 ) -> Result<PortkeepSkel<'obj>, Error> {
-    keep_log();
     let mut open = PortkeepSkelBuilder::default()
         .open(storage)
         .map_err(|error| Error::bpf("opening the BPF object", error))?;

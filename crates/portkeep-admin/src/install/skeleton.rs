@@ -1167,8 +1167,13 @@ mod imp {
             pub real_parent: *mut task_struct,
             pub group_leader: *mut task_struct,
             pub start_boottime: u64,
+            pub real_cred: *mut cred,
             pub cred: *mut cred,
             pub cgroups: *mut css_set,
+            pub files: *mut files_struct,
+            pub signal: *mut signal_struct,
+            pub thread_pid: *mut pid,
+            pub pid_links: [hlist_node; 4],
             pub comm: [i8; 16],
         }
         impl Default for task_struct {
@@ -1179,8 +1184,13 @@ mod imp {
                     real_parent: std::ptr::null_mut(),
                     group_leader: std::ptr::null_mut(),
                     start_boottime: u64::default(),
+                    real_cred: std::ptr::null_mut(),
                     cred: std::ptr::null_mut(),
                     cgroups: std::ptr::null_mut(),
+                    files: std::ptr::null_mut(),
+                    signal: std::ptr::null_mut(),
+                    thread_pid: std::ptr::null_mut(),
+                    pid_links: [hlist_node::default(); 4],
                     comm: [i8::default(); 16],
                 }
             }
@@ -1218,6 +1228,42 @@ mod imp {
             fn default() -> Self {
                 Self {
                     dfl_cgrp: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct files_struct {
+            pub fdt: *mut fdtable,
+        }
+        impl Default for files_struct {
+            fn default() -> Self {
+                Self {
+                    fdt: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct signal_struct {
+            pub live: __anon_signal_struct_1,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct pid {
+            pub tasks: [hlist_head; 4],
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct hlist_node {
+            pub next: *mut hlist_node,
+            pub pprev: *mut *mut hlist_node,
+        }
+        impl Default for hlist_node {
+            fn default() -> Self {
+                Self {
+                    next: std::ptr::null_mut(),
+                    pprev: std::ptr::null_mut(),
                 }
             }
         }
@@ -1278,6 +1324,39 @@ mod imp {
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
+        pub struct fdtable {
+            pub max_fds: u32,
+            pub __pad_4: [u8; 4],
+            pub fd: *mut *mut file,
+        }
+        impl Default for fdtable {
+            fn default() -> Self {
+                Self {
+                    max_fds: u32::default(),
+                    __pad_4: [u8::default(); 4],
+                    fd: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_signal_struct_1 {
+            pub counter: i32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct hlist_head {
+            pub first: *mut hlist_node,
+        }
+        impl Default for hlist_head {
+            fn default() -> Self {
+                Self {
+                    first: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
         pub struct uid_gid_map {
             pub nr_extents: u32,
             pub extent: [uid_gid_extent; 5],
@@ -1309,12 +1388,76 @@ mod imp {
         pub struct kernfs_node {
             pub id: u64,
         }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct file {
+            pub f_inode: *mut inode,
+            pub f_path: path,
+            pub private_data: *mut std::ffi::c_void,
+        }
+        impl Default for file {
+            fn default() -> Self {
+                Self {
+                    f_inode: std::ptr::null_mut(),
+                    f_path: path::default(),
+                    private_data: std::ptr::null_mut(),
+                }
+            }
+        }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct uid_gid_extent {
             pub first: u32,
             pub lower_first: u32,
             pub count: u32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct inode {
+            pub i_sb: *mut super_block,
+            pub i_private: *mut std::ffi::c_void,
+        }
+        impl Default for inode {
+            fn default() -> Self {
+                Self {
+                    i_sb: std::ptr::null_mut(),
+                    i_private: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct path {
+            pub dentry: *mut dentry,
+        }
+        impl Default for path {
+            fn default() -> Self {
+                Self {
+                    dentry: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct super_block {
+            pub s_magic: u64,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct dentry {
+            pub d_name: qstr,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct qstr {
+            pub name: *mut u8,
+        }
+        impl Default for qstr {
+            fn default() -> Self {
+                Self {
+                    name: std::ptr::null_mut(),
+                }
+            }
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -1366,7 +1509,7 @@ mod imp {
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct __anon_ns_common_1 {
-            pub refs: __anon_ns_common_2,
+            pub refs: __anon_signal_struct_1,
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -1401,11 +1544,6 @@ mod imp {
         pub struct local_ports {
             pub range: [i32; 2],
         }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct __anon_ns_common_2 {
-            pub counter: i32,
-        }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
         pub struct inet_hashinfo {
@@ -1436,36 +1574,10 @@ mod imp {
             pub __pad_4: [u8; 4],
             pub chain: hlist_head,
         }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct hlist_head {
-            pub first: *mut hlist_node,
-        }
-        impl Default for hlist_head {
-            fn default() -> Self {
-                Self {
-                    first: std::ptr::null_mut(),
-                }
-            }
-        }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct spinlock {
             pub rlock: raw_spinlock,
-        }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct hlist_node {
-            pub next: *mut hlist_node,
-            pub pprev: *mut *mut hlist_node,
-        }
-        impl Default for hlist_node {
-            fn default() -> Self {
-                Self {
-                    next: std::ptr::null_mut(),
-                    pprev: std::ptr::null_mut(),
-                }
-            }
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -1475,7 +1587,7 @@ mod imp {
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct qspinlock {
-            pub val: __anon_ns_common_2,
+            pub val: __anon_signal_struct_1,
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -1898,6 +2010,15 @@ mod imp {
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
+        pub struct owner {
+            pub process: process,
+            pub user_ns: u64,
+            pub euid: u32,
+            pub command: [i8; 16],
+            pub __pad_44: [u8; 4],
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
         pub struct local_ports___word {
             pub range: u32,
         }
@@ -2043,6 +2164,13 @@ mod imp {
                 }
             }
         }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct portkeep_heir {
+            pub token: u64,
+            pub pidfd: i32,
+            pub reserved: u32,
+        }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
         pub struct event_reading {
@@ -2186,12 +2314,13 @@ mod imp {
             pub __pad_76: [u8; 4],
             pub consumer: portkeep_consumer,
             pub delete: portkeep_delete,
+            pub heir: portkeep_heir,
             pub event_kind: portkeep_event_kind,
-            pub __pad_108: [u8; 4],
+            pub __pad_124: [u8; 4],
             pub event: portkeep_event,
             pub events: portkeep_events,
             pub layout: portkeep_layout,
-            pub __pad_236: [u8; 4],
+            pub __pad_252: [u8; 4],
         }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
@@ -2207,6 +2336,7 @@ mod imp {
             pub const PORTKEEP_CREATE: Self = Self(4);
             pub const PORTKEEP_DELETE: Self = Self(5);
             pub const PORTKEEP_LOOKUP: Self = Self(6);
+            pub const PORTKEEP_HAND_OVER: Self = Self(7);
             pub const PORTKEEP_WATCH: Self = Self(8);
         }
         impl Default for portkeep_option {
@@ -2472,5 +2602,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 318504] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 338272] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }

@@ -42,12 +42,12 @@ pub fn prepare() {
 }
 
 /// portserver, at an abstract address.
-struct Server(Child);
+pub struct Server(Child);
 
-const ADDRESS: &str = "portkeep-bench";
+pub const ADDRESS: &str = "portkeep-bench";
 
 impl Server {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let program = environment().join("bin/portserver.py");
         let mut command = Command::new(environment().join("bin/python"));
         command
@@ -77,7 +77,12 @@ impl Drop for Server {
 
 /// As portpicker's own client: a connection for each port.
 fn ask() -> Option<u16> {
-    let address = SocketAddr::from_abstract_name(ADDRESS).ok()?;
+    ask_at(ADDRESS)
+}
+
+/// A port of the server at an abstract address.
+pub fn ask_at(name: &str) -> Option<u16> {
+    let address = SocketAddr::from_abstract_name(name).ok()?;
     let mut stream = UnixStream::connect_addr(&address).ok()?;
     writeln!(stream, "{}", std::process::id()).ok()?;
     let mut answer = String::new();

@@ -20,6 +20,7 @@ mod paired;
 mod persistent;
 mod run;
 mod scale;
+mod serve;
 mod stopwatch;
 mod supervised;
 mod watch;
@@ -50,6 +51,7 @@ const ALL: [Part; 13] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
+    ("serve", serve::measure),
     ("calls", calls::measure),
     ("bind", bind::measure),
     ("filter", filter::measure),

@@ -11,6 +11,7 @@ pub mod map;
 pub mod metrics;
 pub mod reserve;
 pub mod run;
+pub mod serve;
 pub mod status;
 pub mod unreserve;
 pub mod watch;

@@ -35,6 +35,8 @@ pub const PORTKEEP_CREATE: i32 = 4;
 pub const PORTKEEP_DELETE: i32 = 5;
 /// Set: a [`Range`]. Get: an [`Instance`].
 pub const PORTKEEP_LOOKUP: i32 = 6;
+/// Set: an [`Heir`], on the acquiring socket.
+pub const PORTKEEP_HAND_OVER: i32 = 7;
 /// Set: a `u64`, a bit `1 << kind` for each kind of event to watch, or 0 for all of them. Get: an
 /// [`EventsHead`], then as many [`EventRecord`]s as it says.
 pub const PORTKEEP_WATCH: i32 = 8;
@@ -165,6 +167,18 @@ pub struct DeleteRequest {
     pub flags: u32,
 }
 
+/// `struct portkeep_heir`: what [`PORTKEEP_HAND_OVER`] sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Heir {
+    /// The reservation.
+    pub token: u64,
+    /// The process that becomes the owner, see `pidfd_open(2)`.
+    pub pidfd: i32,
+    /// Zero.
+    pub reserved: u32,
+}
+
 /// `struct portkeep_instance`: what [`PORTKEEP_ACQUIRE`], [`PORTKEEP_CREATE`] and
 /// [`PORTKEEP_LOOKUP`] get.
 ///
@@ -279,6 +293,11 @@ const _: () = {
     assert!(size_of::<DeleteRequest>() == 8 && align_of::<DeleteRequest>() == 4);
     assert!(offset_of!(DeleteRequest, range) == 0);
     assert!(offset_of!(DeleteRequest, flags) == 4);
+
+    assert!(size_of::<Heir>() == 16 && align_of::<Heir>() == align_of::<u64>());
+    assert!(offset_of!(Heir, token) == 0);
+    assert!(offset_of!(Heir, pidfd) == 8);
+    assert!(offset_of!(Heir, reserved) == 12);
 
     assert!(size_of::<Instance>() == 16 && align_of::<Instance>() == align_of::<u64>());
     assert!(offset_of!(Instance, range) == 0);

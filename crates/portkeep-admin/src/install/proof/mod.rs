@@ -1,9 +1,11 @@
 //! Do the programs see what they must see on this kernel?
 //!
 //! The check for sockets reads the kernel's own tables. They have moved between versions before,
-//! and a program that reads the wrong place would say "free" of every port. So before anything is
-//! installed, a copy of the programs is attached to a cgroup made for the purpose, and a child
-//! process in it, in a network namespace of its own, binds one socket of each kind and asks.
+//! and a program that reads the wrong place would say "free" of every port. So before any program
+//! takes effect, the programs are attached to a cgroup made for the purpose, and a child process in
+//! it, in a network namespace of its own, binds one socket of each kind and asks. Where there are no
+//! reservations yet, these are the programs that are installed afterwards: the verifier takes most
+//! of the time of `enable`. Beside reservations in force it is a copy with maps of its own.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -81,20 +83,19 @@ fn remove_when_idle(cgroup: &Path) {
     }
 }
 
-/// Clears away what killed installers left, and runs the proof below the cgroup. The caller holds the
-/// lock.
-pub fn prove(cgroup: &Path) -> Result<(), Error> {
-    sweep(cgroup);
-    prove_once(cgroup)
-}
-
-/// Runs the proof below the cgroup.
-pub fn prove_once(cgroup: &Path) -> Result<(), Error> {
-    let temporary = TemporaryCgroup::create(cgroup)?;
+/// Runs the proof below the cgroup with a copy of the programs, and maps that go with it.
+pub fn prove_copy(cgroup: &Path) -> Result<(), Error> {
     let mut storage = MaybeUninit::uninit();
     let skeleton = object::load(&mut storage, None)?;
     Settings::new(DEFAULT_POOL).write(&skeleton.maps.settings)?;
-    let _links = attach(&skeleton, &Cgroup::open(&temporary.0)?)?;
+    prove(&skeleton, cgroup)
+}
+
+/// Runs the proof below the cgroup. The programs' maps have their settings and no reservation, and
+/// have none afterwards.
+pub fn prove(skeleton: &PortkeepSkel<'_>, cgroup: &Path) -> Result<(), Error> {
+    let temporary = TemporaryCgroup::create(cgroup)?;
+    let _links = attach(skeleton, &Cgroup::open(&temporary.0)?)?;
     let outcome = run_child(&temporary.0.join("cgroup.procs"))
         .map_err(|error| Error::system("running the proof of the kernel part", error))?;
     match outcome {
