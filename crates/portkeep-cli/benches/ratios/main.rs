@@ -47,7 +47,7 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 13] = [
+const ALL: [Part; 14] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
