@@ -143,6 +143,10 @@ static void with_range(struct fake_socket *socket, int option)
 	request.range.count = some_count();
 	if (shape & 1)
 		request.flags = PORTKEEP_PART;
+	else if ((shape & 48) == 16)
+		request.flags = PORTKEEP_SPLIT;
+	else if ((shape & 48) == 32)
+		request.flags = PORTKEEP_JOIN;
 	if (shape & 2)
 		request.flags |= PORTKEEP_EVERY_NETNS;
 	if (shape >= 192)

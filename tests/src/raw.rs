@@ -47,6 +47,10 @@ pub const ADOPT: u32 = 4;
 pub const PART: u32 = 8;
 /// Flag of a create or delete: in every network namespace.
 pub const EVERY_NETNS: u32 = 0x1_0000;
+/// `PORTKEEP_SPLIT`
+pub const SPLIT: u32 = 0x2_0000;
+/// `PORTKEEP_JOIN`
+pub const JOIN: u32 = 0x4_0000;
 
 /// A consumer by user id, `kind` and `id` of `struct portkeep_consumer`.
 pub const fn user(uid: u32) -> (u32, u64) {

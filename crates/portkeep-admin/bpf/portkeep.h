@@ -60,6 +60,14 @@ enum portkeep_flag {
 	 * older reservation holds a port. Needs CAP_NET_ADMIN over the initial namespace.
 	 */
 	PORTKEEP_EVERY_NETNS = 0x10000,
+	/*
+	 * DELETE: ends nothing, and no port is free in between. SPLIT: the range, the last part
+	 * of a persistent block, becomes a block of its own with the same consumers. JOIN: the
+	 * range, a whole persistent block, becomes part of the one that ends right before it;
+	 * that one's consumers and token count from then on.
+	 */
+	PORTKEEP_SPLIT = 0x20000,
+	PORTKEEP_JOIN = 0x40000,
 };
 
 /* A port range. start 0 in an acquire: any free block of the pool. */

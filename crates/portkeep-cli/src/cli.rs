@@ -23,7 +23,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage; `run` has its own.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage, 3 `apply --check` found differences; `run` has its own.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -41,6 +41,7 @@ enum Command {
     Unreserve(commands::unreserve::Unreserve),
     Exclude(commands::exclude::Exclude),
     Include(commands::include::Include),
+    Apply(commands::apply::Apply),
     Doctor(commands::doctor::Doctor),
     Metrics(commands::metrics::MetricsCommand),
 }
@@ -140,6 +141,7 @@ impl Invocation {
             Command::Unreserve(command) => command.execute(installation),
             Command::Exclude(command) => command.execute(installation),
             Command::Include(command) => command.execute(installation),
+            Command::Apply(command) => command.execute(installation),
             Command::Doctor(command) => command.execute(installation),
             Command::Metrics(command) => command.execute(installation),
         };

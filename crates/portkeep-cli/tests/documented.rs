@@ -155,6 +155,7 @@ fn assert_shown(sandbox: &Sandbox, page: &str) {
                 "/var/lib/portkeep",
                 &sandbox.state_dir().display().to_string(),
             )
+            .replace("/etc/portkeep", &sandbox.state_dir().display().to_string())
     };
     for Step { command, shown } in steps(page) {
         let said = shell.run(&here(&command));

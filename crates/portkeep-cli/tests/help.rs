@@ -22,7 +22,7 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: &[&str] = &[
     "enable",
     "disable",
     "status",
@@ -37,6 +37,7 @@ const COMMANDS: [&str; 16] = [
     "unreserve",
     "exclude",
     "include",
+    "apply",
     "doctor",
     "metrics",
 ];
@@ -147,7 +148,9 @@ fn what_the_design_promises_is_there() {
         (
             "reserve",
             &[
-                "<A-B/tcp|udp|both>",
+                "[A-B/tcp|udp|both]",
+                "--from <FILE>",
+                "--unit <NAME.service>",
                 "--user <USER>",
                 "--group <GROUP>",
                 "--cgroup <CGROUP>",
@@ -160,13 +163,20 @@ fn what_the_design_promises_is_there() {
         ("unreserve", &["<A-B/tcp|udp|both>"]),
         (
             "exclude",
-            &["<A-B/tcp|udp|both>", "--comment <TEXT>", "--every-netns"],
+            &[
+                "[A-B/tcp|udp|both]",
+                "--preset <NAME>",
+                "--comment <TEXT>",
+                "--every-netns",
+            ],
         ),
         ("include", &["<A-B/tcp|udp|both>"]),
+        ("apply", &["[FILE|DIR]", "--check", "--dry-run", "--json"]),
         ("doctor", &["--json"]),
     ] {
         let text = help(&[name, "--help"]);
-        let of_netns = !["enable", "disable", "status", "doctor", "metrics"].contains(&name);
+        let of_netns =
+            !["enable", "disable", "status", "apply", "doctor", "metrics"].contains(&name);
         assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",

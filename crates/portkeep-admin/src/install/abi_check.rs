@@ -43,6 +43,8 @@ same_number! {
     PORTKEEP_ADOPT = portkeep_flag,
     PORTKEEP_PART = portkeep_flag,
     PORTKEEP_EVERY_NETNS = portkeep_flag,
+    PORTKEEP_SPLIT = portkeep_flag,
+    PORTKEEP_JOIN = portkeep_flag,
     PORTKEEP_CONFLICT_NONE = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_RESERVED = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_IN_USE = portkeep_conflict_kind,

@@ -1989,6 +1989,8 @@ mod imp {
             pub last: u16,
             pub end: u32,
             pub charged_uid: u32,
+            pub tail_end: u32,
+            pub __pad_36: [u8; 4],
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -2369,6 +2371,8 @@ mod imp {
             pub const PORTKEEP_ADOPT: Self = Self(4);
             pub const PORTKEEP_PART: Self = Self(8);
             pub const PORTKEEP_EVERY_NETNS: Self = Self(65536);
+            pub const PORTKEEP_SPLIT: Self = Self(131072);
+            pub const PORTKEEP_JOIN: Self = Self(262144);
         }
         impl Default for portkeep_flag {
             fn default() -> Self {
@@ -2602,5 +2606,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 338272] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 344224] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }

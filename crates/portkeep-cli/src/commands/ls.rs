@@ -97,7 +97,7 @@ struct Document {
 #[derive(Debug)]
 enum Listed {
     /// With its record in the store.
-    Kernel(Entry, Option<Record>),
+    Kernel(Entry, Option<Box<Record>>),
     Held(HeldEntry),
 }
 
@@ -128,14 +128,14 @@ impl Listed {
 
     fn document(&self) -> ReservationDocument {
         match self {
-            Self::Kernel(entry, record) => ReservationDocument::new(entry, record.as_ref()),
+            Self::Kernel(entry, record) => ReservationDocument::new(entry, record.as_deref()),
             Self::Held(entry) => entry.into(),
         }
     }
 
     fn row(&self) -> [String; 9] {
         match self {
-            Self::Kernel(entry, record) => kernel_row(entry, record.as_ref()),
+            Self::Kernel(entry, record) => kernel_row(entry, record.as_deref()),
             Self::Held(entry) => {
                 let owner = &entry.owner;
                 [
@@ -169,7 +169,7 @@ impl Ls {
             .into_iter()
             .map(|entry| {
                 let record = record(&entry, contents.as_ref(), own).cloned();
-                Listed::Kernel(entry, record)
+                Listed::Kernel(entry, record.map(Box::new))
             })
             .chain(portkeep::list_held().into_iter().map(Listed::Held))
             .collect();

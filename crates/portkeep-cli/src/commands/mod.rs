@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod apply;
 pub mod disable;
 pub mod doctor;
 pub mod enable;

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_comes_back_goes_last() {
         let mut books = Books::new(vec![1, 2, 3]);
-        let mut take = |books: &mut Books| books.take_if(|port| port != 2).0.map(|it| it.port);
+        let take = |books: &mut Books| books.take_if(|port| port != 2).0.map(|it| it.port);
         assert_eq!(take(&mut books), Some(1));
         books.give_back(1);
         assert_eq!(take(&mut books), Some(3));

@@ -59,6 +59,10 @@ pub const PORTKEEP_USER: u32 = 16;
 pub const PORTKEEP_ADOPT: u32 = 4;
 /// Of a delete: the range may be a part of a block, the rest of which stays reserved.
 pub const PORTKEEP_PART: u32 = 8;
+/// `DELETE`: the range, the last part of a persistent block, becomes a block of its own; nothing ends.
+pub const PORTKEEP_SPLIT: u32 = 0x20000;
+/// `DELETE`: the range, a persistent block, becomes part of the one that ends right before it; nothing ends.
+pub const PORTKEEP_JOIN: u32 = 0x40000;
 /// Of a create or delete: in every network namespace, those to come included.
 pub const PORTKEEP_EVERY_NETNS: u32 = 0x1_0000;
 
@@ -163,7 +167,7 @@ pub struct ConsumerRecord {
 pub struct DeleteRequest {
     /// The ports.
     pub range: Range,
-    /// [`PORTKEEP_PART`], [`PORTKEEP_EVERY_NETNS`].
+    /// [`PORTKEEP_PART`], [`PORTKEEP_SPLIT`] or [`PORTKEEP_JOIN`]; [`PORTKEEP_EVERY_NETNS`].
     pub flags: u32,
 }
 
