@@ -347,6 +347,12 @@ static void do_call(struct fake_socket *socket, __u32 what, __u32 which)
 			make_plan();
 			break;
 		default:
+			if (which & 64) {
+				__u64 kinds = which & 128 ? 0 : 1ULL << (which % 8);
+
+				set_socket_option(socket, PORTKEEP_WATCH, &kinds, sizeof(kinds));
+			}
+			read_events_of(socket, which & 32 ? 4096 : which * 2);
 			read_conflict(socket);
 			failures = what & 128 ? byte() : 0;
 		}

@@ -18,6 +18,8 @@
 #define PROTECTED_START 40100
 #define UNPRIVILEGED_START 1024
 
+#define STORAGES 3 /* maps with values in sockets */
+
 #define SUBORDINATE 100007 /* an id that user 1000 owns */
 
 struct storage {
@@ -42,7 +44,7 @@ struct fake_socket {
 	__u64 bound_through; /* the token that it was associated with then */
 	unsigned int bound_in; /* which call */
 	bool bound_in_block;
-	struct storage storage[2];
+	struct storage storage[STORAGES];
 };
 
 static struct fake_socket fake_sockets[SOCKETS];
@@ -139,7 +141,7 @@ static void make_world(void)
 	struct uid_gid_map few = { .nr_extents = 1, .extent[0] = { 0, 1000, 10 } };
 
 	for (unsigned int i = 0; i < SOCKETS; i++) {
-		for (unsigned int j = 0; fake_sockets[i].open && j < 2; j++)
+		for (unsigned int j = 0; fake_sockets[i].open && j < STORAGES; j++)
 			free(fake_sockets[i].storage[j].value);
 	}
 	memset(fake_sockets, 0, sizeof(fake_sockets));

@@ -333,7 +333,7 @@ struct socket_state {
 	struct outcome acquired;
 	struct outcome created;
 	struct outcome looked_up;
-	__u32 reserved;
+	__u32 watches; /* 1: the socket is a watcher (watch.h) */
 	__u16 lowest; /* everything acquired lies in lowest..highest; highest 0: nothing */
 	__u16 highest;
 	struct portkeep_conflict conflict;

@@ -8,6 +8,7 @@
 
 #include "acquire.h"
 #include "consumers.h"
+#include "watch.h"
 
 /* Only the machine's administrators change reservations in every namespace. */
 static __always_inline bool is_administrator(const void *sk, __u32 flags)
@@ -485,6 +486,22 @@ static __always_inline int delete_whole(const struct cut *cut)
 	return !token || end_reservation(cut->netns, token, 0) ? -ENOENT : 0;
 }
 
+static __noinline int report_deleted(const struct cut *cut)
+{
+	struct portkeep_event event = {};
+
+	if (!anyone_watches())
+		return 0;
+	start_event(&event, PORTKEEP_EVENT_DELETED);
+	event.netns = cut->netns;
+	event.range.start = bpf_htons(cut->first);
+	event.range.count = cut->last - cut->first + 1;
+	event.protocol = cut->protocol;
+	event.persistent = 1;
+	write_event(&event);
+	return 0;
+}
+
 static __noinline int delete(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
 	struct portkeep_delete request = {};
@@ -508,7 +525,9 @@ static __noinline int delete(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64
 		cut.tail_end = cut.last;
 		cut.last = cut.first - 1;
 	}
-	return shape ? delete_part(&cut) : delete_whole(&cut);
+	error = shape ? delete_part(&cut) : delete_whole(&cut);
+	/* A split ends nothing. */
+	return error || shape == PORTKEEP_SPLIT ? error : report_deleted(&cut);
 }
 
 #endif /* PORTKEEP_PERSISTENT_H */

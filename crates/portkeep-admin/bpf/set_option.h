@@ -214,17 +214,64 @@ static __always_inline int hand_over(struct bpf_sockopt *ctx, struct bpf_sock *s
 	return give_to_heir(reservation, &heir, sk);
 }
 
+/* Returns the error. An EINVAL is a program's mistake, no refusal. */
+static __noinline int report_reserve(const struct acquisition *acquisition, __u64 netns,
+				     __u32 protocol, bool create, int error)
+{
+	struct portkeep_event event = {};
+
+	if (error == -EINVAL || error == -EOPNOTSUPP)
+		return error;
+	if (error)
+		count_refusal(PORTKEEP_EVENT_ACQUIRE_REFUSED, protocol);
+	if (!anyone_watches())
+		return error;
+	start_event(&event, error  ? PORTKEEP_EVENT_ACQUIRE_REFUSED :
+			    create ? PORTKEEP_EVENT_CREATED :
+				     PORTKEEP_EVENT_ACQUIRED);
+	event.netns = netns_of(netns, acquisition->request.flags);
+	event.protocol = protocol;
+	event.persistent = create;
+	event.range = acquisition->request.range;
+	if (error) {
+		event.error = -error;
+		add_conflict(&event, &acquisition->conflict);
+		if (event.since)
+			add_reservation(&event, netns);
+	} else {
+		event.range.start = bpf_htons(acquisition->start);
+		event.token = acquisition->token;
+		event.since = event.time;
+		event.owner_pid = create ? 0 : event.pid;
+		event.owner_uid = create ? acquisition->owner_uid : event.uid;
+		__builtin_memcpy(event.owner_command, event.command, sizeof(event.command));
+	}
+	write_event(&event);
+	return error;
+}
+
 static __always_inline int reserve(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
 	/* It stays with the socket: freeing it here would slow every acquire. */
 	struct acquisition *acquisition =
 		bpf_sk_storage_get(&acquisitions, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	int error;
 
 	if (!acquisition)
 		return -ENOBUFS;
 	__builtin_memset(acquisition, 0, sizeof(*acquisition));
-	return ctx->optname == PORTKEEP_CREATE ? create(ctx, sk, netns, acquisition) :
-						 acquire(ctx, sk, netns, acquisition);
+	error = ctx->optname == PORTKEEP_CREATE ? create(ctx, sk, netns, acquisition) :
+						  acquire(ctx, sk, netns, acquisition);
+	return report_reserve(acquisition, netns, sk->protocol, ctx->optname == PORTKEEP_CREATE,
+			      error);
+}
+
+static __always_inline int watch(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
+	__u64 kinds;
+	int error = read_token(ctx, &kinds);
+
+	return error ? error : start_watch(sk, netns, kinds);
 }
 
 static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *sk)
@@ -247,6 +294,8 @@ static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *
 		return delete (ctx, sk, netns);
 	case PORTKEEP_LOOKUP:
 		return look_up(ctx, sk, netns);
+	case PORTKEEP_WATCH:
+		return watch(ctx, sk, netns);
 	default:
 		return NOT_OURS;
 	}

@@ -34,13 +34,16 @@ enum Command {
     Hold(commands::hold::Hold),
     Serve(commands::serve::Serve),
     Ls(commands::ls::Ls),
+    Map(commands::map::Map),
     Why(commands::why::Why),
+    Watch(commands::watch::Watch),
     Reserve(commands::reserve::Reserve),
     Unreserve(commands::unreserve::Unreserve),
     Exclude(commands::exclude::Exclude),
     Include(commands::include::Include),
     Apply(commands::apply::Apply),
     Doctor(commands::doctor::Doctor),
+    Metrics(commands::metrics::MetricsCommand),
 }
 
 /// The one command in which `--cgroup` names who may bind. There the location goes before the name.
@@ -131,13 +134,16 @@ impl Invocation {
             Command::Hold(command) => command.execute(installation),
             Command::Serve(command) => command.execute(installation),
             Command::Ls(command) => command.execute(installation),
+            Command::Map(command) => command.execute(installation),
             Command::Why(command) => command.execute(installation),
+            Command::Watch(command) => command.execute(installation),
             Command::Reserve(command) => command.execute(installation),
             Command::Unreserve(command) => command.execute(installation),
             Command::Exclude(command) => command.execute(installation),
             Command::Include(command) => command.execute(installation),
             Command::Apply(command) => command.execute(installation),
             Command::Doctor(command) => command.execute(installation),
+            Command::Metrics(command) => command.execute(installation),
         };
         match ended {
             Err(error) if error.kind() == Kind::Usage => Ok(self.misused(&error)),

@@ -30,13 +30,16 @@ const COMMANDS: &[&str] = &[
     "hold",
     "serve",
     "ls",
+    "map",
     "why",
+    "watch",
     "reserve",
     "unreserve",
     "exclude",
     "include",
     "apply",
     "doctor",
+    "metrics",
 ];
 
 /// The help in the width that it has in a wide terminal.
@@ -139,6 +142,12 @@ fn what_the_design_promises_is_there() {
         ),
         ("why", &["<PORT[/tcp|/udp]>", "--json"]),
         (
+            "watch",
+            &["--refusals", "--port <PORT|A-B>", "--user <USER>", "--json"],
+        ),
+        ("map", &["[PORT|A-B]", "--svg <FILE>", "--ascii"]),
+        ("metrics", &["--textfile <FILE>"]),
+        (
             "reserve",
             &[
                 "[A-B/tcp|udp|both]",
@@ -169,7 +178,8 @@ fn what_the_design_promises_is_there() {
         ("doctor", &["--json"]),
     ] {
         let text = help(&[name, "--help"]);
-        let of_netns = !["enable", "disable", "status", "apply", "doctor"].contains(&name);
+        let of_netns =
+            !["enable", "disable", "status", "apply", "doctor", "metrics"].contains(&name);
         assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",

@@ -24,6 +24,7 @@ mod scale;
 mod serve;
 mod stopwatch;
 mod supervised;
+mod watch;
 mod web;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ const ALL: [Part; 14] = [
     ("persistent", persistent::measure),
     ("held", held::measure),
     ("supervised", supervised::measure),
+    ("watch", watch::measure),
 ];
 
 fn measure(sandbox: &Sandbox) {

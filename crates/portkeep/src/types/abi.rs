@@ -37,6 +37,9 @@ pub const PORTKEEP_DELETE: i32 = 5;
 pub const PORTKEEP_LOOKUP: i32 = 6;
 /// Set: an [`Heir`], on the acquiring socket.
 pub const PORTKEEP_HAND_OVER: i32 = 7;
+/// Set: a `u64`, a bit `1 << kind` for each kind of event to watch, or 0 for all of them. Get: an
+/// [`EventsHead`], then as many [`EventRecord`]s as it says.
+pub const PORTKEEP_WATCH: i32 = 8;
 
 /// The version that this module describes.
 pub const PORTKEEP_ABI_VERSION: u32 = 1;
@@ -88,6 +91,21 @@ pub const PORTKEEP_CONFLICT_NOT_PERMITTED: u8 = 5;
 pub const PORTKEEP_CONFLICT_CANNOT_TELL: u8 = 6;
 /// The reservation that the socket is associated with has ended.
 pub const PORTKEEP_CONFLICT_ENDED: u8 = 7;
+
+/// A bind was refused.
+pub const PORTKEEP_EVENT_BIND_REFUSED: u8 = 1;
+/// A connect of an associated socket was refused.
+pub const PORTKEEP_EVENT_CONNECT_REFUSED: u8 = 2;
+/// An acquire or a create was refused.
+pub const PORTKEEP_EVENT_ACQUIRE_REFUSED: u8 = 3;
+/// A process acquired ports.
+pub const PORTKEEP_EVENT_ACQUIRED: u8 = 4;
+/// A reservation of a process ended.
+pub const PORTKEEP_EVENT_RELEASED: u8 = 5;
+/// A persistent reservation was created.
+pub const PORTKEEP_EVENT_CREATED: u8 = 6;
+/// A persistent reservation, or a part of one, was deleted.
+pub const PORTKEEP_EVENT_DELETED: u8 = 7;
 
 /// A number of 16 bits in network byte order (`__be16`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -203,6 +221,62 @@ pub struct ConflictRecord {
     pub since: u64,
 }
 
+/// `struct portkeep_event`: what [`PORTKEEP_WATCH`] gets, after the [`EventsHead`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventRecord {
+    /// `CLOCK_BOOTTIME` in nanoseconds.
+    pub time: u64,
+    /// The cookie of the network namespace; 0: every one.
+    pub netns: u64,
+    /// The reservation's token, 0 if there is none or it is unknown.
+    pub token: u64,
+    /// When the reservation was acquired: `CLOCK_BOOTTIME` in nanoseconds, 0 if unknown.
+    pub since: u64,
+    /// The caller's process id in the initial process namespace.
+    pub pid: u32,
+    /// The caller's user id in the initial user namespace.
+    pub uid: u32,
+    /// The process that owns the reservation, 0 if unknown.
+    pub owner_pid: u32,
+    /// The user who owns the reservation.
+    pub owner_uid: u32,
+    /// The ports that were asked for; a start of 0: any.
+    pub range: Range,
+    /// The port in the way; 0 if it is no single one.
+    pub port: Be16,
+    /// [`PORTKEEP_EVENT_BIND_REFUSED`] and the others.
+    pub kind: u8,
+    /// [`PORTKEEP_CONFLICT_RESERVED`] and the others.
+    pub conflict: u8,
+    /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+    pub protocol: u8,
+    /// 1 if the reservation is persistent.
+    pub persistent: u8,
+    /// The errno of a refusal.
+    pub error: u16,
+    /// Zero.
+    pub reserved: u32,
+    /// The name of the caller's command, ended by a 0.
+    pub command: [u8; 16],
+    /// The name of the owner's command.
+    pub owner_command: [u8; 16],
+}
+
+/// `struct portkeep_events`: what [`PORTKEEP_WATCH`] gets first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventsHead {
+    /// Events of any kind that were overwritten before this watcher read them.
+    pub lost: u64,
+    /// When Portkeep was last enabled: `CLOCK_BOOTTIME` in nanoseconds, 0 if unknown.
+    pub enabled: u64,
+    /// The number of events that follow.
+    pub number: u32,
+    /// 1 if there are more already.
+    pub more: u32,
+}
+
 const _: () = {
     assert!(size_of::<Range>() == 4 && align_of::<Range>() == 2);
     assert!(offset_of!(Range, start) == 0);
@@ -243,6 +317,16 @@ const _: () = {
     assert!(offset_of!(ConflictRecord, owner_uid) == 8);
     assert!(offset_of!(ConflictRecord, reserved) == 12);
     assert!(offset_of!(ConflictRecord, since) == 16);
+
+    assert!(size_of::<EventRecord>() == 96);
+    assert!(align_of::<EventRecord>() == align_of::<u64>());
+    assert!(offset_of!(EventRecord, range) == 48);
+    assert!(offset_of!(EventRecord, port) == 52);
+    assert!(offset_of!(EventRecord, error) == 58);
+    assert!(offset_of!(EventRecord, command) == 64);
+    assert!(offset_of!(EventRecord, owner_command) == 80);
+    assert!(size_of::<EventsHead>() == 24);
+    assert!(offset_of!(EventsHead, number) == 16);
 };
 
 #[cfg(test)]
