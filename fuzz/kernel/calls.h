@@ -42,7 +42,7 @@ static void close_socket(struct fake_socket *socket, bool time_wait)
 	}
 	if (socket->port)
 		take_out(socket);
-	for (unsigned int i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < STORAGES; i++)
 		free(socket->storage[i].value);
 	socket->open = false;
 }
@@ -91,6 +91,38 @@ static int get_socket_option(struct fake_socket *socket, int option, void *value
 		return retval;
 	memcpy(value, buffer, length);
 	return retval;
+}
+
+/* What a watcher reads, with room for all of it or for less. */
+static void read_events_of(struct fake_socket *socket, unsigned int length)
+{
+	unsigned char buffer[4096] = {};
+	struct bpf_sockopt context = {
+		.sk = &socket->given,
+		.optval = buffer,
+		.optval_end = buffer + length,
+		.level = SOL_PORTKEEP,
+		.optname = PORTKEEP_WATCH,
+		.optlen = length,
+	};
+	struct portkeep_events *head = (void *)buffer;
+	struct portkeep_event *event = (void *)(head + 1);
+	struct watch *watch = socket->storage[2].value;
+
+	retval = -ENOPROTOOPT;
+	if (!RUN(socket, portkeep_getsockopt, &context)) {
+		REQUIRE(retval == (watch ? -EINVAL : -ENOENT));
+		return;
+	}
+	REQUIRE(context.optlen <= (int)length);
+	REQUIRE(context.optlen == (int)(sizeof(*head) + head->number * sizeof(*event)));
+	for (__u32 i = 0; i < head->number; i++, event++) {
+		REQUIRE(event->kind >= PORTKEEP_EVENT_BIND_REFUSED &&
+			event->kind <= PORTKEEP_EVENT_DELETED);
+		REQUIRE(watch->scope == WATCH_ALL || event->uid == watch->uid ||
+			event->owner_uid == watch->uid || event->netns == watch->netns);
+		REQUIRE(event->protocol == IPPROTO_TCP || event->protocol == IPPROTO_UDP);
+	}
 }
 
 /* ---- bind ---- */

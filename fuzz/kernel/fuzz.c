@@ -134,6 +134,27 @@ static void with_token(struct fake_socket *socket, int option)
 	REQUIRE(associated == *token);
 }
 
+static void do_hand_over(struct fake_socket *socket)
+{
+	struct portkeep_heir heir = { .token = some_token(), .pidfd = byte() % (FILES + 2) - 1 };
+	unsigned int shape = byte();
+	struct reservation *reservation;
+	int error;
+
+	if (shape >= 248)
+		heir.reserved = 1;
+	error = set_socket_option(socket, PORTKEEP_HAND_OVER, &heir,
+				  shape < 240 ? sizeof(heir) : shape % sizeof(heir));
+	if (error)
+		return;
+	claimed++;
+	REQUIRE(heir.pidfd >= 0 && heir.pidfd < TASKS && !heir.reserved);
+	/* Another CPU may have taken it on meanwhile. */
+	reservation = reservation_of(nets[socket->netns].net_cookie, heir.token);
+	REQUIRE(!reservation || reservation->acquirer == address_of(&socket->sock) ||
+		reservation->acquirer == address_of(&socket->given));
+}
+
 static void with_range(struct fake_socket *socket, int option)
 {
 	struct portkeep_delete request = {};
@@ -143,6 +164,10 @@ static void with_range(struct fake_socket *socket, int option)
 	request.range.count = some_count();
 	if (shape & 1)
 		request.flags = PORTKEEP_PART;
+	else if ((shape & 48) == 16)
+		request.flags = PORTKEEP_SPLIT;
+	else if ((shape & 48) == 32)
+		request.flags = PORTKEEP_JOIN;
 	if (shape & 2)
 		request.flags |= PORTKEEP_EVERY_NETNS;
 	if (shape >= 192)
@@ -278,7 +303,10 @@ static void do_call(struct fake_socket *socket, __u32 what, __u32 which)
 		with_token(socket, PORTKEEP_ASSOCIATE);
 		break;
 	case 7:
-		with_token(socket, PORTKEEP_CLAIM);
+		if (what & 128)
+			do_hand_over(socket);
+		else
+			with_token(socket, PORTKEEP_CLAIM);
 		break;
 	case 8 ... 9:
 		do_create(socket);
@@ -319,6 +347,12 @@ static void do_call(struct fake_socket *socket, __u32 what, __u32 which)
 			make_plan();
 			break;
 		default:
+			if (which & 64) {
+				__u64 kinds = which & 128 ? 0 : 1ULL << (which % 8);
+
+				set_socket_option(socket, PORTKEEP_WATCH, &kinds, sizeof(kinds));
+			}
+			read_events_of(socket, which & 32 ? 4096 : which * 2);
 			read_conflict(socket);
 			failures = what & 128 ? byte() : 0;
 		}

@@ -181,12 +181,27 @@ static void check_charges(void)
 	}
 }
 
+/* Each socket that watches counts once, until it is closed. */
+static void check_watchers(void)
+{
+	struct watching *watching_here = fake_map_of(&watching)->values;
+	__u32 count = 0;
+
+	for (unsigned int i = 0; i < SOCKETS; i++) {
+		struct socket_state *state = fake_sockets[i].storage[0].value;
+
+		count += fake_sockets[i].open && state && state->watches;
+	}
+	REQUIRE(watching_here->watchers == count);
+}
+
 static void check_everything(void)
 {
 	REQUIRE(!held_locks);
 	check_bitmaps();
 	check_owners();
 	check_charges();
+	check_watchers();
 }
 
 /* ---- after a bind that succeeded, and an acquire ---- */

@@ -19,6 +19,8 @@
 #undef CONSUMERS_QUOTA
 #define CONSUMERS_QUOTA 4
 
+#define EVENTS_MAX 8
+
 #define CALL_ENTRIES 600
 #define PORT_ENTRIES 4
 

@@ -24,7 +24,7 @@ struct fake_map {
 	struct entry entries[ENTRIES];
 };
 
-static struct fake_map fake_maps[10];
+static struct fake_map fake_maps[14];
 /* Of the updates to come, which fail; taken from the input. */
 static unsigned int failures;
 
@@ -70,6 +70,10 @@ static void make_maps(void)
 	MAKE_HASH(7, charges, 3);
 	MAKE_ARRAY(8, moves, MOVE_SLOTS);
 	MAKE_ARRAY(9, subordinates, 2);
+	MAKE_ARRAY(10, watching, 1);
+	MAKE_ARRAY(11, events, EVENTS_MAX);
+	MAKE_ARRAY(12, refusals, REFUSALS_MAX);
+	MAKE_ARRAY(13, enabled, 1);
 	failures = 0;
 }
 

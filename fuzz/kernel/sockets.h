@@ -24,13 +24,20 @@ void *bpf_rdonly_cast(const void *object, __u32 type)
 
 static unsigned int storage_size(const void *map)
 {
+	if (map == &watches)
+		return sizeof(struct watch);
 	return map == &sockets ? sizeof(struct socket_state) : sizeof(struct acquisition);
+}
+
+static struct storage *storage_of(struct fake_socket *socket, const void *map)
+{
+	return &socket->storage[map == &sockets ? 0 : map == &acquisitions ? 1 : 2];
 }
 
 void *storage_get(const void *map, const void *sk, unsigned long long flags)
 {
 	struct fake_socket *socket = socket_given(sk);
-	struct storage *storage = &socket->storage[map == &sockets ? 0 : 1];
+	struct storage *storage = storage_of(socket, map);
 
 	if (!storage->value && flags & BPF_SK_STORAGE_GET_F_CREATE && !fails_now()) {
 		storage->map = map;
@@ -42,7 +49,7 @@ void *storage_get(const void *map, const void *sk, unsigned long long flags)
 
 long storage_delete(const void *map, const void *sk)
 {
-	struct storage *storage = &socket_given(sk)->storage[map == &sockets ? 0 : 1];
+	struct storage *storage = storage_of(socket_given(sk), map);
 
 	if (!storage->value)
 		return -ENOENT;

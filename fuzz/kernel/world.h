@@ -18,6 +18,8 @@
 #define PROTECTED_START 40100
 #define UNPRIVILEGED_START 1024
 
+#define STORAGES 3 /* maps with values in sockets */
+
 #define SUBORDINATE 100007 /* an id that user 1000 owns */
 
 struct storage {
@@ -42,7 +44,7 @@ struct fake_socket {
 	__u64 bound_through; /* the token that it was associated with then */
 	unsigned int bound_in; /* which call */
 	bool bound_in_block;
-	struct storage storage[2];
+	struct storage storage[STORAGES];
 };
 
 static struct fake_socket fake_sockets[SOCKETS];
@@ -55,6 +57,18 @@ static struct user_namespace first_namespace, container;
 static struct cgroup root_cgroup;
 static struct kernfs_node root_node;
 static struct css_set all_tasks;
+
+/* What all tasks have open: a pidfd of each, one of a process that has ended, and another file. */
+#define FILES (TASKS + 2)
+
+static struct file files[FILES];
+static struct file *open_files[FILES];
+static struct inode inodes[FILES];
+static struct super_block pidfs = { .s_magic = PID_FS_MAGIC }, other_files;
+static struct pid pids[TASKS + 1];
+static struct fdtable file_table = { .max_fds = FILES, .fd = open_files };
+static struct files_struct all_files = { .fdt = &file_table };
+static struct signal_struct alive = { .live = { 1 } };
 
 /* ---- the present moment ---- */
 
@@ -112,7 +126,11 @@ static void make_task(unsigned int index, unsigned int parent, __u32 uid, bool a
 	task->real_parent = &tasks[parent];
 	task->group_leader = task;
 	task->start_boottime = 1000 + index;
-	task->cred = cred;
+	task->cred = task->real_cred = cred;
+	task->signal = &alive;
+	task->files = &all_files;
+	task->thread_pid = &pids[index];
+	pids[index].tasks[0].first = &task->pid_links[0];
 	task->cgroups = &all_tasks;
 	memcpy(task->comm, "fuzz", 5);
 }
@@ -123,7 +141,7 @@ static void make_world(void)
 	struct uid_gid_map few = { .nr_extents = 1, .extent[0] = { 0, 1000, 10 } };
 
 	for (unsigned int i = 0; i < SOCKETS; i++) {
-		for (unsigned int j = 0; fake_sockets[i].open && j < 2; j++)
+		for (unsigned int j = 0; fake_sockets[i].open && j < STORAGES; j++)
 			free(fake_sockets[i].storage[j].value);
 	}
 	memset(fake_sockets, 0, sizeof(fake_sockets));
@@ -164,6 +182,12 @@ static void make_world(void)
 	make_task(3, 0, 1001, false, &first_namespace);
 	make_task(4, 1, 1000, true, &container);
 	make_task(5, 0, SUBORDINATE, false, &first_namespace);
+	for (unsigned int i = 0; i < FILES; i++) {
+		inodes[i].i_sb = i <= TASKS ? &pidfs : &other_files;
+		inodes[i].i_private = i <= TASKS ? &pids[i] : 0;
+		files[i].f_inode = &inodes[i];
+		open_files[i] = &files[i];
+	}
 	current = &tasks[0];
 	held_locks = 0;
 	now = 1;

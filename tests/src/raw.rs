@@ -31,6 +31,9 @@ pub const DELETE: i32 = 5;
 /// Looks up a persistent reservation; read, what this thread last looked up on the socket.
 pub const LOOKUP: i32 = 6;
 
+/// Makes another process the owner of a reservation.
+pub const HAND_OVER: i32 = 7;
+
 /// Flag of an acquire: the owning process may bind without associating.
 pub const PROCESS: u32 = 1;
 /// Flag of an acquire: the owning process and its descendants may bind without associating.
@@ -44,6 +47,10 @@ pub const ADOPT: u32 = 4;
 pub const PART: u32 = 8;
 /// Flag of a create or delete: in every network namespace.
 pub const EVERY_NETNS: u32 = 0x1_0000;
+/// `PORTKEEP_SPLIT`
+pub const SPLIT: u32 = 0x2_0000;
+/// `PORTKEEP_JOIN`
+pub const JOIN: u32 = 0x4_0000;
 
 /// A consumer by user id, `kind` and `id` of `struct portkeep_consumer`.
 pub const fn user(uid: u32) -> (u32, u64) {
@@ -201,6 +208,14 @@ pub fn associated(socket: impl AsFd) -> Result<u64, i32> {
 /// Takes over the reservation of this acquiring socket.
 pub fn claim(socket: impl AsFd, token: u64) -> Result<(), i32> {
     set_bytes(socket, SOL_PORTKEEP, CLAIM, &token.to_ne_bytes())
+}
+
+/// Makes the process of a pidfd the owner of what this socket acquired.
+pub fn hand_over(socket: impl AsFd, token: u64, pidfd: i32) -> Result<(), i32> {
+    let mut value = [0; 16];
+    value[..8].copy_from_slice(&token.to_ne_bytes());
+    value[8..12].copy_from_slice(&pidfd.to_ne_bytes());
+    set_bytes(socket, SOL_PORTKEEP, HAND_OVER, &value)
 }
 
 /// The ABI version of the kernel part.

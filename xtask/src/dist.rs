@@ -1,6 +1,7 @@
 //! What people install, in `target/dist`: `cargo xtask dist`.
 
 mod architecture;
+mod bindings;
 mod build;
 mod command_files;
 mod deb;
@@ -61,6 +62,8 @@ enum Artifact {
     Winsock,
     /// The command without any shared library
     Tarball,
+    /// The packages for Python, Node.js, Go and Java
+    Bindings,
 }
 
 /// What all artifacts of a run share.
@@ -111,6 +114,9 @@ fn make(arguments: &Arguments, settings: &Settings, tools: &Tools) -> Result<Vec
     let kernel_part = kernel_part::pack(settings)?;
     let wants = |artifact| arguments.artifacts.contains(&artifact);
     let mut made = Vec::new();
+    if wants(Artifact::Bindings) {
+        made.extend(bindings::pack(settings, tools)?);
+    }
     for &architecture in &arguments.architectures {
         let mut formats = Vec::new();
         if wants(Artifact::Deb) {
@@ -148,18 +154,30 @@ fn make(arguments: &Arguments, settings: &Settings, tools: &Tools) -> Result<Vec
                 &kernel_part,
             )?);
         }
-        if wants(Artifact::Tarball) {
+        if wants(Artifact::Tarball) || wants(Artifact::Bindings) {
             let program = build::command(tools, architecture, Linkage::Musl)?;
             let licenses =
                 third_party::write(settings, tools, "portkeep-cli", architecture, Linkage::Musl)?;
-            made.push(tarball::pack(
-                settings,
-                architecture,
-                &program,
-                &manual,
-                &kernel_part,
-                &licenses,
-            )?);
+            if wants(Artifact::Tarball) {
+                made.push(tarball::pack(
+                    settings,
+                    architecture,
+                    &program,
+                    &manual,
+                    &kernel_part,
+                    &licenses,
+                )?);
+            }
+            if wants(Artifact::Bindings) {
+                made.push(bindings::wheel(
+                    settings,
+                    tools,
+                    architecture,
+                    &program,
+                    &kernel_part,
+                    &licenses,
+                )?);
+            }
         }
     }
     Ok(made)

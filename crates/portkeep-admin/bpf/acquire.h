@@ -6,13 +6,6 @@
 #include "sweep.h"
 #include "wildcard.h"
 
-static __always_inline void copy_command(char *to)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-
-	bpf_probe_read_kernel(to, 16, &task->group_leader->comm);
-}
-
 /*
  * Stores the record of a marked block. Not inlined: its frame would count toward
  * the 512 bytes of stack that the deepest calls below take() share.
@@ -20,8 +13,8 @@ static __always_inline void copy_command(char *to)
  */
 static __noinline int store_reservation(struct acquisition *acquisition, const void *sk)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	const struct port_space *space = &acquisition->space;
+	struct owner owner = current_owner();
 	struct reservation_key key = {
 		.netns = space->netns,
 		.protocol = space->protocol,
@@ -43,13 +36,13 @@ static __noinline int store_reservation(struct acquisition *acquisition, const v
 	if (reservation.flags & PERSISTENT) {
 		reservation.owner.uid = acquisition->owner_uid;
 	} else {
-		reservation.owner = current_process();
-		reservation.owner_euid = task->cred->euid.val;
-		reservation.owner_user_ns = address_of(task->cred->user_ns);
+		reservation.owner = owner.process;
+		reservation.owner_euid = owner.euid;
+		reservation.owner_user_ns = owner.user_ns;
 		reservation.acquirer = address_of(sk);
 		reservation.socket_cookie = kernel_read(sock, __sk_common.skc_cookie.counter);
 	}
-	copy_command(reservation.command);
+	__builtin_memcpy(reservation.command, owner.command, sizeof(owner.command));
 	/* Consumers were stored with the token already. */
 	reservation.token = reservation.flags & PERSISTENT ?
 				    acquisition->token :

@@ -6,6 +6,7 @@
 #include "conflict.h"
 #include "consumers.h"
 #include "in_use.h"
+#include "watch.h"
 
 /* Notes on sk why it was refused. Without memory for the note, skips it. */
 static __always_inline void note_conflict(void *sk, const struct portkeep_conflict *conflict)
@@ -225,7 +226,7 @@ static __always_inline bool has_storage(const void *sk)
 static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	__u32 port = bpf_ntohs(ctx->user_port);
+	__u32 asked = bpf_ntohs(ctx->user_port), port = asked;
 	struct socket_state *state;
 	__u64 netns;
 	int error = 0;
@@ -245,7 +246,9 @@ static __always_inline int before_bind(struct bpf_sock_addr *ctx)
 		if (netns != NO_NETNS)
 			error = bind_stranger(sk, netns, ctx->protocol, port);
 	}
-	return error;
+	return error ? report_refusal(sk, PORTKEEP_EVENT_BIND_REFUSED, ctx->protocol, asked,
+				      error) :
+		       0;
 }
 
 /*
@@ -270,6 +273,7 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 	struct socket_state *state;
 	struct reservation *reservation;
 	__u64 netns, reserving, holder;
+	int error;
 
 	order_stores_before_loads();
 	if (!may_be_reserved(port) || !is_tcp_or_udp(sk->family, sk->type, sk->protocol))
@@ -284,7 +288,9 @@ static __always_inline int after_bind(struct bpf_sock *sk)
 		if (reservation && holder == reserving && covers(reservation, port))
 			return 0;
 	}
-	return bind_stranger(sk, reserving, sk->protocol, port);
+	error = bind_stranger(sk, reserving, sk->protocol, port);
+	return error ? report_refusal(sk, PORTKEEP_EVENT_BIND_REFUSED, sk->protocol, port, error) :
+		       0;
 }
 
 #endif /* PORTKEEP_BIND_H */

@@ -103,6 +103,7 @@ static __always_inline int before_connect(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct socket_state *state;
 	__u32 port;
+	int error;
 
 	if (!sk)
 		return 0;
@@ -123,7 +124,9 @@ static __always_inline int before_connect(struct bpf_sock_addr *ctx)
 	state = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (!state || !state->associated)
 		return 0;
-	return bind_implicitly(ctx, sk, bpf_get_netns_cookie(ctx), state->associated);
+	error = bind_implicitly(ctx, sk, bpf_get_netns_cookie(ctx), state->associated);
+	return error ? report_refusal(sk, PORTKEEP_EVENT_CONNECT_REFUSED, ctx->protocol, 0, error) :
+		       0;
 }
 
 #endif /* PORTKEEP_CONNECT_H */

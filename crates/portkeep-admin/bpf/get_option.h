@@ -5,6 +5,7 @@
 
 #include "option_value.h"
 #include "reservation.h"
+#include "watch.h"
 
 /*
  * This thread's last acquire. The socket keeps the last one of any thread; if
@@ -79,6 +80,8 @@ static __always_inline int get_option(struct bpf_sockopt *ctx, struct bpf_sock *
 		if (state)
 			conflict = state->conflict;
 		return answer(ctx, conflict);
+	case PORTKEEP_WATCH:
+		return read_events(ctx, sk);
 	default:
 		/* Without this, the kernel would return EOPNOTSUPP on an IPv4 socket. */
 		return -ENOPROTOOPT;

@@ -105,14 +105,65 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+/* Of the lists of a struct pid and the links of a task the first is for process ids. */
+struct pid {
+	struct hlist_head tasks[4];
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct inode {
+	struct super_block *i_sb;
+	void *i_private;
+};
+
+struct file {
+	struct inode *f_inode;
+	struct path f_path;
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct signal_struct {
+	atomic_t live; /* threads that have not begun to exit */
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	__u64 start_boottime;
+	const struct cred
+		*real_cred; /* what the task is to others; cred may be another for a moment */
 	const struct cred *cred;
 	struct css_set *cgroups;
+	struct files_struct *files;
+	struct signal_struct *signal;
+	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
 	char comm[16];
 };
 

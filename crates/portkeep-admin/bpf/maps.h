@@ -27,7 +27,9 @@ enum portkeep_layout {
 
 enum portkeep_errno {
 	ENOENT = 2,
+	ESRCH = 3,
 	E2BIG = 7,
+	EBADF = 9,
 	EAGAIN = 11,
 	EACCES = 13,
 	EINVAL = 22,
@@ -331,7 +333,7 @@ struct socket_state {
 	struct outcome acquired;
 	struct outcome created;
 	struct outcome looked_up;
-	__u32 reserved;
+	__u32 watches; /* 1: the socket is a watcher (watch.h) */
 	__u16 lowest; /* everything acquired lies in lowest..highest; highest 0: nothing */
 	__u16 highest;
 	struct portkeep_conflict conflict;

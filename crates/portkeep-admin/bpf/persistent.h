@@ -8,6 +8,7 @@
 
 #include "acquire.h"
 #include "consumers.h"
+#include "watch.h"
 
 /* Only the machine's administrators change reservations in every namespace. */
 static __always_inline bool is_administrator(const void *sk, __u32 flags)
@@ -165,7 +166,10 @@ static __noinline int look_up(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u6
 
 /* ---- delete ---- */
 
-/* A cut through a reservation: it removes first..last. */
+/*
+ * A cut through a reservation: it removes first..last. A split removes nothing: last is before
+ * first, and tail_end is where the part from first on has to end.
+ */
 struct cut {
 	__u64 netns;
 	__u64 token;
@@ -175,6 +179,7 @@ struct cut {
 	__u16 last;
 	__u32 end; /* of the whole, inclusive */
 	__u32 charged_uid;
+	__u32 tail_end; /* 0: no split */
 };
 
 /* For a block that shares its first or last word with another block: both count. */
@@ -331,6 +336,13 @@ static long start_cut(__u32 index, struct cut_start *start)
 	return !ours || !binding;
 }
 
+static __always_inline bool is_within(const struct cut *cut)
+{
+	if (cut->tail_end)
+		return cut->first > cut->start && cut->tail_end == cut->end;
+	return cut->first >= cut->start && cut->last <= cut->end;
+}
+
 /*
  * A port that stays reserved is never free in between. CHANGING keeps others from
  * ending or cutting the reservation: they find nothing that matches.
@@ -351,7 +363,7 @@ __verified_alone int cut_out(struct cut *cut)
 	bpf_loop(BINDING_TRIES, start_cut, &start, 0);
 	if (start.error)
 		return start.error;
-	if (cut->first < cut->start || cut->last > cut->end)
+	if (!is_within(cut))
 		error = -ENOENT;
 	else if (cut->last < cut->end)
 		error = store_tail(cut, whole);
@@ -367,6 +379,93 @@ __verified_alone int cut_out(struct cut *cut)
 	unmark_block(cut->netns, cut->protocol, cut->first, cut->last);
 	uncharge_ports(cut->charged_uid, cut->last - cut->first + 1);
 	return cut->last < cut->end ? finish_tail(cut) : 0;
+}
+
+/* ---- join ---- */
+
+static __always_inline void occupy_once_less(__u32 port, __u32 neighbour)
+{
+	__u32 *reservations = occupied_word(port / 64);
+
+	if (reservations && port / 64 == neighbour / 64)
+		__sync_fetch_and_sub(reservations, 1);
+}
+
+/* Finds a persistent reservation, and keeps others from changing it until store_head(). */
+static __noinline int start_join(struct cut *cut, __u32 port)
+{
+	struct reservation *reservation = reservation_with(cut->netns, cut->protocol, port);
+	struct cut_start start = { .cut = cut, .whole = reservation };
+
+	if (!reservation)
+		return -ENOENT;
+	cut->token = *(volatile __u64 *)&reservation->token;
+	if (!(reservation->flags & PERSISTENT))
+		return -ENOENT;
+	start.error = -ENOENT + zero_for_loops;
+	bpf_loop(BINDING_TRIES, start_cut, &start, 0);
+	return start.error;
+}
+
+/* Only while the record is CHANGING: until then its memory is no other's. */
+static __noinline int set_count(const struct cut *cut, __u32 count)
+{
+	struct reservation *whole = reservation_at(cut->netns, cut->protocol, cut->start);
+
+	if (!whole)
+		return -ENOENT;
+	bpf_spin_lock(&whole->lock);
+	whole->count = count;
+	bpf_spin_unlock(&whole->lock);
+	return 0;
+}
+
+static __noinline int end_change(const struct cut *cut, __u32 count)
+{
+	struct reservation *whole = reservation_at(cut->netns, cut->protocol, cut->start);
+
+	if (!whole)
+		return -ENOENT;
+	store_head(cut, whole, count);
+	return 0;
+}
+
+/*
+ * The first block covers the ports of the second one before they stop leading to that one's
+ * record, so that no bind finds a port without a record longer than between two loads.
+ */
+__verified_alone int join(struct cut *second)
+{
+	struct cut first = {};
+	__u32 joint;
+	int error;
+
+	if (!second)
+		return -EINVAL;
+	first.netns = second->netns;
+	first.protocol = second->protocol;
+	joint = second->first;
+	error = start_join(&first, joint - 1);
+	if (error)
+		return error;
+	error = start_join(second, joint);
+	if (error)
+		goto undo_first;
+	error = -ENOENT;
+	if (second->start != joint || second->end != second->last || first.end + 1 != joint ||
+	    first.charged_uid != second->charged_uid)
+		goto undo_both;
+	set_count(&first, second->end - first.start + 1);
+	unmark_first(second->netns, second->protocol, joint);
+	end_change(second, 0);
+	occupy_once_less(joint, joint - 1);
+	end_change(&first, second->end - first.start + 1);
+	return 0;
+undo_both:
+	end_change(second, second->end - second->start + 1);
+undo_first:
+	end_change(&first, first.end - first.start + 1);
+	return error;
 }
 
 static __always_inline int delete_part(struct cut *cut)
@@ -387,22 +486,48 @@ static __always_inline int delete_whole(const struct cut *cut)
 	return !token || end_reservation(cut->netns, token, 0) ? -ENOENT : 0;
 }
 
+static __noinline int report_deleted(const struct cut *cut)
+{
+	struct portkeep_event event = {};
+
+	if (!anyone_watches())
+		return 0;
+	start_event(&event, PORTKEEP_EVENT_DELETED);
+	event.netns = cut->netns;
+	event.range.start = bpf_htons(cut->first);
+	event.range.count = cut->last - cut->first + 1;
+	event.protocol = cut->protocol;
+	event.persistent = 1;
+	write_event(&event);
+	return 0;
+}
+
 static __noinline int delete(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
 {
 	struct portkeep_delete request = {};
 	struct cut cut = { .protocol = sk->protocol };
 	int error = read_range(ctx, &request);
+	__u32 shape;
 
 	if (error)
 		return error;
-	if (request.flags & ~(PORTKEEP_PART | PORTKEEP_EVERY_NETNS))
+	shape = request.flags & (PORTKEEP_PART | PORTKEEP_SPLIT | PORTKEEP_JOIN);
+	if (request.flags & ~(shape | PORTKEEP_EVERY_NETNS) || shape & (shape - 1))
 		return -EINVAL;
 	if (!is_administrator(sk, request.flags))
 		return -EACCES;
 	cut.netns = netns_of(netns, request.flags);
 	cut.first = bpf_ntohs(request.range.start);
 	cut.last = cut.first + request.range.count - 1;
-	return request.flags & PORTKEEP_PART ? delete_part(&cut) : delete_whole(&cut);
+	if (shape == PORTKEEP_JOIN)
+		return join(&cut);
+	if (shape == PORTKEEP_SPLIT) {
+		cut.tail_end = cut.last;
+		cut.last = cut.first - 1;
+	}
+	error = shape ? delete_part(&cut) : delete_whole(&cut);
+	/* A split ends nothing. */
+	return error || shape == PORTKEEP_SPLIT ? error : report_deleted(&cut);
 }
 
 #endif /* PORTKEEP_PERSISTENT_H */

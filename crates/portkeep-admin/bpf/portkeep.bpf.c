@@ -9,11 +9,12 @@
  *   cgroup/connect4, connect6      announce, or bind first    connect.h
  *   cgroup/sock_release            end what the socket held   reservation.h
  *   iter/bpf_map_elem              list the reservations      list.h
+ *   get- and setsockopt, too       watch what happens         watch.h
  *
  * Below them: persistent.h and acquire.h reserve, wildcard.h and take.h take
  * blocks, in_use.h reads the kernel's socket tables, reservation.h, port_map.h and
- * maps.h hold the state, consumers.h, task.h and quota.h check permissions, and
- * sweep.h cleans up.
+ * maps.h hold the state, consumers.h, task.h, pidfd.h and quota.h check permissions,
+ * and sweep.h cleans up. events.h tells watchers what happens.
  *
  * If a port is not reserved, nothing is refused, whatever goes wrong here. If it
  * is reserved, doubt refuses.
@@ -143,7 +144,10 @@ int portkeep_sock_release(struct bpf_sock *sk)
 	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	struct acquired_visit visit = {};
 
-	if (!state || !state->highest)
+	if (!state)
+		return PROCEED;
+	stop_watch(state);
+	if (!state->highest)
 		return PROCEED;
 	visit.netns = bpf_get_netns_cookie(sk);
 	visit.acquirer = address_of(sk);
@@ -170,6 +174,10 @@ struct abi {
 	enum portkeep_consumer_kind consumer_kind;
 	struct portkeep_consumer consumer;
 	struct portkeep_delete delete;
+	struct portkeep_heir heir;
+	enum portkeep_event_kind event_kind;
+	struct portkeep_event event;
+	struct portkeep_events events;
 	enum portkeep_layout layout;
 };
 

@@ -35,6 +35,8 @@ enum portkeep_option {
 	PORTKEEP_CREATE = 4, /* set: portkeep_acquire, portkeep_consumer…; get: portkeep_instance */
 	PORTKEEP_DELETE = 5, /* set: portkeep_delete */
 	PORTKEEP_LOOKUP = 6, /* set: portkeep_range; get: portkeep_instance */
+	PORTKEEP_HAND_OVER = 7, /* set: portkeep_heir, on the acquiring socket */
+	PORTKEEP_WATCH = 8, /* set: __u64 kinds; get: portkeep_events, portkeep_event… */
 };
 
 enum portkeep_abi {
@@ -58,6 +60,14 @@ enum portkeep_flag {
 	 * older reservation holds a port. Needs CAP_NET_ADMIN over the initial namespace.
 	 */
 	PORTKEEP_EVERY_NETNS = 0x10000,
+	/*
+	 * DELETE: ends nothing, and no port is free in between. SPLIT: the range, the last part
+	 * of a persistent block, becomes a block of its own with the same consumers. JOIN: the
+	 * range, a whole persistent block, becomes part of the one that ends right before it;
+	 * that one's consumers and token count from then on.
+	 */
+	PORTKEEP_SPLIT = 0x20000,
+	PORTKEEP_JOIN = 0x40000,
 };
 
 /* A port range. start 0 in an acquire: any free block of the pool. */
@@ -72,6 +82,19 @@ struct portkeep_acquire {
 	__u32 flags; /* enum portkeep_flag */
 	__u16 align; /* start is a multiple of this power of two; 0 is 1 */
 	__u8 reserved[6];
+};
+
+/*
+ * PORTKEEP_HAND_OVER, set: makes another process the owner, as if that process had
+ * claimed the reservation. The reservation still lasts as long as the acquiring
+ * socket and is charged to the same user. The process's real user must be the
+ * caller's effective user, or the caller needs CAP_NET_ADMIN over the socket's
+ * network namespace.
+ */
+struct portkeep_heir {
+	__u64 token;
+	__s32 pidfd; /* a descriptor of the calling process, see pidfd_open(2) */
+	__u32 reserved;
 };
 
 enum portkeep_consumer_kind {
@@ -137,6 +160,54 @@ struct portkeep_conflict {
 	__u32 owner_uid;
 	__u32 reserved;
 	__u64 since; /* CLOCK_BOOTTIME, ns; 0: unknown */
+};
+
+enum portkeep_event_kind {
+	PORTKEEP_EVENT_BIND_REFUSED = 1,
+	PORTKEEP_EVENT_CONNECT_REFUSED = 2, /* of an associated socket */
+	PORTKEEP_EVENT_ACQUIRE_REFUSED = 3, /* or CREATE */
+	PORTKEEP_EVENT_ACQUIRED = 4,
+	PORTKEEP_EVENT_RELEASED = 5,
+	PORTKEEP_EVENT_CREATED = 6,
+	PORTKEEP_EVENT_DELETED = 7,
+};
+
+/*
+ * PORTKEEP_WATCH, set: a bit, 1 << kind, for each kind of event to watch; 0: all kinds. From
+ * the first call until it is closed, the socket is a watcher.
+ *
+ * An event that a watcher is told of: one of every user with CAP_NET_ADMIN over the initial
+ * user namespace, one of the socket's network namespace with CAP_NET_ADMIN over that, and
+ * otherwise one of its own user: what that user did, and what was refused at ports that
+ * the user reserves. The process that makes the first call is the one whose capabilities count.
+ */
+struct portkeep_event {
+	__u64 time; /* CLOCK_BOOTTIME, ns */
+	__u64 netns; /* cookie of the network namespace; 0: every one */
+	__u64 token; /* of the reservation, 0: none or unknown */
+	__u64 since; /* when it was acquired, as in portkeep_conflict; 0: unknown */
+	__u32 pid; /* of the caller, in the initial process namespace */
+	__u32 uid; /* in the initial user namespace */
+	__u32 owner_pid; /* whose reservation, as in portkeep_conflict */
+	__u32 owner_uid;
+	struct portkeep_range range; /* that was asked for; start 0: any */
+	__be16 port; /* in the way, 0: no single one */
+	__u8 kind; /* enum portkeep_event_kind */
+	__u8 conflict; /* enum portkeep_conflict_kind */
+	__u8 protocol;
+	__u8 persistent; /* 1: the reservation is persistent */
+	__u16 error; /* errno of the refusal */
+	__u32 reserved;
+	char command[16]; /* the caller's; as in the list, but with any bytes */
+	char owner_command[16];
+};
+
+/* PORTKEEP_WATCH, get: the events since the last call, as many as have room in the value. */
+struct portkeep_events {
+	__u64 lost; /* since the first call: overwritten before this watcher read them, of any kind */
+	__u64 enabled; /* when Portkeep was last enabled, CLOCK_BOOTTIME, ns; 0: unknown */
+	__u32 number; /* of the events that follow */
+	__u32 more; /* 1: there are more already */
 };
 
 #endif /* PORTKEEP_H */

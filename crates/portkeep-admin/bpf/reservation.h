@@ -11,6 +11,7 @@
 #ifndef PORTKEEP_RESERVATION_H
 #define PORTKEEP_RESERVATION_H
 
+#include "events.h"
 #include "port_map.h"
 
 /*
@@ -98,6 +99,35 @@ static __always_inline void count_persistent(__u32 flags, __s32 change)
 		__sync_fetch_and_add(&counters->in_every_netns, change);
 }
 
+/*
+ * Nobody else changes a record without a token: until it is deleted, it is the ended one's.
+ * DELETE tells of the persistent ones.
+ */
+static __noinline int report_released(const struct reservation_key *key, __u64 token)
+{
+	struct reservation_key own = *key;
+	struct portkeep_event event = {};
+	struct reservation *ended;
+
+	if (!anyone_watches())
+		return 0;
+	ended = bpf_map_lookup_elem(&reservations, &own);
+	if (!ended)
+		return 0;
+	start_event(&event, PORTKEEP_EVENT_RELEASED);
+	event.netns = own.netns;
+	event.token = token;
+	event.since = ended->since;
+	event.owner_pid = ended->owner.pid;
+	event.owner_uid = ended->owner.uid;
+	event.range.start = bpf_htons(own.start);
+	event.range.count = ended->count;
+	event.protocol = own.protocol;
+	__builtin_memcpy(event.owner_command, ended->command, sizeof(event.owner_command));
+	write_event(&event);
+	return 0;
+}
+
 /* Completes the end of a reservation, once its token is gone and nobody is binding. */
 static __noinline int finish_end(const struct reservation_key *key, __u32 count, __u32 charged_uid,
 				 __u32 flags, __u64 token)
@@ -105,6 +135,8 @@ static __noinline int finish_end(const struct reservation_key *key, __u32 count,
 	struct reservation_key own = *key;
 	struct consumers_key its = { .netns = own.netns, .token = token };
 
+	if (!(flags & PERSISTENT))
+		report_released(key, token);
 	bpf_map_delete_elem(&reservations, &own);
 	if ((flags & PERSISTENT) && !bpf_map_delete_elem(&consumers, &its))
 		uncharge_consumers(charged_uid);

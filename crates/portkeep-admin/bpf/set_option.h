@@ -9,6 +9,7 @@
 
 #include "option_value.h"
 #include "persistent.h"
+#include "pidfd.h"
 
 /* Stores with the socket the state for its end and for the call that reads the token. */
 static __always_inline void note_acquired(struct socket_state *state,
@@ -112,28 +113,51 @@ static __always_inline int associate(struct bpf_sockopt *ctx, struct bpf_sock *s
 	return 0;
 }
 
-/* Gives the reservation to the caller, unless it has ended. */
-static __noinline int change_owner(struct reservation *reservation, __u64 token, __u32 charged_uid)
+/* Gives the reservation to a process, unless it has ended. */
+static __noinline int change_owner(struct reservation *reservation, __u64 token,
+				   const struct owner *owner, __u32 charged_uid)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	__u64 user_ns = address_of(task->cred->user_ns);
-	__u32 euid = task->cred->euid.val;
-	struct process process = current_process();
 	int error = -EINVAL;
-	char command[16];
 
-	copy_command(command);
 	bpf_spin_lock(&reservation->lock);
 	if (reservation->token == token) {
-		reservation->owner = process;
-		reservation->owner_euid = euid;
-		reservation->owner_user_ns = user_ns;
-		__builtin_memcpy(reservation->command, command, sizeof(command));
+		reservation->owner = owner->process;
+		reservation->owner_euid = owner->euid;
+		reservation->owner_user_ns = owner->user_ns;
+		__builtin_memcpy(reservation->command, owner->command, sizeof(owner->command));
 		reservation->charged_uid = charged_uid;
 		error = 0;
 	}
 	bpf_spin_unlock(&reservation->lock);
 	return error;
+}
+
+/*
+ * Both have frames of their own: struct owner would otherwise add to the frame that the
+ * walks of an acquire are below.
+ */
+static __noinline int give_to_caller(struct reservation *reservation, __u64 token,
+				     __u32 charged_uid)
+{
+	struct owner caller = current_owner();
+
+	return change_owner(reservation, token, &caller, charged_uid);
+}
+
+/* Whoever is charged for it stays so: the socket is locked, so no claim changes that meanwhile. */
+static __noinline int give_to_heir(struct reservation *reservation,
+				   const struct portkeep_heir *heir, const void *sk)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct owner owner = {};
+	int error = process_of_pidfd(heir->pidfd, &owner);
+
+	if (error)
+		return error;
+	/* Otherwise anyone could have others blamed by the list and by what a refused bind reports. */
+	if (owner.process.uid != task->cred->euid.val && !is_administrator(sk, 0))
+		return -EACCES;
+	return change_owner(reservation, heir->token, &owner, reservation->charged_uid);
 }
 
 static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
@@ -154,12 +178,75 @@ static __always_inline int claim(struct bpf_sockopt *ctx, struct bpf_sock *sk, _
 	count = reservation->count;
 	before = reservation->charged_uid;
 	if (before == after)
-		return change_owner(reservation, token, after);
+		return give_to_caller(reservation, token, after);
 	error = charge(after, count);
 	if (error)
 		return error;
-	error = change_owner(reservation, token, after);
+	error = give_to_caller(reservation, token, after);
 	uncharge(error ? after : before, count);
+	return error;
+}
+
+static __always_inline int read_heir(struct bpf_sockopt *ctx, struct portkeep_heir *heir)
+{
+	struct portkeep_heir *whole = ctx->optval;
+
+	if (value_length(ctx) < sizeof(*whole) || (void *)(whole + 1) > ctx->optval_end)
+		return -EINVAL;
+	*heir = *whole;
+	return rest_is_zero(ctx, __builtin_offsetof(struct portkeep_heir, reserved)) ? 0 : -EINVAL;
+}
+
+/* Gives the reservation to the process of a pidfd. */
+static __always_inline int hand_over(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
+	struct reservation *reservation;
+	struct portkeep_heir heir;
+	int error = read_heir(ctx, &heir);
+
+	if (error)
+		return error;
+	reservation = reservation_of(netns, heir.token);
+	if (!reservation)
+		return -EINVAL;
+	if (reservation->acquirer != address_of(sk))
+		return -EACCES;
+	return give_to_heir(reservation, &heir, sk);
+}
+
+/* Returns the error. An EINVAL is a program's mistake, no refusal. */
+static __noinline int report_reserve(const struct acquisition *acquisition, __u64 netns,
+				     __u32 protocol, bool create, int error)
+{
+	struct portkeep_event event = {};
+
+	if (error == -EINVAL || error == -EOPNOTSUPP)
+		return error;
+	if (error)
+		count_refusal(PORTKEEP_EVENT_ACQUIRE_REFUSED, protocol);
+	if (!anyone_watches())
+		return error;
+	start_event(&event, error  ? PORTKEEP_EVENT_ACQUIRE_REFUSED :
+			    create ? PORTKEEP_EVENT_CREATED :
+				     PORTKEEP_EVENT_ACQUIRED);
+	event.netns = netns_of(netns, acquisition->request.flags);
+	event.protocol = protocol;
+	event.persistent = create;
+	event.range = acquisition->request.range;
+	if (error) {
+		event.error = -error;
+		add_conflict(&event, &acquisition->conflict);
+		if (event.since)
+			add_reservation(&event, netns);
+	} else {
+		event.range.start = bpf_htons(acquisition->start);
+		event.token = acquisition->token;
+		event.since = event.time;
+		event.owner_pid = create ? 0 : event.pid;
+		event.owner_uid = create ? acquisition->owner_uid : event.uid;
+		__builtin_memcpy(event.owner_command, event.command, sizeof(event.command));
+	}
+	write_event(&event);
 	return error;
 }
 
@@ -168,12 +255,23 @@ static __always_inline int reserve(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 	/* It stays with the socket: freeing it here would slow every acquire. */
 	struct acquisition *acquisition =
 		bpf_sk_storage_get(&acquisitions, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	int error;
 
 	if (!acquisition)
 		return -ENOBUFS;
 	__builtin_memset(acquisition, 0, sizeof(*acquisition));
-	return ctx->optname == PORTKEEP_CREATE ? create(ctx, sk, netns, acquisition) :
-						 acquire(ctx, sk, netns, acquisition);
+	error = ctx->optname == PORTKEEP_CREATE ? create(ctx, sk, netns, acquisition) :
+						  acquire(ctx, sk, netns, acquisition);
+	return report_reserve(acquisition, netns, sk->protocol, ctx->optname == PORTKEEP_CREATE,
+			      error);
+}
+
+static __always_inline int watch(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
+{
+	__u64 kinds;
+	int error = read_token(ctx, &kinds);
+
+	return error ? error : start_watch(sk, netns, kinds);
 }
 
 static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *sk)
@@ -190,10 +288,14 @@ static __always_inline int set_option(struct bpf_sockopt *ctx, struct bpf_sock *
 		return associate(ctx, sk, netns);
 	case PORTKEEP_CLAIM:
 		return claim(ctx, sk, netns);
+	case PORTKEEP_HAND_OVER:
+		return hand_over(ctx, sk, netns);
 	case PORTKEEP_DELETE:
 		return delete (ctx, sk, netns);
 	case PORTKEEP_LOOKUP:
 		return look_up(ctx, sk, netns);
+	case PORTKEEP_WATCH:
+		return watch(ctx, sk, netns);
 	default:
 		return NOT_OURS;
 	}

@@ -42,6 +42,27 @@ static __always_inline bool current_is(const struct process *process)
 	return current.pid == process->pid && current.started == process->started;
 }
 
+/* All that a record says about a process. */
+struct owner {
+	struct process process;
+	__u64 user_ns; /* address */
+	__u32 euid;
+	char command[16];
+};
+
+static __always_inline struct owner current_owner(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct owner owner = {
+		.process = current_process(),
+		.user_ns = address_of(task->cred->user_ns),
+		.euid = task->cred->euid.val,
+	};
+
+	bpf_probe_read_kernel(owner.command, sizeof(owner.command), &task->group_leader->comm);
+	return owner;
+}
+
 struct ancestry {
 	__u64 task; /* address */
 	struct process ancestor;

@@ -23,7 +23,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage; `run` has its own.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage, 3 `apply --check` found differences; `run` has its own.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -32,13 +32,18 @@ enum Command {
     Status(commands::status::Status),
     Run(commands::run::Run),
     Hold(commands::hold::Hold),
+    Serve(commands::serve::Serve),
     Ls(commands::ls::Ls),
+    Map(commands::map::Map),
     Why(commands::why::Why),
+    Watch(commands::watch::Watch),
     Reserve(commands::reserve::Reserve),
     Unreserve(commands::unreserve::Unreserve),
     Exclude(commands::exclude::Exclude),
     Include(commands::include::Include),
+    Apply(commands::apply::Apply),
     Doctor(commands::doctor::Doctor),
+    Metrics(commands::metrics::MetricsCommand),
 }
 
 /// The one command in which `--cgroup` names who may bind. There the location goes before the name.
@@ -127,13 +132,18 @@ impl Invocation {
             Command::Status(command) => command.execute(installation),
             Command::Run(command) => command.execute(installation),
             Command::Hold(command) => command.execute(installation),
+            Command::Serve(command) => command.execute(installation),
             Command::Ls(command) => command.execute(installation),
+            Command::Map(command) => command.execute(installation),
             Command::Why(command) => command.execute(installation),
+            Command::Watch(command) => command.execute(installation),
             Command::Reserve(command) => command.execute(installation),
             Command::Unreserve(command) => command.execute(installation),
             Command::Exclude(command) => command.execute(installation),
             Command::Include(command) => command.execute(installation),
+            Command::Apply(command) => command.execute(installation),
             Command::Doctor(command) => command.execute(installation),
+            Command::Metrics(command) => command.execute(installation),
         };
         match ended {
             Err(error) if error.kind() == Kind::Usage => Ok(self.misused(&error)),

@@ -1,5 +1,7 @@
 //! Acquires the ports that the options ask for, all or none.
 
+use std::sync::Arc;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use portkeep::{
     Acquire, Backend, ConflictKind, Consumers, EntryKind, ErrorKind, PortRange, Protocol,
@@ -12,12 +14,15 @@ use crate::error::Error;
 use crate::locations::list;
 use crate::named_place;
 use crate::reservation_document::is_everywhere;
+use crate::serve::HeldPool;
 use crate::words;
 
 /// The reservations for the port options. Dropping it releases them.
 #[derive(Debug)]
 pub struct Holding {
     blocks: Vec<Held>,
+    /// What a port server hands out, where sockets hold it; no variable names these ports.
+    pool: Option<Arc<HeldPool>>,
     /// Whether the kernel part serves this process.
     is_enabled: bool,
     /// Raised for held ports; to be put back for commands.
@@ -69,6 +74,7 @@ impl Holding {
             is_enabled: request.is_enabled,
             limit: request.limit,
             blocks: acquired.into_iter().map(|(_, held)| held).collect(),
+            pool: None,
         })
     }
 
@@ -81,9 +87,31 @@ impl Holding {
         }
     }
 
+    /// Holds ports of both protocols by sockets, for a port server; `for_all` processes of the command.
+    pub fn add_pool(
+        &mut self,
+        number: u16,
+        for_all: bool,
+    ) -> Result<Arc<HeldPool>, portkeep::Error> {
+        self.limit = self.limit.or_else(|| DescriptorLimit::raise().ok());
+        // One by one: there may be no block of so many.
+        let ports = (0..number).map(|_| {
+            let port = Reservation::builder().tcp().udp().backend(Backend::Held);
+            port.acquire()
+        });
+        let pool = Arc::new(HeldPool::new(ports.collect::<Result<_, _>>()?, for_all));
+        self.pool = Some(Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    /// The ports of a port server that sockets hold.
+    pub fn pool(&self) -> Option<&HeldPool> {
+        self.pool.as_deref()
+    }
+
     /// Whether no ports were asked for.
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.blocks.is_empty() && self.pool.is_none()
     }
 
     /// The limit on descriptors before it was raised.
@@ -93,6 +121,12 @@ impl Holding {
 
     /// The reservations that sockets hold.
     fn held(&self) -> impl Iterator<Item = &Reservation> {
+        let pool = self.pool.iter().flat_map(|pool| pool.reservations());
+        self.held_blocks().chain(pool)
+    }
+
+    /// … for options of their own.
+    fn held_blocks(&self) -> impl Iterator<Item = &Reservation> {
         self.blocks
             .iter()
             .map(|block| &block.reservation)
@@ -128,13 +162,13 @@ impl Holding {
             ));
             return lines;
         }
-        for range in self.held().flat_map(Reservation::ranges) {
+        for range in self.held_blocks().flat_map(Reservation::ranges) {
             lines.push(format!(
                 "{range} is held by sockets{BESIDE}: the kernel part cannot keep connect() from \
                  automatic ports"
             ));
         }
-        if self.held().count() < self.blocks.len() {
+        if self.held_blocks().count() < self.blocks.len() {
             lines.push("the ports are kept by Portkeep's kernel part".to_owned());
         }
         lines

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use clap::Args;
 use portkeep::Entry;
-use portkeep_admin::Installation;
+use portkeep_admin::{DEFAULT_DECLARATIONS, DEFAULT_DIRECTORY, Installation};
 
 /// The help of `--cgroup`, which most commands also accept after their name.
 pub const CGROUP_HELP: &str =
@@ -37,6 +37,17 @@ impl Locations {
             bpffs: self.bpffs,
             state_dir: self.state_dir,
         }
+    }
+}
+
+/// The directory of declarations that `apply` reads unless told otherwise, and `enable`. An installation
+/// with a store of its own has declarations of its own.
+pub fn declarations(installation: &Installation) -> PathBuf {
+    match &installation.state_dir {
+        Some(directory) if directory.as_os_str() != DEFAULT_DIRECTORY => {
+            directory.join("reservations.d")
+        }
+        _ => DEFAULT_DECLARATIONS.into(),
     }
 }
 

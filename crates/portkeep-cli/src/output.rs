@@ -59,7 +59,15 @@ pub fn text_of(name: impl AsRef<OsStr>) -> String {
 /// A JSON document that is also safe to display. Invisible characters are escaped, `\u001b`, so the value
 /// is still the original name.
 pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(document)?;
+    serde_json::to_string_pretty(document).map(|text| safe(&text))
+}
+
+/// [`json`] in one line.
+pub fn json_line(document: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(document).map(|text| safe(&text))
+}
+
+fn safe(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     // The syntax of JSON is ASCII, so other characters are in strings, which contain no line breaks.
     for character in text.chars() {
@@ -72,7 +80,7 @@ pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
             }
         }
     }
-    Ok(shown)
+    shown
 }
 
 /// Writes rows as columns, each as wide as its widest cell.

@@ -67,6 +67,11 @@ impl Moment {
         self.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
+    /// [`rfc3339`](Self::rfc3339) with microseconds.
+    pub fn rfc3339_precise(&self) -> String {
+        self.time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    }
+
     /// The age in the largest unit that fits, as in `3 min ago`.
     pub fn ago(&self) -> String {
         let seconds = self.age.as_secs();

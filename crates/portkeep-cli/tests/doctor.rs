@@ -186,6 +186,7 @@ fn an_ordinary_user_sees_a_part(_sandbox: &Sandbox) {
             "kernel features",
             "self-test",
             "programs of others",
+            "redirected ports",
             "kernel part",
             "attachments"
         ]

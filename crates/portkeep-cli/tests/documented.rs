@@ -17,7 +17,8 @@ trials! {
     root:
         the_readme,
         for_operators,
-        for_testers;
+        for_testers,
+        for_launchers;
 }
 
 /// A command, and what the page says that it prints.
@@ -155,6 +156,7 @@ fn assert_shown(sandbox: &Sandbox, page: &str) {
                 "/var/lib/portkeep",
                 &sandbox.state_dir().display().to_string(),
             )
+            .replace("/etc/portkeep", &sandbox.state_dir().display().to_string())
     };
     for Step { command, shown } in steps(page) {
         let said = shell.run(&here(&command));
@@ -214,4 +216,9 @@ fn for_testers(sandbox: &Sandbox) {
     let _server = Running::start(server);
     eventually(|| TcpStream::connect(("127.0.0.1", 8080)).is_ok());
     assert_shown(sandbox, "docs/tester.md");
+}
+
+fn for_launchers(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    assert_shown(sandbox, "docs/launchers.md");
 }

@@ -22,19 +22,24 @@ trials! {
         wrong_usage;
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: &[&str] = &[
     "enable",
     "disable",
     "status",
     "run",
     "hold",
+    "serve",
     "ls",
+    "map",
     "why",
+    "watch",
     "reserve",
     "unreserve",
     "exclude",
     "include",
+    "apply",
     "doctor",
+    "metrics",
 ];
 
 /// The help in the width that it has in a wide terminal.
@@ -90,6 +95,8 @@ fn options(text: &str) -> Vec<&str> {
     lines
         .filter(|line| line.starts_with("--"))
         .filter_map(|line| line.split_whitespace().next())
+        // The second line of aliases, in brackets.
+        .filter(|word| !word.ends_with([']', ',']))
         .collect()
 }
 
@@ -135,9 +142,17 @@ fn what_the_design_promises_is_there() {
         ),
         ("why", &["<PORT[/tcp|/udp]>", "--json"]),
         (
+            "watch",
+            &["--refusals", "--port <PORT|A-B>", "--user <USER>", "--json"],
+        ),
+        ("map", &["[PORT|A-B]", "--svg <FILE>", "--ascii"]),
+        ("metrics", &["--textfile <FILE>"]),
+        (
             "reserve",
             &[
-                "<A-B/tcp|udp|both>",
+                "[A-B/tcp|udp|both]",
+                "--from <FILE>",
+                "--unit <NAME.service>",
                 "--user <USER>",
                 "--group <GROUP>",
                 "--cgroup <CGROUP>",
@@ -150,13 +165,21 @@ fn what_the_design_promises_is_there() {
         ("unreserve", &["<A-B/tcp|udp|both>"]),
         (
             "exclude",
-            &["<A-B/tcp|udp|both>", "--comment <TEXT>", "--every-netns"],
+            &[
+                "[A-B/tcp|udp|both]",
+                "--compose <FILE>",
+                "--preset <NAME>",
+                "--comment <TEXT>",
+                "--every-netns",
+            ],
         ),
         ("include", &["<A-B/tcp|udp|both>"]),
+        ("apply", &["[FILE|DIR]", "--check", "--dry-run", "--json"]),
         ("doctor", &["--json"]),
     ] {
         let text = help(&[name, "--help"]);
-        let of_netns = !["enable", "disable", "status", "doctor"].contains(&name);
+        let of_netns =
+            !["enable", "disable", "status", "apply", "doctor", "metrics"].contains(&name);
         assert_eq!(text.contains("--netns <PATH|NAME|PID>"), of_netns, "{name}");
         let everywhere = [
             "--cgroup",

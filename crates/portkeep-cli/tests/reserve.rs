@@ -48,6 +48,9 @@ trials! {
         an_ordinary_user_is_refused,
         users_that_do_not_exist_are_refused,
         a_cgroup_may_come_later,
+        a_unit_and_its_socket_unit_may_bind,
+        media_ports_are_read_from_a_configuration,
+        a_configuration_without_a_range_is_refused,
         too_many_consumers_are_refused,
         without_the_kernel_part_it_is_refused,
         outside_the_control_cgroups,
@@ -768,7 +771,7 @@ fn a_damaged_store_is_left_alone(sandbox: &Sandbox) {
 }
 
 fn a_newer_store_is_left_alone(sandbox: &Sandbox) {
-    let text = "version = 2\n[[reservation]]\nblock = \"20000-20003/tcp\"\n";
+    let text = "version = 3\n[[reservation]]\nblock = \"20000-20003/tcp\"\n";
     is_left_alone(sandbox, text, "was written by a later version of Portkeep");
 }
 
@@ -806,4 +809,132 @@ fn wrong_usage() {
     ] {
         misused(words);
     }
+}
+
+/// Without systemd the unit files tell. Each unit has a cgroup of its own, here as there.
+fn a_unit_and_its_socket_unit_may_bind(sandbox: &Sandbox) {
+    let directory = std::path::Path::new("/etc/systemd/system");
+    if std::path::Path::new("/run/systemd/system").is_dir() {
+        portkeep_tests::skip("systemd runs here; the boot test shows it with systemd");
+    }
+    let flags = nix::mount::MsFlags::empty();
+    fs::create_dir_all(directory).expect("make a directory");
+    nix::mount::mount(Some("tmpfs"), directory, Some("tmpfs"), flags, None::<&str>).expect("mount");
+    fs::write(
+        directory.join("gateway.socket"),
+        "[Socket]\nListenStream=20000\n",
+    )
+    .expect("write");
+    enable();
+    let cgroups = ["gateway.service", "gateway.socket", "other.service"];
+    for name in cgroups {
+        fs::create_dir(
+            sandbox
+                .inside_cgroup()
+                .parent()
+                .expect("a cgroup")
+                .join(name),
+        )
+        .expect("make a cgroup");
+    }
+    reserve("20000-20003/tcp --unit gateway");
+    let text = stored(sandbox).expect("a store");
+    assert!(
+        text.contains(r#"cgroups = ["gateway.service", "gateway.socket"]"#),
+        "{text}"
+    );
+    let bind_in = |name: &str| {
+        let cgroup = sandbox.cgroup().join(name);
+        proc::fork_child(|| {
+            fs::write(cgroup.join("cgroup.procs"), "0").expect("move");
+            bind(Protocol::Tcp, 20000)
+        })
+        .code()
+    };
+    assert_eq!(cgroups.map(bind_in), [0, 0, EADDRINUSE]);
+    for words in [
+        "20010/tcp --unit ../x",
+        "20010/tcp --unit a/b.service",
+        "20010/tcp --unit .",
+    ] {
+        misused(
+            &["reserve"]
+                .into_iter()
+                .chain(words.split(' '))
+                .collect::<Vec<_>>(),
+        );
+    }
+    for name in cgroups {
+        fs::remove_dir(sandbox.cgroup().join(name)).expect("remove the cgroup");
+    }
+}
+
+/// As the distributed files write them, comments included.
+const CONFIGURATIONS: [(&str, &str, &str); 3] = [
+    (
+        "rtpengine.conf",
+        "[rtpengine]\n# port-min = 1\nport-min = 20000\nport-max = 20099\n",
+        "20000-20099/udp",
+    ),
+    (
+        "rtp.conf",
+        "[general]\n; rtpstart=5000\nrtpstart=20100\nrtpend=20199 ; inclusive\n",
+        "20100-20199/udp",
+    ),
+    (
+        "switch.conf.xml",
+        "<settings>\n<!-- <param name=\"rtp-start-port\" value=\"16384\"/> -->\n\
+         <param name=\"rtp-start-port\" value=\"20200\"/>\n\
+         <param name=\"rtp-end-port\" value=\"20299\"/></settings>\n",
+        "20200-20299/udp",
+    ),
+];
+
+fn media_ports_are_read_from_a_configuration(sandbox: &Sandbox) {
+    enable();
+    for (name, text, ports) in CONFIGURATIONS {
+        let file = sandbox.state_dir().join(name);
+        fs::write(&file, text).expect("write");
+        let said = reserve(&format!("--from {} --user root", file.display()));
+        assert_eq!(said, format!("{ports} reserved\n"));
+        let said = reserve(&format!("--from {} --user root", file.display()));
+        assert_eq!(said, format!("{ports} reserved already\n"));
+    }
+    assert_agreed();
+    let file = sandbox.state_dir().join("rtp.conf");
+    let overlapping = format!("reserve 20150/udp --from {}", file.display());
+    misused(&overlapping.split(' ').collect::<Vec<_>>());
+}
+
+fn a_configuration_without_a_range_is_refused(sandbox: &Sandbox) {
+    enable();
+    let file = sandbox.state_dir().join("rtp.conf");
+    for (text, why) in [
+        ("", "sets no range of ports"),
+        ("; rtpstart=5000\n; rtpend=6000\n", "sets no range of ports"),
+        ("rtpstart=5000\n", "one end of the range of ports only"),
+        ("rtpstart=5000\nrtpend=4000\n", "is not a range of ports"),
+        ("rtpstart=0\nrtpend=4000\n", "is not a range of ports"),
+        ("rtpstart=x\nrtpend=70000\n", "is not a range of ports"),
+    ] {
+        fs::write(&file, text).expect("write");
+        let reason = refuse(&format!("--from {}", file.display()));
+        assert!(reason.contains(why), "{text:?}: {reason}");
+    }
+    fs::remove_file(&file).expect("remove");
+    let missing = outcome(&mut portkeep([
+        "reserve",
+        "--from",
+        file.to_str().expect("text"),
+    ]));
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("make a FIFO");
+    let fifo = outcome(&mut portkeep([
+        "reserve",
+        "--from",
+        file.to_str().expect("text"),
+    ]));
+    assert_eq!(fifo.code, Some(1), "{fifo:?}");
+    assert!(fifo.stderr.contains("not a regular file"), "{fifo:?}");
+    assert_nothing_reserved(sandbox);
 }

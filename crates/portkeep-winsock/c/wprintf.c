@@ -57,6 +57,33 @@ static int put_text(FILE *stream, const wchar_t *text, size_t length)
 	return failed ? -1 : (int)length;
 }
 
+int portkeep_winsock_fputws(const wchar_t *text, FILE *stream)
+{
+	return put_text(stream, text, wcslen(text)) < 0 ? EOF : 0;
+}
+
+wint_t portkeep_winsock_fputwc(wchar_t character, FILE *stream)
+{
+	return put_text(stream, &character, 1) < 0 ? WEOF : (wint_t)character;
+}
+
+wint_t portkeep_winsock_putwc(wchar_t character, FILE *stream)
+{
+	return portkeep_winsock_fputwc(character, stream);
+}
+
+wint_t portkeep_winsock_putwchar(wchar_t character)
+{
+	return portkeep_winsock_fputwc(character, stdout);
+}
+
+int _putws(const wchar_t *text)
+{
+	if (portkeep_winsock_fputws(text, stdout) < 0)
+		return WEOF;
+	return portkeep_winsock_fputwc(L'\n', stdout) == WEOF ? WEOF : 0;
+}
+
 int portkeep_winsock_vfwprintf(FILE *stream, const wchar_t *format, va_list arguments)
 {
 	wchar_t *converted = portkeep_winsock_format(format), *text = NULL;

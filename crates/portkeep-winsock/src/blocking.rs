@@ -37,19 +37,24 @@ impl Drop for Inside {
     }
 }
 
-/// Refuses the calls that a callback may not make: a control call inside any.
-pub(crate) fn check_control_call() -> Result<(), Code> {
-    match CALLBACK.get() {
-        Callback::None => Ok(()),
-        Callback::BlockingHook | Callback::CompletionRoutine => Err(Code::INPROGRESS),
-    }
-}
-
-/// Refuses all other calls on sockets inside a blocking hook. Completion routines may make them.
+/// Refuses calls on sockets inside a blocking hook. Completion routines may make them.
 pub(crate) fn check_call() -> Result<(), Code> {
     match CALLBACK.get() {
         Callback::BlockingHook => Err(Code::INPROGRESS),
         _ => Ok(()),
+    }
+}
+
+/// The code of a call that had nothing to do yet: on a socket that blocks its time has passed, as
+/// `SO_RCVTIMEO` or `SO_SNDTIMEO` limits it.
+pub(crate) fn timed_out(socket: c_int, flags: c_int, code: Code) -> Code {
+    if !matches!(code, Code::WOULDBLOCK | Code::INPROGRESS) || flags & libc::MSG_DONTWAIT != 0 {
+        return code;
+    }
+    // SAFETY: fcntl(2) takes no pointers for this.
+    match unsafe { libc::fcntl(socket, libc::F_GETFL) } {
+        flags if flags >= 0 && flags & libc::O_NONBLOCK == 0 => Code::TIMEDOUT,
+        _ => code,
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use libc::{sockaddr, socklen_t, ssize_t};
 use portkeep::{Conflict, ConflictKind, sockopt};
 
+use crate::address::{self, Address};
 use crate::blocking;
 use crate::code::Code;
 use crate::held;
@@ -18,13 +19,13 @@ use crate::socket::{self, Handle};
 use crate::startup;
 
 /// Fails where Winsock refuses every call.
-fn may_call() -> Result<(), Code> {
+pub(crate) fn may_call() -> Result<(), Code> {
     blocking::check_call()?;
     startup::check()
 }
 
 /// Makes a system call unless Winsock refuses it, and turns its -1 into the code.
-fn call<T: PartialOrd + From<i8>>(system_call: impl FnOnce() -> T) -> Result<T, Code> {
+pub(crate) fn call<T: PartialOrd + From<i8>>(system_call: impl FnOnce() -> T) -> Result<T, Code> {
     may_call()?;
     let result = system_call();
     match result < T::from(0) {
@@ -33,50 +34,54 @@ fn call<T: PartialOrd + From<i8>>(system_call: impl FnOnce() -> T) -> Result<T, 
     }
 }
 
-/// Defines functions that are system calls but for their errors.
-macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident = $call:ident ($($argument:ident: $type:ty),*) -> $result:ty;)*)
-    => {
-        $(
-            $(#[$doc])*
-            ///
-            /// # Safety
-            ///
-            /// As of the system call of that name.
-            #[unsafe(no_mangle)]
-            pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-                // SAFETY: the caller vouches for the arguments.
-                let result = call(|| unsafe { libc::$call($($argument),*) });
-                last_error::or_socket_error(result)
-            }
-        )*
-    };
+/// `shutdown`
+#[unsafe(no_mangle)]
+pub extern "C" fn portkeep_winsock_shutdown(socket: c_int, how: c_int) -> c_int {
+    // SAFETY: shutdown(2) takes no pointers.
+    last_error::or_socket_error(call(|| unsafe { libc::shutdown(socket, how) }))
 }
 
-calls! {
-    /// `shutdown`
-    portkeep_winsock_shutdown = shutdown(socket: c_int, how: c_int) -> c_int;
-    /// `getsockname`
-    portkeep_winsock_getsockname = getsockname(
-        socket: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int;
-    /// `getpeername`
-    portkeep_winsock_getpeername = getpeername(
-        socket: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int;
-    /// `getsockopt`
-    portkeep_winsock_getsockopt = getsockopt(
-        socket: c_int, level: c_int, option: c_int, value: *mut c_void, length: *mut socklen_t)
-        -> c_int;
-    /// `setsockopt`
-    portkeep_winsock_setsockopt = setsockopt(
-        socket: c_int, level: c_int, option: c_int, value: *const c_void, length: socklen_t)
-        -> c_int;
-    /// `recv`
-    portkeep_winsock_recv = recv(
-        socket: c_int, buffer: *mut c_void, length: usize, flags: c_int) -> ssize_t;
-    /// `recvfrom`
-    portkeep_winsock_recvfrom = recvfrom(
-        socket: c_int, buffer: *mut c_void, length: usize, flags: c_int, from: *mut sockaddr,
-        from_length: *mut socklen_t) -> ssize_t;
+/// `getpeername`: `WSAEFAULT` for too little room.
+///
+/// # Safety
+///
+/// As of getpeername(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portkeep_winsock_getpeername(
+    socket: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
+    let name = || {
+        may_call()?;
+        address::check_room(socket, address, length)?;
+        // SAFETY: the caller vouches for the pointers.
+        call(|| unsafe { libc::getpeername(socket, address, length) })
+    };
+    last_error::or_socket_error(name())
+}
+
+/// `getsockname`: `WSAEINVAL` for a socket that is not bound, `WSAEFAULT` for too little room.
+///
+/// # Safety
+///
+/// As of getsockname(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn portkeep_winsock_getsockname(
+    socket: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
+    let name = || {
+        may_call()?;
+        if address::unbound_name(socket).is_some() {
+            return Err(Code::INVAL);
+        }
+        address::check_room(socket, address, length)?;
+        // SAFETY: the caller vouches for the pointers.
+        call(|| unsafe { libc::getsockname(socket, address, length) })
+    };
+    last_error::or_socket_error(name())
 }
 
 fn look_up(socket: c_int) -> Result<Handle, Code> {
@@ -100,12 +105,16 @@ pub unsafe extern "C" fn portkeep_winsock_connect(
 ) -> c_int {
     let connect = || {
         may_call()?;
+        let address = Address::of_peer(address, length)?;
+        let (address, length) = address.parts();
         implicit::before_connect(socket, address, length)?;
         // SAFETY: the caller vouches for the address.
-        call(|| unsafe { libc::connect(socket, address, length) }).map_err(|code| match code {
-            Code::INPROGRESS => Code::WOULDBLOCK,
-            code => code,
-        })
+        call(|| unsafe { libc::connect(socket, address, length) })
+            .map_err(|code| blocking::timed_out(socket, 0, code))
+            .map_err(|code| match code {
+                Code::INPROGRESS => Code::WOULDBLOCK,
+                code => code,
+            })
     };
     last_error::or_socket_error(connect())
 }
@@ -143,6 +152,7 @@ pub unsafe extern "C" fn portkeep_winsock_send(
         implicit::before_send(socket, flags)?;
         // SAFETY: the caller vouches for the buffer.
         call(|| unsafe { libc::send(socket, buffer, length, flags) })
+            .map_err(|code| blocking::timed_out(socket, flags, code))
     };
     last_error::or_socket_error(send())
 }
@@ -165,44 +175,14 @@ pub unsafe extern "C" fn portkeep_winsock_sendto(
     let flags = flags | libc::MSG_NOSIGNAL;
     let send = || {
         may_call()?;
+        let to = Address::of_peer(to, to_length)?;
+        let (to, to_length) = to.parts();
         implicit::before_send(socket, flags)?;
         // SAFETY: the caller vouches for the pointers.
         call(|| unsafe { libc::sendto(socket, buffer, length, flags, to, to_length) })
+            .map_err(|code| blocking::timed_out(socket, flags, code))
     };
     last_error::or_socket_error(send())
-}
-
-/// `ioctlsocket`: `FIONBIO` sets whether the socket does not block, `FIONREAD` tells how many bytes
-/// can be read. Another command is `WSAEINVAL`.
-#[unsafe(no_mangle)]
-pub extern "C" fn ioctlsocket(
-    socket: usize,
-    command: std::ffi::c_long,
-    argument: *mut std::ffi::c_ulong,
-) -> c_int {
-    const FIONBIO: u32 = 0x8004_667E;
-    const FIONREAD: u32 = 0x4004_667F;
-    let control = || {
-        let descriptor = {
-            let mut world = monitor::lock();
-            startup::check()?;
-            socket::look_up(&mut world, socket)?.descriptor
-        };
-        let mut number = c_int::from(crate::user_memory::read(argument)? != 0);
-        // The command is a signed number of 32 bits on Windows, and may come as a wider one.
-        let request = match command as u32 {
-            FIONBIO => libc::FIONBIO,
-            FIONREAD => libc::FIONREAD,
-            _ => return Err(Code::INVAL),
-        };
-        // SAFETY: both requests take the address of an int.
-        let result = call(|| unsafe { libc::ioctl(descriptor, request, &raw mut number) })?;
-        if request == libc::FIONREAD {
-            crate::user_memory::write(argument, number.unsigned_abs() as std::ffi::c_ulong)?;
-        }
-        Ok(result)
-    };
-    last_error::or_socket_error(control())
 }
 
 /// `bind`: `WSAEACCES` for a port in a reserved block that is not the caller's, `WSAEADDRINUSE` for
@@ -217,15 +197,21 @@ pub unsafe extern "C" fn portkeep_winsock_bind(
     address: *const sockaddr,
     length: socklen_t,
 ) -> c_int {
-    // SAFETY: the caller vouches for the address.
-    let bind = |socket| unsafe { libc::bind(socket, address, length) };
     let make = || {
         blocking::check_call()?;
         let handle = look_up(socket)?;
+        let address = Address::of_bind(socket, address, length)?;
+        if address::is_bound(socket) {
+            return Err(Code::INVAL);
+        }
+        let (address, length) = address.parts();
+        // SAFETY: the caller vouches for the address.
+        let bind = |socket| unsafe { libc::bind(socket, address, length) };
         held::bind(handle, address, length).unwrap_or_else(|| {
             call(|| bind(socket)).map_err(|code| match code {
                 Code::ADDRINUSE
-                    if is_reserved(handle.as_fd(), bind)
+                    if is_refused_reuse(handle.as_fd())
+                        || is_reserved(handle.as_fd(), bind)
                         || held::holds(handle.as_fd(), address, length) == Ok(true) =>
                 {
                     Code::ACCES
@@ -235,6 +221,13 @@ pub unsafe extern "C" fn portkeep_winsock_bind(
         })
     };
     last_error::or_socket_error(make())
+}
+
+/// Windows' word for a socket that would share a port which the sockets there do not share. An
+/// associated one is told of its block.
+fn is_refused_reuse(socket: BorrowedFd<'_>) -> bool {
+    let associated = sockopt::associated(socket).is_ok_and(|token| token.is_some());
+    !associated && socket::option(socket, libc::SO_REUSEADDR).is_ok_and(|reuses| reuses != 0)
 }
 
 /// Whether a reservation is what refused a bind.

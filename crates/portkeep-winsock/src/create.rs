@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 
+use crate::address;
 use crate::blocking;
 use crate::code::Code;
 use crate::last_error;
@@ -14,7 +15,7 @@ const WSA_FLAG_NO_HANDLE_INHERIT: u32 = 0x80;
 
 /// `AF_INET6` of Windows, where programs take the number from users and files. Linux had it for
 /// IrDA, until 4.17.
-const WINDOWS_AF_INET6: c_int = 23;
+pub(crate) const WINDOWS_AF_INET6: c_int = 23;
 
 /// Makes a socket that is closed on exec: a program that is started gets none unasked on Windows.
 fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Result<c_int, Code> {
@@ -24,6 +25,9 @@ fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Resu
     startup::check()?;
     let family = match family {
         WINDOWS_AF_INET6 => libc::AF_INET6,
+        // Windows has protocols of only one family by default.
+        libc::AF_UNSPEC if protocol == 0 => return Err(Code::INVAL),
+        libc::AF_UNSPEC => libc::AF_INET,
         family => family,
     };
     // On Windows 0 is the first type that goes with the protocol, and TCP if that is 0 too.
@@ -36,6 +40,16 @@ fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Resu
     let descriptor = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
     if descriptor < 0 {
         return Err(Code::last_os_error());
+    }
+    if family == libc::AF_INET6 {
+        // The default on Windows. Of a socket that is not bound the call cannot fail.
+        // SAFETY: the pointer and the length describe the number.
+        unsafe {
+            let on: c_int = 1;
+            let length = size_of::<c_int>() as libc::socklen_t;
+            let (level, option) = (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+            libc::setsockopt(descriptor, level, option, (&raw const on).cast(), length);
+        }
     }
     socket::made(&mut world, descriptor, overlapped)?;
     Ok(descriptor)
@@ -94,6 +108,7 @@ pub unsafe extern "C" fn portkeep_winsock_accept(
 ) -> c_int {
     let accept = || {
         blocking::check_call()?;
+        address::check_room(listener, address, length)?;
         let overlapped = {
             let mut world = monitor::lock();
             startup::check()?;
@@ -106,7 +121,7 @@ pub unsafe extern "C" fn portkeep_winsock_accept(
         // SAFETY: the caller vouches for the pointers.
         let descriptor = unsafe { libc::accept4(listener, address, length, libc::SOCK_CLOEXEC) };
         if descriptor < 0 {
-            return Err(Code::last_os_error());
+            return Err(blocking::timed_out(listener, 0, Code::last_os_error()));
         }
         socket::made(&mut monitor::lock(), descriptor, overlapped)?;
         Ok(descriptor)

@@ -1,84 +1,28 @@
-//! Event objects, and waiting for them.
-//!
-//! An event is set or not, and stays so until it is told otherwise (Windows' manual reset).
+//! Event objects. Those of Winsock stay set until they are reset (Windows' manual reset); of the others
+//! their maker decides.
 
-use std::collections::BTreeMap;
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int, c_void};
+
+use libc::wchar_t;
 
 use crate::code::Code;
-use crate::last_error;
-use crate::monitor::{self, Deadline};
+use crate::handle::{Event, Object};
+use crate::last_error::{self, true_or_last_error};
+use crate::monitor;
 use crate::startup;
-use crate::thread;
-use crate::user_memory;
 
-/// `WSA_WAIT_FAILED`
-const WAIT_FAILED: u32 = u32::MAX;
-/// `WSA_WAIT_TIMEOUT`
-const WAIT_TIMEOUT: u32 = 258;
-/// `WSA_WAIT_IO_COMPLETION`
-pub(crate) const WAIT_IO_COMPLETION: u32 = 0xC0;
-/// `WSA_MAXIMUM_WAIT_EVENTS`
-const MAXIMUM: usize = 64;
-
-/// The two low bits of a handle mean nothing here: Windows' programs set the lowest one in
-/// `WSAOVERLAPPED::hEvent` to keep a completion from the completion port.
-const STEP: usize = 4;
-
-/// The events, by handle. A number is never used again, so the handle of an event that has been
-/// closed names none.
-#[derive(Debug)]
-pub(crate) struct Events {
-    last: usize,
-    set: BTreeMap<usize, bool>,
-}
-
-impl Events {
-    pub(crate) const fn new() -> Events {
-        Events {
-            last: 0,
-            set: BTreeMap::new(),
-        }
-    }
-
-    fn create(&mut self) -> usize {
-        self.last += STEP;
-        self.set.insert(self.last, false);
-        self.last
-    }
-
-    /// Sets or resets an event. Whoever sets one also tells the monitor.
-    pub(crate) fn put(&mut self, handle: usize, set: bool) -> Result<(), Code> {
-        let event = self.set.get_mut(&(handle & !(STEP - 1)));
-        *event.ok_or(Code::INVALID_HANDLE)? = set;
-        Ok(())
-    }
-
-    fn is_set(&self, handle: usize) -> Result<bool, Code> {
-        let event = self.set.get(&(handle & !(STEP - 1)));
-        event.copied().ok_or(Code::INVALID_HANDLE)
-    }
-
-    /// The first of the events that is set; with `all`, the first one once all are.
-    fn satisfied(&self, handles: &[usize], all: bool) -> Result<Option<usize>, Code> {
-        let mut first = None;
-        let mut count = 0;
-        for (index, &handle) in handles.iter().enumerate() {
-            if self.is_set(handle)? {
-                first = first.or(Some(index));
-                count += 1;
-            }
-        }
-        Ok(first.filter(|_| !all || count == handles.len()))
-    }
-}
+const CREATE_EVENT_MANUAL_RESET: u32 = 1;
+const CREATE_EVENT_INITIAL_SET: u32 = 2;
 
 /// `WSACreateEvent`: a new event, not set; 0 (`WSA_INVALID_EVENT`) before `WSAStartup`.
 #[unsafe(no_mangle)]
 pub extern "C" fn WSACreateEvent() -> usize {
     let mut world = monitor::lock();
     match startup::check() {
-        Ok(()) => world.events.create(),
+        Ok(()) => world.handles.open(Object::Event(Event {
+            set: false,
+            resets_itself: false,
+        })),
         Err(code) => {
             last_error::set(code);
             0
@@ -89,99 +33,116 @@ pub extern "C" fn WSACreateEvent() -> usize {
 /// `WSASetEvent`
 #[unsafe(no_mangle)]
 pub extern "C" fn WSASetEvent(event: usize) -> c_int {
-    put(event, true)
+    true_or_last_error(startup::check().and_then(|()| put(event, true)))
 }
 
 /// `WSAResetEvent`
 #[unsafe(no_mangle)]
 pub extern "C" fn WSAResetEvent(event: usize) -> c_int {
-    put(event, false)
-}
-
-fn put(event: usize, set: bool) -> c_int {
-    let mut world = monitor::lock();
-    let result = startup::check().and_then(|()| world.events.put(event, set));
-    if result.is_ok() && set {
-        world.changed();
-    }
-    true_or_last_error(result)
+    true_or_last_error(startup::check().and_then(|()| put(event, false)))
 }
 
 /// `WSACloseEvent`. A thread that waits for the event is told `WSA_INVALID_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn WSACloseEvent(event: usize) -> c_int {
     let mut world = monitor::lock();
-    let result = startup::check().and_then(|()| {
-        let removed = world.events.set.remove(&(event & !(STEP - 1)));
-        removed.map(|_| ()).ok_or(Code::INVALID_HANDLE)
+    let closed = startup::check().and_then(|()| match world.handles.get(event)? {
+        Object::Event(_) => world.handles.close(event),
+        Object::Port(_) => Err(Code::INVALID_HANDLE),
     });
     world.changed();
-    true_or_last_error(result)
+    true_or_last_error(closed.map(drop))
 }
 
-/// `BOOL`: 1, or 0 with the last error set.
-pub(crate) fn true_or_last_error(result: Result<(), Code>) -> c_int {
-    match result {
-        Ok(()) => 1,
-        Err(code) => {
-            last_error::set(code);
-            0
-        }
-    }
-}
-
-/// `WSAWaitForMultipleEvents`: waits for one of the events, or for all. An alertable wait also ends
-/// when completion routines of this thread were due, which it has then called.
-///
-/// Errors: `WSA_INVALID_PARAMETER` for no event, for more than 64, or for an unreadable array;
-/// `WSA_INVALID_HANDLE` for what is no event, `WSANOTINITIALISED`.
+/// `SetEvent`
 #[unsafe(no_mangle)]
-pub extern "C" fn WSAWaitForMultipleEvents(
-    count: u32,
-    events: *const usize,
-    wait_all: c_int,
-    timeout: u32,
-    alertable: c_int,
-) -> u32 {
-    let handles = match read_handles(count, events) {
-        Ok(handles) => handles,
-        Err(code) => {
-            last_error::set(code);
-            return WAIT_FAILED;
-        }
-    };
-    let deadline = Deadline::after(timeout);
-    let thread = thread::current();
-    let mut world = monitor::lock();
-    loop {
-        let satisfied =
-            startup::check().and_then(|()| world.events.satisfied(&handles, wait_all != 0));
-        match satisfied {
-            Ok(None) => {}
-            Ok(Some(index)) => return index as u32,
-            Err(code) => {
-                last_error::set(code);
-                return WAIT_FAILED;
-            }
-        }
-        if alertable != 0 && world.threads.has_routines(thread) {
-            drop(world);
-            thread::call_routines(thread);
-            return WAIT_IO_COMPLETION;
-        }
-        if !world.wait(deadline) {
-            return WAIT_TIMEOUT;
-        }
-    }
+pub extern "C" fn SetEvent(event: usize) -> c_int {
+    true_or_last_error(put(event, true))
 }
 
-fn read_handles(count: u32, events: *const usize) -> Result<Vec<usize>, Code> {
-    let count = count as usize;
-    if count == 0 || count > MAXIMUM {
-        return Err(Code::INVALID_PARAMETER);
+/// `ResetEvent`
+#[unsafe(no_mangle)]
+pub extern "C" fn ResetEvent(event: usize) -> c_int {
+    true_or_last_error(put(event, false))
+}
+
+fn put(event: usize, set: bool) -> Result<(), Code> {
+    let mut world = monitor::lock();
+    world.handles.put_event(event, set)?;
+    if set {
+        world.changed();
     }
-    (0..count)
-        .map(|index| user_memory::read(events.wrapping_add(index)))
-        .collect::<Result<_, _>>()
-        .map_err(|_| Code::INVALID_PARAMETER)
+    Ok(())
+}
+
+/// `CreateEventW`: a new event, or 0 with the last error set. The attributes mean nothing here, for
+/// handles belong to their process; an event with a name, which others could open, is
+/// `ERROR_NOT_SUPPORTED`.
+#[unsafe(no_mangle)]
+pub extern "C" fn CreateEventW(
+    _attributes: *const c_void,
+    manual_reset: c_int,
+    set: c_int,
+    name: *const wchar_t,
+) -> usize {
+    create(manual_reset != 0, set != 0, name.is_null())
+}
+
+/// `CreateEventA`: as `CreateEventW`.
+#[unsafe(no_mangle)]
+pub extern "C" fn CreateEventA(
+    _attributes: *const c_void,
+    manual_reset: c_int,
+    set: c_int,
+    name: *const c_char,
+) -> usize {
+    create(manual_reset != 0, set != 0, name.is_null())
+}
+
+/// `CreateEventExW`: as `CreateEventW`; flags that it does not know are `ERROR_INVALID_PARAMETER`.
+#[unsafe(no_mangle)]
+pub extern "C" fn CreateEventExW(
+    _attributes: *const c_void,
+    name: *const wchar_t,
+    flags: u32,
+    _access: u32,
+) -> usize {
+    create_by_flags(flags, name.is_null())
+}
+
+/// `CreateEventExA`: as `CreateEventExW`.
+#[unsafe(no_mangle)]
+pub extern "C" fn CreateEventExA(
+    _attributes: *const c_void,
+    name: *const c_char,
+    flags: u32,
+    _access: u32,
+) -> usize {
+    create_by_flags(flags, name.is_null())
+}
+
+fn create_by_flags(flags: u32, unnamed: bool) -> usize {
+    if flags & !(CREATE_EVENT_MANUAL_RESET | CREATE_EVENT_INITIAL_SET) != 0 {
+        last_error::set(Code::INVALID_PARAMETER);
+        return 0;
+    }
+    let has = |flag| flags & flag != 0;
+    create(
+        has(CREATE_EVENT_MANUAL_RESET),
+        has(CREATE_EVENT_INITIAL_SET),
+        unnamed,
+    )
+}
+
+fn create(manual_reset: bool, set: bool, unnamed: bool) -> usize {
+    if !unnamed {
+        last_error::set(Code::NOT_SUPPORTED);
+        return 0;
+    }
+    // As on Windows, where the caller learns from 0 that no other event has the name.
+    last_error::set(Code(0));
+    monitor::lock().handles.open(Object::Event(Event {
+        set,
+        resets_itself: !manual_reset,
+    }))
 }

@@ -13,20 +13,20 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use libc::{sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
-use portkeep::{Backend, PortRange, Protocol, Reservation};
+use portkeep::{Backend, PortRange, Protocol, Reservation, sockopt};
 
 use crate::code::Code;
 use crate::monitor;
 use crate::socket::{self, Handle};
 use crate::user_memory;
 
-/// The upper half of the tokens, `HELD`. The kernel part's are small numbers.
-const TAG: u64 = 0x4845_4C44 << 32;
+/// A bit of all tokens here. The kernel part's are smaller numbers. (The sign is left alone, for programs
+/// print tokens as signed numbers.)
+const TAG: u64 = 1 << 62;
 
 /// The blocks that this process holds.
 #[derive(Debug)]
 pub(crate) struct Blocks {
-    last: u64,
     blocks: BTreeMap<u64, Block>,
 }
 
@@ -40,7 +40,6 @@ struct Block {
 impl Blocks {
     pub(crate) const fn new() -> Blocks {
         Blocks {
-            last: TAG,
             blocks: BTreeMap::new(),
         }
     }
@@ -52,6 +51,23 @@ impl Blocks {
     /// Ends what the socket has acquired.
     pub(crate) fn end_of(&mut self, acquirer: Handle) {
         self.blocks.retain(|_, block| block.acquirer != acquirer);
+    }
+
+    /// Closes this process's copies of the holders.
+    pub(crate) fn close(&mut self) {
+        for (_, block) in std::mem::take(&mut self.blocks) {
+            match Arc::try_unwrap(block.reservation) {
+                Ok(reservation) => drop(reservation),
+                // A thread of the parent was about to use it, and is not here to let go.
+                Err(shared) => {
+                    for holder in shared.sockets() {
+                        // SAFETY: nobody uses the descriptor here: this reference is not dropped.
+                        unsafe { libc::close(holder.as_raw_fd()) };
+                    }
+                    std::mem::forget(shared);
+                }
+            }
+        }
     }
 
     fn hold(&self, protocol: Protocol, port: u16) -> bool {
@@ -78,8 +94,13 @@ pub(crate) fn acquire(acquirer: Handle, start: u16, count: u16) -> Result<(PortR
     let range = reservation.range(protocol).ok_or(Code::INVAL)?;
     let mut world = monitor::lock();
     let blocks = &mut world.held;
-    blocks.last += 1;
-    let (token, reservation) = (blocks.last, Arc::new(reservation));
+    let token = loop {
+        let token = random_token()?;
+        if !blocks.blocks.contains_key(&token) {
+            break token;
+        }
+    };
+    let reservation = Arc::new(reservation);
     let block = Block {
         reservation,
         range,
@@ -87,6 +108,30 @@ pub(crate) fn acquire(acquirer: Handle, start: u16, count: u16) -> Result<(PortR
     };
     blocks.blocks.insert(token, block);
     Ok((range, token))
+}
+
+/// A token that nobody can guess, and that another process hardly has, too: its blocks are not known here.
+fn random_token() -> Result<u64, Code> {
+    let mut bytes = [0; 8];
+    // SAFETY: the pointer and the length describe `bytes`.
+    // By its number: glibc has the function since 2.25.
+    let written = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
+    match usize::try_from(written) == Ok(bytes.len()) {
+        true => Ok((u64::from_ne_bytes(bytes) % TAG) | TAG),
+        false => Err(Code::NOBUFS),
+    }
+}
+
+/// Whether a token is that of a block that this process holds.
+pub(crate) fn has(token: u64) -> bool {
+    monitor::lock().held.blocks.contains_key(&token)
+}
+
+/// The socket is associated with a block of the kernel part now.
+pub(crate) fn dissociate(socket: Handle) {
+    if let Some(entry) = monitor::lock().sockets.get(socket) {
+        entry.associated = None;
+    }
 }
 
 /// Ends a block. Sockets that are bound to its ports stay so.
@@ -100,6 +145,10 @@ pub(crate) fn release(socket: Handle, token: u64) -> Result<(), Code> {
 pub(crate) fn associate(socket: Handle, token: u64) -> Result<(), Code> {
     let protocol = protocol_of(socket.as_fd())?;
     let is_bound = bound_port(socket.as_fd())? != 0;
+    // Where the kernel part has come since: it would refuse the socket the ports that are held.
+    if matches!(sockopt::associated(socket.as_fd()), Ok(Some(_))) {
+        return Err(Code::INVAL);
+    }
     let mut world = monitor::lock();
     if is_bound || world.held.protocol(token) != Some(protocol) {
         return Err(Code::INVAL);

@@ -6,17 +6,16 @@
 //! blocks it knows nothing. So the socket is bound here first.
 
 use std::ffi::c_int;
-use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use libc::{sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
+use libc::{sockaddr, socklen_t};
 use portkeep::sockopt;
 
+use crate::address::unbound_name;
 use crate::code::Code;
 use crate::held;
 use crate::monitor::{self, Deadline};
-use crate::socket::{self, Handle};
+use crate::socket::{self, Handle, is_stream};
 
 /// Whose associated sockets are to be bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,6 +26,11 @@ enum Blocks {
 
 /// How many sockets threads are binding here: while none is, a socket with a port needs no lock.
 static BINDING: AtomicUsize = AtomicUsize::new(0);
+
+/// In the child of a fork.
+pub(crate) fn nobody_binds() {
+    BINDING.store(0, Ordering::SeqCst);
+}
 
 /// Before `listen`: of datagram sockets that is an error, which binds nothing.
 pub(crate) fn before_listen(socket: c_int) -> Result<(), Code> {
@@ -125,29 +129,7 @@ fn bind_in_kernels_block(
     }
 }
 
-fn is_stream(socket: c_int) -> bool {
-    if socket < 0 {
-        return false;
-    }
-    // SAFETY: the program's descriptor, for the time of its call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    socket::option(socket, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
-}
-
-/// The address of an IPv4 or IPv6 socket that has no port yet, as bind(2) takes it.
-fn unbound_name(socket: c_int) -> Option<(sockaddr_storage, socklen_t)> {
-    let mut name = MaybeUninit::<sockaddr_storage>::zeroed();
-    let mut length = size_of::<sockaddr_storage>() as socklen_t;
-    // SAFETY: the pointer and the length describe `name`.
-    let result = unsafe { libc::getsockname(socket, name.as_mut_ptr().cast(), &raw mut length) };
-    // SAFETY: all fields are integers, and it began as zeros.
-    let name = unsafe { name.assume_init() };
-    let is_internet = matches!(c_int::from(name.ss_family), libc::AF_INET | libc::AF_INET6);
-    const _: () = assert!(
-        std::mem::offset_of!(sockaddr_in, sin_port)
-            == std::mem::offset_of!(sockaddr_in6, sin6_port)
-    );
-    // SAFETY: it is longer than the address of either family, which have the port at the same place.
-    let port = unsafe { (&raw const name).cast::<sockaddr_in>().read() }.sin_port;
-    (result == 0 && is_internet && port == 0).then_some((name, length))
+/// Whether an IPv4 or IPv6 socket has no port yet.
+pub(crate) fn is_unbound(socket: c_int) -> bool {
+    unbound_name(socket).is_some()
 }

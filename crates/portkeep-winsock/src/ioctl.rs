@@ -1,21 +1,24 @@
 //! `WSAIoctl` and `WSPIoctl`.
 
 use std::ffi::{c_int, c_void};
-use std::mem::offset_of;
 
 use crate::blocking;
 use crate::code::Code;
+use crate::control::{FIONBIO, FIONREAD};
 use crate::last_error;
 use crate::monitor;
+use crate::notice::Notice;
 use crate::operation::{Instance, Operation, PortRange};
 use crate::overlapped::{self, Overlapped};
-use crate::request::{self, Completion, Request, Submitted};
+use crate::request::{self, Request, Submitted};
 use crate::socket;
 use crate::startup;
 use crate::thread::{self, CompletionRoutine, ThreadName};
 use crate::user_memory;
 
 const SIO_FLUSH: u32 = 0x2800_0004;
+const SIO_UDP_CONNRESET: u32 = 0x9800_000C;
+const SIO_CPU_AFFINITY: u32 = 0x9800_0015;
 const SIO_ACQUIRE_PORT_RESERVATION: u32 = 0x9800_0064;
 const SIO_RELEASE_PORT_RESERVATION: u32 = 0x9800_0065;
 const SIO_ASSOCIATE_PORT_RESERVATION: u32 = 0x9800_0066;
@@ -110,7 +113,7 @@ impl Call {
     fn make(&self) -> Result<(), Code> {
         // Before all else, as on Windows.
         user_memory::check_writable(self.returned.cast(), size_of::<u32>())?;
-        blocking::check_control_call()?;
+        blocking::check_call()?;
         let (socket, overlapped) = {
             let mut world = monitor::lock();
             startup::check()?;
@@ -130,7 +133,11 @@ impl Call {
 
     fn overlapped(&self, socket: socket::Handle) -> Result<(), Code> {
         user_memory::check_writable(self.overlapped.cast(), size_of::<Overlapped>())?;
-        let completion = self.completion()?;
+        let thread = match (self.routine, self.thread.is_null()) {
+            (Some(_), false) => thread::named(self.thread)?,
+            _ => thread::current(),
+        };
+        let notice = Notice::new(socket, self.overlapped, self.routine, thread)?;
         overlapped::start(self.overlapped.addr())?;
         let operation = self.operation().inspect_err(|&code| {
             // An output buffer too small; other errors leave the number alone.
@@ -138,37 +145,11 @@ impl Call {
                 let _ = user_memory::write(self.returned, 0);
             }
         })?;
-        let request = Request {
-            operation,
-            overlapped: self.overlapped.expose_provenance(),
-            completion,
-            thread: thread::current(),
-        };
+        let request = Request { operation, notice };
         match request::submit(socket, request)? {
             Submitted::Done(bytes) => user_memory::write(self.returned, bytes),
             Submitted::Pending => Err(Code::IO_PENDING),
         }
-    }
-
-    /// With a completion routine the event is ignored.
-    fn completion(&self) -> Result<Completion, Code> {
-        if let Some(routine) = self.routine {
-            user_memory::check_readable(routine as *const c_void, 1)?;
-            let thread = match self.thread.is_null() {
-                true => thread::current(),
-                false => thread::named(self.thread)?,
-            };
-            return Ok(Completion::Routine { routine, thread });
-        }
-        let event = self
-            .overlapped
-            .wrapping_byte_add(offset_of!(Overlapped, event));
-        Ok(
-            match user_memory::read(event.cast_const().cast::<usize>())? {
-                0 => Completion::Quiet,
-                event => Completion::Event(event),
-            },
-        )
     }
 
     /// What is asked for. Fails for buffers that will not do.
@@ -183,6 +164,19 @@ impl Call {
             },
             SIO_ASSOCIATE_PORT_RESERVATION => Operation::Associate {
                 token: self.input()?,
+            },
+            SIO_CPU_AFFINITY => Operation::SetProcessor {
+                processor: self.input()?,
+            },
+            SIO_UDP_CONNRESET => Operation::ReportResets {
+                on: self.input::<u32>()? != 0,
+            },
+            FIONBIO => Operation::SetNonblocking {
+                on: self.input::<u32>()? != 0,
+            },
+            // Of this code WSAEFAULT is observed where the output buffer is too small.
+            FIONREAD => Operation::ReadableBytes {
+                output: self.output::<u32>().map_err(|_| Code::FAULT)?,
             },
             SIO_FLUSH => Operation::Flush,
             _ => Operation::Unknown,

@@ -18,10 +18,26 @@ pub extern "C" fn WSAGetLastError() -> c_int {
     LAST.get()
 }
 
+/// `GetLastError`: the same.
+#[unsafe(no_mangle)]
+pub extern "C" fn GetLastError() -> u32 {
+    LAST.get().cast_unsigned()
+}
+
+/// `SetLastError`
+#[unsafe(no_mangle)]
+pub extern "C" fn SetLastError(error: u32) {
+    LAST.set(error.cast_signed());
+}
+
 /// `WSASetLastError`
 #[unsafe(no_mangle)]
 pub extern "C" fn WSASetLastError(error: c_int) {
     LAST.set(error);
+}
+
+pub(crate) fn get() -> Code {
+    Code(LAST.get())
 }
 
 pub(crate) fn set(code: Code) {
@@ -34,6 +50,17 @@ pub(crate) fn or_socket_error<T: From<i8>>(result: Result<T, Code>) -> T {
         set(code);
         T::from(-1)
     })
+}
+
+/// `BOOL`: 1, or 0 with the last error set.
+pub(crate) fn true_or_last_error(result: Result<(), Code>) -> c_int {
+    match result {
+        Ok(()) => 1,
+        Err(code) => {
+            set(code);
+            0
+        }
+    }
 }
 
 #[cfg(test)]

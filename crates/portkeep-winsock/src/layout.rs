@@ -2,8 +2,10 @@
 
 use std::mem::{align_of, offset_of, size_of};
 
+use crate::message::Buffer;
 use crate::operation::{Instance, PortRange};
 use crate::overlapped::Overlapped;
+use crate::port::Entry;
 use crate::startup::StartupData;
 use crate::thread::ThreadName;
 
@@ -24,6 +26,12 @@ const _: () = {
     assert!(offset_of!(Overlapped, offset) == 2 * POINTER);
     assert!(offset_of!(Overlapped, offset_high) == 2 * POINTER + 4);
     assert!(offset_of!(Overlapped, event) == 2 * POINTER + 8);
+
+    assert!(size_of::<Buffer>() == 2 * POINTER);
+    assert!(offset_of!(Buffer, start) == POINTER);
+
+    assert!(size_of::<Entry>() == 4 * POINTER);
+    assert!(offset_of!(Entry, bytes) == 3 * POINTER);
 
     assert!(size_of::<ThreadName>() == 2 * POINTER);
 

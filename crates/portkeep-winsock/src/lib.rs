@@ -21,31 +21,48 @@
 //!
 //! # Threads and fork
 //!
-//! Every function may be called by several threads at once. After `fork(2)` the child has the
-//! library's state as it was, and a lock that another thread had stays locked: a program with
-//! threads executes another one there, or does not use the library.
+//! Every function may be called by several threads at once. After `fork(2)` the child may go on with the
+//! library (see `fork.rs`), as far as a program with threads may go on there at all.
 #![allow(non_snake_case, clippy::too_many_arguments)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("portkeep-winsock is for Linux: Windows has these calls itself");
 
+mod address;
 pub mod blocking;
 mod calls;
+pub mod cancel;
 mod code;
+pub mod control;
 pub mod create;
+mod engine;
 pub mod event;
+mod fork;
+mod handle;
 mod held;
 mod implicit;
 pub mod ioctl;
 pub mod iphlpapi;
 pub mod last_error;
 mod layout;
+mod message;
 mod monitor;
+pub mod name;
+mod notice;
 pub mod operation;
+mod options;
 pub mod overlapped;
 mod persistent;
+pub mod port;
+mod queue;
+pub mod ready;
+mod receive;
 mod request;
 mod socket;
 pub mod startup;
+mod status;
+pub mod text;
 pub mod thread;
+pub mod transfer;
 mod user_memory;
+pub mod wait;

@@ -13,16 +13,19 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 use std::time::Duration;
 
-use crate::event::Events;
+use crate::engine::Engine;
+use crate::handle::Handles;
 use crate::held;
 use crate::socket::Sockets;
 use crate::thread::{ThreadId, Threads};
 
 /// What the threads of the process share.
 pub(crate) struct World {
-    pub(crate) events: Events,
+    pub(crate) engine: Engine,
+    pub(crate) handles: Handles,
     pub(crate) held: held::Blocks,
     pub(crate) sockets: Sockets,
     pub(crate) threads: Threads,
@@ -30,7 +33,13 @@ pub(crate) struct World {
     /// that asked for it.
     pub(crate) pending: BTreeMap<usize, ThreadId>,
     condition_made: bool,
+    /// Conditions that are in nobody's use. None is ever destroyed: a thread may be about to leave it.
+    spare_conditions: Vec<Condition>,
 }
+
+/// A condition for those who wait for one thing only. Whatever else changes wakes none of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Condition(NonNull<libc::pthread_cond_t>);
 
 struct Monitor {
     mutex: UnsafeCell<libc::pthread_mutex_t>,
@@ -46,12 +55,14 @@ static MONITOR: Monitor = Monitor {
     mutex: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER),
     condition: UnsafeCell::new(MaybeUninit::uninit()),
     world: UnsafeCell::new(World {
-        events: Events::new(),
+        engine: Engine::new(),
+        handles: Handles::new(),
         held: held::Blocks::new(),
         sockets: Sockets::new(),
         threads: Threads::new(),
         pending: BTreeMap::new(),
         condition_made: false,
+        spare_conditions: Vec::new(),
     }),
 };
 
@@ -86,6 +97,22 @@ pub(crate) fn lock() -> Guard {
     Guard(PhantomData)
 }
 
+/// Keeps the state as it is while the process forks.
+pub(crate) fn acquire_for_fork() {
+    std::mem::forget(lock());
+}
+
+pub(crate) fn release_after_fork() {
+    drop(Guard(PhantomData));
+}
+
+/// The state in the child, whose only thread has it locked. Nobody waits any more at the condition.
+pub(crate) fn renew_after_fork() -> Guard {
+    let mut world = Guard(PhantomData);
+    world.condition_made = false;
+    world
+}
+
 impl Guard {
     /// Tells all threads that wait that something has changed.
     pub(crate) fn changed(&mut self) {
@@ -107,22 +134,55 @@ impl Guard {
 
     /// Lets others in until one of them changes something; false when the deadline has passed.
     pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
-        let (condition, mutex) = (MONITOR.condition.get(), MONITOR.mutex.get());
+        let condition = MONITOR.condition.get().cast();
         if !self.condition_made {
             // SAFETY: this thread has the lock, and nobody has used the condition yet.
-            unsafe { make_condition(condition.cast()) };
+            unsafe { make_condition(condition) };
             self.condition_made = true;
         }
+        self.wait_for(condition, deadline)
+    }
+
+    /// A condition of the caller's own.
+    pub(crate) fn condition(&mut self) -> Condition {
+        self.spare_conditions.pop().unwrap_or_else(|| {
+            let condition = Box::leak(Box::new(MaybeUninit::uninit()));
+            // SAFETY: it is new, and stays where it is.
+            unsafe { make_condition(condition.as_mut_ptr()) };
+            Condition(NonNull::from(condition).cast())
+        })
+    }
+
+    /// Ends the use of a condition: whoever waits there is woken, and finds that.
+    pub(crate) fn give_back(&mut self, condition: Condition) {
+        // SAFETY: conditions are made, and never destroyed.
+        assert_done(unsafe { libc::pthread_cond_broadcast(condition.0.as_ptr()) });
+        self.spare_conditions.push(condition);
+    }
+
+    /// Wakes one of those who wait at the condition.
+    pub(crate) fn signal(&mut self, condition: Condition) {
+        // SAFETY: as above.
+        assert_done(unsafe { libc::pthread_cond_signal(condition.0.as_ptr()) });
+    }
+
+    /// Lets others in until one of them signals the condition; false when the deadline has passed.
+    pub(crate) fn wait_at(&mut self, condition: Condition, deadline: Deadline) -> bool {
+        self.wait_for(condition.0.as_ptr(), deadline)
+    }
+
+    fn wait_for(&mut self, condition: *mut libc::pthread_cond_t, deadline: Deadline) -> bool {
+        let mutex = MONITOR.mutex.get();
         let result = match deadline.0 {
             // SAFETY: the condition has been made, and this thread has locked the mutex.
-            None => unsafe { libc::pthread_cond_wait(condition.cast(), mutex) },
+            None => unsafe { libc::pthread_cond_wait(condition, mutex) },
             Some(time) => {
                 let time = libc::timespec {
                     tv_sec: time.as_secs() as libc::time_t,
                     tv_nsec: time.subsec_nanos() as libc::c_long,
                 };
                 // SAFETY: as above.
-                unsafe { libc::pthread_cond_timedwait(condition.cast(), mutex, &raw const time) }
+                unsafe { libc::pthread_cond_timedwait(condition, mutex, &raw const time) }
             }
         };
         if result == libc::ETIMEDOUT {

@@ -2,10 +2,12 @@
 
 use portkeep::{Consumers, Error, ErrorKind, Token, sockopt};
 
+use crate::cancel;
 use crate::code::Code;
+use crate::control;
 use crate::held;
 use crate::monitor;
-use crate::request;
+use crate::options;
 use crate::socket::Handle;
 use crate::user_memory;
 
@@ -45,6 +47,23 @@ pub(crate) enum Operation {
     Associate {
         token: u64,
     },
+    /// `FIONBIO`
+    SetNonblocking {
+        on: bool,
+    },
+    /// `FIONREAD`
+    ReadableBytes {
+        /// The address of the `DWORD` to fill in.
+        output: usize,
+    },
+    /// `SIO_CPU_AFFINITY`
+    SetProcessor {
+        processor: u16,
+    },
+    /// `SIO_UDP_CONNRESET`
+    ReportResets {
+        on: bool,
+    },
     /// Aborts the overlapped requests that wait for their turn; takes none itself.
     Flush,
     /// A control code that nobody knows.
@@ -52,6 +71,14 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
+    /// Whether it waits for nobody, and nobody for it.
+    pub(crate) fn takes_no_turn(&self) -> bool {
+        matches!(
+            self,
+            Operation::Flush | Operation::SetNonblocking { .. } | Operation::ReadableBytes { .. }
+        )
+    }
+
     /// Does it, and returns how many bytes of output there are.
     pub(crate) fn perform(&self, socket: Handle) -> Result<u32, Code> {
         match *self {
@@ -65,11 +92,38 @@ impl Operation {
             Operation::Associate { token } => with_token(
                 socket,
                 token,
-                |token| sockopt::associate(socket.as_fd(), token),
+                |token| {
+                    sockopt::associate(socket.as_fd(), token)?;
+                    held::dissociate(socket);
+                    Ok(())
+                },
                 |token| held::associate(socket, token),
             ),
+            Operation::SetNonblocking { on } => {
+                control::set_nonblocking(socket.descriptor, on).map(|()| 0)
+            }
+            Operation::ReadableBytes { output } => {
+                let bytes = control::readable_bytes(socket.descriptor)?;
+                user_memory::write(std::ptr::with_exposed_provenance_mut(output), bytes)?;
+                Ok(size_of::<u32>() as u32)
+            }
+            Operation::SetProcessor { processor } => {
+                options::set_processor(socket.as_fd(), processor).map(|()| 0)
+            }
+            Operation::ReportResets { on } => {
+                if crate::socket::option(socket.as_fd(), libc::SO_TYPE)? != libc::SOCK_DGRAM {
+                    return Err(Code::OPNOTSUPP);
+                }
+                let mut world = monitor::lock();
+                world
+                    .sockets
+                    .get(socket)
+                    .ok_or(Code::NOTSOCK)?
+                    .reports_resets = on;
+                Ok(0)
+            }
             Operation::Flush => {
-                request::flush(&mut monitor::lock(), socket);
+                cancel::flush(&mut monitor::lock(), socket);
                 Ok(0)
             }
             Operation::Unknown => Err(Code::OPNOTSUPP),
@@ -101,7 +155,8 @@ fn acquire(socket: Handle, range: PortRange, output: usize) -> Result<u32, Code>
     Ok(size_of::<Instance>() as u32)
 }
 
-/// Calls the kernel part with a token, or where it is absent what stands in for it.
+/// Calls what has given the token: held blocks of this process, which stay when the kernel part comes, or
+/// the kernel part.
 ///
 /// 0 is no token, but what is wrong with the socket is told first.
 fn with_token(
@@ -110,6 +165,9 @@ fn with_token(
     kernel: impl FnOnce(Token) -> Result<(), Error>,
     held: impl FnOnce(u64) -> Result<(), Code>,
 ) -> Result<u32, Code> {
+    if held::has(token) {
+        return held(token).map(|()| 0);
+    }
     let asked = match Token::from_raw(token) {
         Some(token) => kernel(token),
         None => match sockopt::associated(socket.as_fd()) {

@@ -10,10 +10,10 @@ use std::mem::MaybeUninit;
 use crate::blocking;
 use crate::code::Code;
 use crate::monitor::{self, Deadline, Guard, World};
+use crate::notice::{Notice, Outcome};
 use crate::operation::Operation;
-use crate::overlapped;
 use crate::socket::Handle;
-use crate::thread::{CompletionRoutine, Due, ThreadId};
+use crate::thread::ThreadId;
 
 /// How often a thread that waits for its turn calls its blocking hook.
 const HOOK_INTERVAL_MS: u32 = 10;
@@ -22,23 +22,7 @@ const HOOK_INTERVAL_MS: u32 = 10;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) operation: Operation,
-    /// The address of the `WSAOVERLAPPED`.
-    pub(crate) overlapped: usize,
-    pub(crate) completion: Completion,
-    /// Who made it, and takes it along when it ends.
-    pub(crate) thread: ThreadId,
-}
-
-/// How the end of an overlapped operation is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Completion {
-    /// By the `WSAOVERLAPPED` alone.
-    Quiet,
-    Event(usize),
-    Routine {
-        routine: CompletionRoutine,
-        thread: ThreadId,
-    },
+    pub(crate) notice: Notice,
 }
 
 /// What has become of an overlapped operation when the call returns.
@@ -54,7 +38,7 @@ pub(crate) enum Submitted {
 ///
 /// `WSAEINTR` if the blocking hook cancels it or another thread closes the socket.
 pub(crate) fn run(socket: Handle, operation: &Operation) -> Result<u32, Code> {
-    if let Operation::Flush = operation {
+    if operation.takes_no_turn() {
         return operation.perform(socket);
     }
     take_turn(socket)?;
@@ -93,17 +77,11 @@ fn take_turn(socket: Handle) -> Result<(), Code> {
 /// Acts if the turn is free, else leaves the request to the thread that has it.
 pub(crate) fn submit(socket: Handle, request: Request) -> Result<Submitted, Code> {
     let mut world = monitor::lock();
-    world.sockets.get(socket).ok_or(Code::NOTSOCK)?;
-    // A new operation resets the event, as Windows' I/O manager does.
-    if let Completion::Event(event) = request.completion {
-        world.events.put(event, false)?;
-    }
-    overlapped::start(request.overlapped)?;
-    world.pending.insert(request.overlapped, request.thread);
-    if let Operation::Flush = request.operation {
+    let skips_port = world.sockets.get(socket).ok_or(Code::NOTSOCK)?.skips_port;
+    request.notice.start(&mut world)?;
+    if request.operation.takes_no_turn() {
         let result = world.unlocked(|| request.operation.perform(socket));
-        complete(&mut world, request, result);
-        world.changed();
+        complete_at_once(&mut world, request.notice, result, skips_port);
         return result.map(Submitted::Done);
     }
     let entry = world.sockets.get(socket).ok_or(Code::NOTSOCK)?;
@@ -113,9 +91,22 @@ pub(crate) fn submit(socket: Handle, request: Request) -> Result<Submitted, Code
     }
     entry.busy = true;
     let result = perform(&mut world, socket, &request.operation);
-    complete(&mut world, request, result);
+    complete_at_once(&mut world, request.notice, result, skips_port);
     end_turn(world, socket);
     Ok(result.map_or(Submitted::Pending, Submitted::Done))
+}
+
+/// A program may have said that success in the call needs no packet.
+fn complete_at_once(
+    world: &mut Guard,
+    mut notice: Notice,
+    result: Result<u32, Code>,
+    skips_port: bool,
+) {
+    if skips_port && result.is_ok() {
+        notice.port = None;
+    }
+    notice.complete(world, result.into());
 }
 
 /// Acts, with the lock let go.
@@ -141,67 +132,33 @@ fn end_turn(mut world: Guard, socket: Handle) {
             break;
         };
         let result = perform(&mut world, socket, &request.operation);
-        complete(&mut world, request, result);
+        request.notice.complete(&mut world, result.into());
     }
     world.changed();
 }
 
-/// Tells the end of an operation.
-pub(crate) fn complete(world: &mut World, request: Request, result: Result<u32, Code>) {
-    overlapped::finish(request.overlapped, result);
-    tell(world, request, result);
-}
-
-fn tell(world: &mut World, request: Request, result: Result<u32, Code>) {
-    world.pending.remove(&request.overlapped);
-    match request.completion {
-        Completion::Quiet => {}
-        // An event that has been closed since is the program's affair.
-        Completion::Event(event) => drop(world.events.put(event, true)),
-        Completion::Routine { routine, thread } => world.threads.queue(
-            thread,
-            Due::Completion {
-                routine,
-                error: result.map_or_else(|code| code.0.unsigned_abs(), |_| 0),
-                bytes: result.unwrap_or(0),
-                overlapped: request.overlapped,
-            },
-        ),
-    }
-}
-
-/// Aborts the requests of a socket that wait for their turn.
-pub(crate) fn flush(world: &mut Guard, socket: Handle) {
-    let waiting = world
-        .sockets
-        .get(socket)
-        .map(|entry| std::mem::take(&mut entry.waiting));
-    for request in waiting.into_iter().flatten() {
-        complete(world, request, Err(Code::OPERATION_ABORTED));
-    }
-    world.changed();
-}
-
-/// Aborts the requests of the calling thread, which ends. One that is in the kernel is waited for:
-/// its structures may be gone with the thread.
+/// Aborts the operations of the calling thread, which ends, but for those that tell a port. One that is
+/// in the kernel is waited for: its structures may be gone with the thread.
 pub(crate) fn abort_of_thread(world: &mut Guard, thread: ThreadId) {
-    let mut aborted: Vec<Request> = Vec::new();
+    let is_its = |notice: &Notice| notice.bound_to() == thread;
+    let mut aborted: Vec<Notice> = Vec::new();
     for socket in world.sockets.iter_mut() {
-        aborted.extend(
-            socket
-                .waiting
-                .iter()
-                .filter(|request| request.thread == thread),
-        );
-        socket.waiting.retain(|request| request.thread != thread);
+        socket.waiting.retain(|request| {
+            let taken = is_its(&request.notice);
+            if taken {
+                aborted.push(request.notice);
+            }
+            !taken
+        });
+        let (transfers, _) = socket.transfers.cancel(|notice, _| is_its(notice));
+        aborted.extend(transfers);
     }
-    for request in aborted {
-        let result = Err(Code::OPERATION_ABORTED);
+    for notice in aborted {
         // The functions that had their variables there have returned; this one has taken the place.
-        if !is_on_this_stack(request.overlapped) {
-            overlapped::finish(request.overlapped, result);
+        match is_on_this_stack(notice.overlapped) {
+            true => notice.tell(world, Outcome::ABORTED),
+            false => notice.complete(world, Outcome::ABORTED),
         }
-        tell(world, request, result);
     }
     world.changed();
     while world.pending.values().any(|&issuer| issuer == thread) {

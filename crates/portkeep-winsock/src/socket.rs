@@ -9,8 +9,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::code::Code;
+use crate::engine;
+use crate::message::Direction;
 use crate::monitor::{Deadline, Guard};
-use crate::request::{self, Request};
+use crate::notice::{Notice, Outcome};
+use crate::port::Association;
+use crate::queue::Transfers;
+use crate::request::Request;
 
 /// A socket as it was looked up. Another one that gets its descriptor later has another number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +25,11 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// A number for the kernel to give back: the descriptor, and the serial as far as there is room.
+    pub(crate) fn mark(&self) -> u64 {
+        (u64::from(self.descriptor.cast_unsigned()) << 32) | (self.serial & 0xFFFF_FFFF)
+    }
+
     /// The socket of a call that is being made. A program that closes it meanwhile with close(2)
     /// gets what it gets from any system call then.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -46,8 +56,18 @@ pub(crate) struct Socket {
     /// The token of the held block that the socket may bind in; of the kernel part's blocks the
     /// kernel knows.
     pub(crate) associated: Option<u64>,
+    /// `SO_EXCLUSIVEADDRUSE`
+    pub(crate) exclusive: bool,
+    /// `SIO_UDP_CONNRESET`
+    pub(crate) reports_resets: bool,
     /// Overlapped requests which wait for their turn.
     pub(crate) waiting: VecDeque<Request>,
+    /// Overlapped sending and receiving.
+    pub(crate) transfers: Transfers,
+    /// Where completions go to besides.
+    pub(crate) port: Option<Association>,
+    /// `FILE_SKIP_COMPLETION_PORT_ON_SUCCESS`
+    pub(crate) skips_port: bool,
 }
 
 /// The sockets by descriptor.
@@ -76,7 +96,12 @@ impl Sockets {
             executing: false,
             binding: false,
             associated: None,
+            exclusive: false,
+            reports_resets: true,
             waiting: VecDeque::new(),
+            transfers: Transfers::default(),
+            port: None,
+            skips_port: false,
         };
         self.sockets.insert(descriptor, socket);
         self.last
@@ -87,6 +112,14 @@ impl Sockets {
         self.sockets
             .get_mut(&handle.descriptor)
             .filter(|socket| socket.serial == handle.serial)
+    }
+
+    /// The socket of a [mark](Handle::mark), if it is there.
+    pub(crate) fn marked(&self, mark: u64) -> Option<Handle> {
+        let descriptor = c_int::try_from(mark >> 32).ok()?;
+        let socket = self.sockets.get(&descriptor)?;
+        let serial = socket.serial;
+        Some(Handle { descriptor, serial }).filter(|handle| handle.mark() == mark)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Socket> {
@@ -120,6 +153,20 @@ pub(crate) fn option(socket: BorrowedFd<'_>, option: c_int) -> Result<c_int, Cod
         0 => Ok(value),
         _ => Err(Code::last_os_error()),
     }
+}
+
+pub(crate) fn is_stream(socket: c_int) -> bool {
+    if socket < 0 {
+        return false;
+    }
+    // SAFETY: the program's descriptor, for the time of its call.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    option(socket, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
+}
+
+pub(crate) fn is_nonblocking(socket: c_int) -> bool {
+    // SAFETY: it takes no pointers.
+    unsafe { libc::fcntl(socket, libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
 /// The device and inode of a descriptor, if it is a socket's.
@@ -174,8 +221,14 @@ fn forget(world: &mut Guard, descriptor: c_int) {
     if let Some(socket) = world.sockets.sockets.remove(&descriptor) {
         let serial = socket.serial;
         world.held.end_of(Handle { descriptor, serial });
+        let mut transfers = socket.transfers;
+        engine::forget(world, descriptor, transfers.interest);
         for request in socket.waiting {
-            request::complete(world, request, Err(Code::OPERATION_ABORTED));
+            request.notice.complete(world, Outcome::ABORTED);
+        }
+        let (aborted, _) = transfers.cancel(|_: &Notice, _: Direction| true);
+        for notice in aborted {
+            notice.complete(world, Outcome::ABORTED);
         }
         world.changed();
     }
@@ -183,7 +236,12 @@ fn forget(world: &mut Guard, descriptor: c_int) {
 
 /// Closes a socket. An operation that is in the kernel is waited for, the others are aborted.
 pub(crate) fn close(world: &mut Guard, handle: Handle) -> Result<(), Code> {
-    while world.sockets.get(handle).ok_or(Code::NOTSOCK)?.executing {
+    loop {
+        let entry = world.sockets.get(handle).ok_or(Code::NOTSOCK)?;
+        entry.transfers.closing = true;
+        if !entry.executing && !entry.transfers.is_active() {
+            break;
+        }
         world.wait(Deadline::NEVER);
     }
     forget(world, handle.descriptor);

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::code::Code;
+use crate::fork;
 use crate::last_error;
 use crate::monitor;
 use crate::socket;
@@ -86,6 +87,7 @@ pub extern "C" fn WSAStartup(requested: u16, data: *mut c_void) -> c_int {
     if !supported {
         return Code::VERNOTSUPPORTED.0;
     }
+    fork::prepare();
     let _world = monitor::lock();
     STARTUPS.fetch_add(1, Ordering::Relaxed);
     0

@@ -6,8 +6,7 @@ use std::ffi::{c_int, c_void};
 
 use crate::blocking::{self, Callback};
 use crate::code::Code;
-use crate::event::WAIT_IO_COMPLETION;
-use crate::monitor::{self, Deadline};
+use crate::monitor;
 use crate::request;
 use crate::user_memory;
 
@@ -35,6 +34,7 @@ pub(crate) enum Due {
         error: u32,
         bytes: u32,
         overlapped: usize,
+        flags: u32,
     },
     User {
         routine: UserRoutine,
@@ -156,29 +156,11 @@ pub(crate) fn call_routines(thread: ThreadId) {
                 error,
                 bytes,
                 overlapped,
+                flags,
                 // SAFETY: the program gave the routine and the structure for this call.
-            } => unsafe { routine(error, bytes, overlapped as *mut c_void, 0) },
+            } => unsafe { routine(error, bytes, overlapped as *mut c_void, flags) },
             // SAFETY: as above.
             Due::User { routine, context } => unsafe { routine(context) },
-        }
-    }
-}
-
-/// `SleepEx`: 0 after the time; `WAIT_IO_COMPLETION` as soon as an alertable sleep has called
-/// completion routines of this thread.
-#[unsafe(no_mangle)]
-pub extern "C" fn SleepEx(milliseconds: u32, alertable: c_int) -> u32 {
-    let deadline = Deadline::after(milliseconds);
-    let thread = current();
-    let mut world = monitor::lock();
-    loop {
-        if alertable != 0 && world.threads.has_routines(thread) {
-            drop(world);
-            call_routines(thread);
-            return WAIT_IO_COMPLETION;
-        }
-        if !world.wait(deadline) {
-            return 0;
         }
     }
 }

@@ -104,6 +104,28 @@ pub(crate) fn write<T: Copy>(pointer: *mut T, value: T) -> Result<(), Code> {
     Ok(())
 }
 
+/// Fills `bytes` from there.
+pub(crate) fn read_bytes(pointer: *const c_void, bytes: &mut [u8]) -> Result<(), Code> {
+    for (index, chunk) in bytes.chunks_mut(LIMIT).enumerate() {
+        let from = pointer.wrapping_byte_add(index * LIMIT);
+        check_readable(from, chunk.len())?;
+        // SAFETY: the kernel has just read it.
+        unsafe { std::ptr::copy(from.cast(), chunk.as_mut_ptr(), chunk.len()) };
+    }
+    Ok(())
+}
+
+/// Writes `bytes` there.
+pub(crate) fn write_bytes(pointer: *mut c_void, bytes: &[u8]) -> Result<(), Code> {
+    for (index, chunk) in bytes.chunks(LIMIT).enumerate() {
+        let to = pointer.wrapping_byte_add(index * LIMIT);
+        check_writable(to, chunk.len())?;
+        // SAFETY: the kernel has just written there.
+        unsafe { std::ptr::copy(chunk.as_ptr(), to.cast(), chunk.len()) };
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -136,6 +136,13 @@ impl Reserved {
         .map_err(failed)
     }
 
+    pub(crate) fn hand_over(&self, pidfd: BorrowedFd<'_>) -> Result<(), Error> {
+        match self {
+            Reserved::Kernel(blocks) => blocks.hand_over(pidfd),
+            Reserved::Held(_) => Err(Error::not_supported_held("be handed to another process")),
+        }
+    }
+
     pub(crate) fn take_back(&self, port: u16) -> Result<bool, Error> {
         match self {
             Reserved::Kernel(_) => Ok(false),

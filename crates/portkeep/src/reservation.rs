@@ -127,6 +127,27 @@ impl Reservation {
         self.0.listen(socket::borrow(&socket), backlog)
     }
 
+    /// Makes another process the owner, as if it had claimed the reservation: what the
+    /// [consumers](crate::Acquire::consumers) of the reservation allow to this process and its descendants,
+    /// they allow to that one and its descendants then, and to this one no longer.
+    ///
+    /// The reservation still lives as long as the acquiring sockets, here; it does not end with that process.
+    /// Its ports stay charged to the same user. `pidfd` is a descriptor of the process
+    /// ([`pidfd_open(2)`](https://man7.org/linux/man-pages/man2/pidfd_open.2.html)); one of a thread means the
+    /// thread's process. A [`claim`](Reservation::claim) of the
+    /// acquiring sockets takes the reservation back.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ForeignProcess`] if the real user of the process is not the effective user of this one,
+    /// which lacks `CAP_NET_ADMIN` over the network namespace, too; [`ErrorKind::ProcessEnded`];
+    /// [`ErrorKind::NotAPidfd`]; [`ErrorKind::UnknownToken`] if the reservation has ended;
+    /// [`ErrorKind::Outdated`]; [`ErrorKind::NotSupportedHeld`]. The owner is the one from before then.
+    #[cfg(target_os = "linux")]
+    pub fn hand_over(&self, pidfd: std::os::fd::BorrowedFd<'_>) -> Result<(), Error> {
+        self.0.hand_over(pidfd)
+    }
+
     /// Closes what had to be opened for UDP sockets with `SO_REUSEPORT` at all IPv6 addresses of a held
     /// port, once they are closed; gives whether it is still open. The next [`bind`](Reservation::bind) to
     /// the port does so, too.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use portkeep::{Entry, PortRange};
-use portkeep_admin::{Installation, Keeper, PortSet};
+use portkeep_admin::{Declared, Installation, Keeper, PortSet, UnknownNames};
 
 static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
     let path = std::env::temp_dir().join(format!("portkeep-fuzz-{}", std::process::id()));
@@ -64,4 +64,8 @@ fn store(bytes: &[u8]) {
     }
     // Refused or understood, it is not touched.
     assert_eq!(fs::read(keeper.file()).expect("read the store"), bytes);
+    // The same text as a declaration, compared with what it says as a store.
+    if let Ok(declared) = Declared::read([keeper.file()]) {
+        let _ = keeper.compare(&declared, UnknownNames::Accept);
+    }
 }

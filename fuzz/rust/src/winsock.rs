@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::Once;
 
 use portkeep_winsock::ioctl::{WSAIoctl, WSPIoctl};
-use portkeep_winsock::thread::SleepEx;
+use portkeep_winsock::wait::SleepEx;
 
 const GUARD: u8 = 0xA5;
 const ROOM: usize = 64;

@@ -14,7 +14,7 @@ use crate::scene::{
     eventually, mode, mounts_at, plain_directory, remove, set_mode,
 };
 
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 20;
 
 /// Does `work` in a child and kills that at a random moment of the time that work takes.
 fn kill_during(random: &mut Random, time: Duration, work: impl Fn()) {

@@ -8,6 +8,7 @@ mod elsewhere;
 mod exec;
 mod fork;
 mod handover;
+mod heir;
 mod library;
 mod owner;
 mod scene;
@@ -46,6 +47,23 @@ trials! {
         claim::leaves_associations_alone,
         claim::is_for_holders_of_the_acquiring_socket,
         claim::of_what_has_ended_is_refused,
+        heir::becomes_the_owner,
+        heir::is_the_one_who_binds_by_number,
+        heir::of_the_process_flag_is_one_process,
+        heir::of_the_user_flag_is_a_user,
+        heir::that_ends_leaves_the_ports_to_the_acquirer,
+        heir::gives_it_back_to_a_claim,
+        heir::is_of_the_callers_user,
+        heir::of_any_user_takes_an_administrator,
+        heir::of_another_process_namespace,
+        heir::of_another_user_namespace,
+        heir::is_the_process_of_a_thread,
+        heir::may_have_lost_its_first_thread,
+        heir::has_not_ended,
+        heir::is_named_by_a_pidfd,
+        heir::of_the_acquiring_socket_only,
+        heir::is_described_by_a_value_of_16_bytes,
+        heir::is_a_process_that_the_descriptor_meant,
         associated::bound_sockets_outlive_the_close,
         associated::bound_sockets_outlive_the_release,
         associated::unbound_sockets_are_left_with_nothing,

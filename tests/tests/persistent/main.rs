@@ -11,6 +11,7 @@ mod consumers;
 mod every_netns;
 mod namespaces;
 mod parts;
+mod shapes;
 
 use portkeep_tests::trials;
 
@@ -26,6 +27,9 @@ trials! {
         consumers::everybody,
         parts::cut_off,
         parts::cut_beside_strangers,
+        shapes::split_and_joined,
+        shapes::refusals,
+        shapes::split_and_joined_beside_strangers,
         every_netns::everywhere,
         every_netns::overlaps,
         namespaces::administrators_of_their_own,

@@ -7,7 +7,7 @@ use std::process::Command;
 use portkeep_tests::Sandbox;
 
 use crate::installed::{pkg_config, read};
-use crate::program::{passes_with, sources};
+use crate::program::{passes, passes_with, sources};
 
 /// As root, and as a user without any privilege, in another way there.
 pub(crate) fn the_kernel_part(sandbox: &Sandbox) {
@@ -24,18 +24,27 @@ pub(crate) fn implicit_binds(sandbox: &Sandbox) {
     }
 }
 
+/// What does not depend on who holds the ports is the same.
+pub(crate) fn addresses_and_options(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    passes(sandbox, "addresses");
+    passes_with(sandbox, "options", &["held"]);
+}
+
+/// A child of fork has no part in what its parent holds.
+pub(crate) fn forks(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    passes(sandbox, "fork");
+}
+
 /// Each compiles, with a declaration of the program's, and none links.
 pub(crate) fn functions_outside_the_scope() {
     for (call, missing) in [
-        (
-            "select(0, NULL, NULL, NULL, NULL)",
-            "portkeep_winsock_has_no_select",
-        ),
-        ("WSASend()", "WSASend"),
-        ("WSARecvFrom()", "WSARecvFrom"),
+        ("WSAEventSelect()", "WSAEventSelect"),
+        ("GetAddrInfoW()", "GetAddrInfoW"),
+        ("CreateThread()", "CreateThread"),
         ("WSADuplicateSocketW()", "WSADuplicateSocketW"),
         ("GetExtendedTcpTable()", "GetExtendedTcpTable"),
-        ("CreateIoCompletionPort()", "CreateIoCompletionPort"),
     ] {
         let messages = link(call).expect_err(call);
         let expected = format!("undefined reference to `{missing}'");

@@ -66,6 +66,8 @@ pub(crate) fn has_what_a_package_has() {
     );
     assert!(prefix.join("lib/libportkeep-winsock.a").exists());
     for spelling in [
+        "synchapi.h",
+        "ioapiset.h",
         "windows.h",
         "Windows.h.",
         "winsock2.h",

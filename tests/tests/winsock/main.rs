@@ -4,15 +4,19 @@
 mod absent;
 mod boot;
 mod checked;
+mod enabled;
 mod examples;
 mod installed;
 mod layout;
+mod linking;
 mod netdown;
 mod program;
 mod runs;
 mod secure;
 mod seed;
 mod wide;
+mod wine;
+mod words;
 
 #[allow(dead_code, reason = "of it only the commands are needed")]
 #[path = "../examples/readme.rs"]
@@ -44,19 +48,30 @@ fn main() -> ExitCode {
             examples::persistent,
             absent::the_kernel_part,
             absent::implicit_binds,
+            absent::addresses_and_options,
+            absent::forks,
+            enabled::in_the_middle_of_a_programs_life,
             netdown::is_told,
             secure::the_callers_store_is_not_written,
             boot::reservations_come_back,
             runs::acquire,
             runs::token,
+            runs::handles,
             runs::bind,
             runs::implicit,
+            runs::addresses,
+            runs::options,
+            runs::select,
             runs::mechanics,
             runs::overlapped,
             runs::pending,
             runs::storm,
             runs::random,
+            runs::transfer,
+            runs::port,
+            runs::transfer_storm,
             runs::persistent,
+            wine::the_same_mechanics => LONG,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,
             checked::by_memcheck => LONG;
@@ -67,6 +82,12 @@ fn main() -> ExitCode {
             seed::links_statically,
             layout::in_c,
             layout::in_cpp,
+            words::in_c,
+            words::in_cpp,
+            words::what_is_refused,
+            words::programs_of_every_kind,
+            linking::by_the_names_on_windows,
+            linking::by_cmake,
             wide::conversions_and_arguments,
             examples::compile_without_a_warning,
             absent::functions_outside_the_scope;

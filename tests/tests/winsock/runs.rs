@@ -18,4 +18,5 @@ macro_rules! runs {
     };
 }
 
-runs! { acquire token bind implicit mechanics overlapped pending storm random persistent }
+runs! { acquire token handles transfer port transfer_storm bind addresses options select
+implicit mechanics overlapped pending storm random persistent }

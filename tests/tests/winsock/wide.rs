@@ -45,7 +45,9 @@ pub(crate) fn conversions_and_arguments() {
             let mut expected =
                 format!("{LINES}[{accents}]\nfour4\n-12 2147483647 -2147483648 0\n").into_bytes();
             expected.extend_from_slice("[é][]".as_bytes());
-            expected.extend_from_slice(b"[\xff\xe9x]\n");
+            expected.extend_from_slice(b"[\xff\xe9x]\n[fputws]");
+            let accent = accents.chars().next().expect("an accent");
+            expected.extend_from_slice(format!("{accent}pq_putws\n\n").as_bytes());
             assert_eq!(
                 String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&expected),

@@ -31,6 +31,8 @@ pub fn package(
     tree.file(&packaging("portkeep.service"), unit, 0o644)?;
     let preset = "/etc/portkeep/portkeep.env";
     tree.file(&packaging("portkeep.env"), preset, 0o644)?;
+    let declarations = "/etc/portkeep/reservations.d/README";
+    tree.file(&packaging("reservations.README"), declarations, 0o644)?;
     manual.add_pages(tree, "/usr/share/man/man8")?;
     let (zsh, documents) = match format {
         Format::Deb => (
@@ -61,7 +63,13 @@ pub fn package(
         &format!("{documents}/kernel-part.tar.xz"),
         0o644,
     )?;
+    for name in ["service", "socket"] {
+        let example = format!("systemd/{name}.d-ports.conf");
+        let to = format!("{documents}/examples/{name}.d-ports.conf");
+        tree.file(&packaging(&example), &to, 0o644)?;
+    }
     package.configuration.push(preset.to_owned());
+    package.configuration.push(declarations.to_owned());
     package.depends.push(match format {
         Format::Deb => "libc6 (>= 2.17)".to_owned(),
         Format::Rpm => "glibc >= 2.17".to_owned(),

@@ -58,7 +58,7 @@ impl Tools {
         Ok(tools)
     }
 
-    fn venv(&self) -> PathBuf {
+    pub fn venv(&self) -> PathBuf {
         self.work.join("venv")
     }
 

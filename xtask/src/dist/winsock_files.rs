@@ -65,6 +65,8 @@ fn install(
             .env("BUILT", built)
             .env("DESTDIR", all.root())
             .env("LIBDIR", libraries)
+            // `packaging/static-libs` has linked libelf and zlib in.
+            .env("STATIC_NEEDS", "")
             .env("CC", Linkage::Glibc.c_compiler(architecture) + " -g0")
             .env("AR", "python-zig ar"),
     )?;

@@ -32,6 +32,8 @@ same_number! {
     PORTKEEP_CREATE = portkeep_option,
     PORTKEEP_DELETE = portkeep_option,
     PORTKEEP_LOOKUP = portkeep_option,
+    PORTKEEP_HAND_OVER = portkeep_option,
+    PORTKEEP_WATCH = portkeep_option,
     PORTKEEP_ABI_VERSION = portkeep_abi,
     PORTKEEP_VALUE_MAX = portkeep_abi,
     PORTKEEP_CONSUMERS_MAX = portkeep_abi,
@@ -41,6 +43,8 @@ same_number! {
     PORTKEEP_ADOPT = portkeep_flag,
     PORTKEEP_PART = portkeep_flag,
     PORTKEEP_EVERY_NETNS = portkeep_flag,
+    PORTKEEP_SPLIT = portkeep_flag,
+    PORTKEEP_JOIN = portkeep_flag,
     PORTKEEP_CONFLICT_NONE = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_RESERVED = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_IN_USE = portkeep_conflict_kind,
@@ -52,6 +56,13 @@ same_number! {
     PORTKEEP_CONSUMER_UID = portkeep_consumer_kind,
     PORTKEEP_CONSUMER_GID = portkeep_consumer_kind,
     PORTKEEP_CONSUMER_CGROUP = portkeep_consumer_kind,
+    PORTKEEP_EVENT_BIND_REFUSED = portkeep_event_kind,
+    PORTKEEP_EVENT_CONNECT_REFUSED = portkeep_event_kind,
+    PORTKEEP_EVENT_ACQUIRE_REFUSED = portkeep_event_kind,
+    PORTKEEP_EVENT_ACQUIRED = portkeep_event_kind,
+    PORTKEEP_EVENT_RELEASED = portkeep_event_kind,
+    PORTKEEP_EVENT_CREATED = portkeep_event_kind,
+    PORTKEEP_EVENT_DELETED = portkeep_event_kind,
 }
 
 same_layout!(Range = portkeep_range { start = start, count = count });
@@ -62,6 +73,7 @@ same_layout!(AcquireRequest = portkeep_acquire {
     reserved = reserved,
 });
 same_layout!(Instance = portkeep_instance { range = range, reserved = reserved, token = token });
+same_layout!(Heir = portkeep_heir { token = token, pidfd = pidfd, reserved = reserved });
 same_layout!(ConsumerRecord = portkeep_consumer { kind = kind, reserved = reserved, id = id });
 same_layout!(DeleteRequest = portkeep_delete { range = range, flags = flags });
 same_layout!(ConflictRecord = portkeep_conflict {
@@ -72,4 +84,30 @@ same_layout!(ConflictRecord = portkeep_conflict {
     owner_uid = owner_uid,
     reserved = reserved,
     since = since,
+});
+same_layout!(EventRecord = portkeep_event {
+    time = time,
+    netns = netns,
+    token = token,
+    since = since,
+    pid = pid,
+    uid = uid,
+    owner_pid = owner_pid,
+    owner_uid = owner_uid,
+    range = range,
+    port = port,
+    kind = kind,
+    conflict = conflict,
+    protocol = protocol,
+    persistent = persistent,
+    error = error,
+    reserved = reserved,
+    command = command,
+    owner_command = owner_command,
+});
+same_layout!(EventsHead = portkeep_events {
+    lost = lost,
+    enabled = enabled,
+    number = number,
+    more = more,
 });

@@ -4,6 +4,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
+use libbpf_rs::{MapCore, MapFlags};
 use portkeep_host::DEFAULT_POOL;
 
 use crate::error::{Error, ErrorKind};
@@ -12,7 +13,7 @@ use crate::install::cgroup::{self, Cgroup};
 use crate::install::layout::{Layout, first_mount};
 use crate::install::lock::{InstallLock, make_directory};
 use crate::install::settings::{DEFAULT_QUOTA, Settings};
-use crate::install::{features, links, object, proof, remove, subordinates, tags};
+use crate::install::{features, links, object, proof, remove, subordinates, sys, tags};
 use crate::installation::Installation;
 
 /// How to install.
@@ -250,5 +251,13 @@ fn make_everything(
         proof::prove(&skeleton, path)?;
     }
     bpffs.add_mode(missing)?;
-    links::put_all(&skeleton, &layout, cgroup, control)
+    links::put_all(&skeleton, &layout, cgroup, control)?;
+    note_enabled(&skeleton.maps.enabled)
+}
+
+/// Tells watchers.
+fn note_enabled(map: &impl MapCore) -> Result<(), Error> {
+    let now = sys::since_boot().as_nanos() as u64;
+    map.update(&0u32.to_ne_bytes(), &now.to_ne_bytes(), MapFlags::ANY)
+        .map_err(|error| Error::bpf("writing when Portkeep was enabled", error))
 }

@@ -3,8 +3,10 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use libbpf_rs::MapHandle;
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use portkeep::Protocol;
 
 use crate::error::{Error, ErrorKind};
 use crate::install::bpffs::Bpffs;
@@ -34,6 +36,25 @@ pub struct Status {
     pub quota: u32,
     /// What the maps take now.
     pub memory: Vec<MapMemory>,
+    /// What has been refused since Portkeep was enabled.
+    pub refusals: Vec<Refusals>,
+    /// How many sockets watch for events.
+    pub watchers: u32,
+    /// When Portkeep was last enabled, as time since boot, suspended time included
+    /// (`CLOCK_BOOTTIME`); `None` if the kernel part is an older one.
+    pub enabled: Option<Duration>,
+}
+
+/// How often calls of one kind were refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// `bind`, `connect` or `acquire`.
+    pub call: &'static str,
+    /// The protocol of the socket.
+    pub protocol: Protocol,
+    /// In all network namespaces.
+    pub count: u64,
 }
 
 /// The memory of one BPF map.
@@ -81,8 +102,48 @@ pub fn inspect(installation: &Installation) -> Result<Option<Status>, Error> {
                 })
             })
             .collect::<Result<_, Error>>()?,
+        refusals: refusals(&layout),
+        watchers: first(&layout, "watching").map_or(0, |bytes| {
+            u32::from_ne_bytes(bytes.first_chunk().copied().unwrap_or_default())
+        }),
+        enabled: first(&layout, "enabled").and_then(|bytes| {
+            let nanoseconds = u64::from_ne_bytes(*bytes.first_chunk()?);
+            (nanoseconds != 0).then(|| Duration::from_nanos(nanoseconds))
+        }),
         layout,
     }))
+}
+
+/// The first element of an array; `None` also where an older kernel part has no such map.
+fn first(layout: &Layout, map: &str) -> Option<Vec<u8>> {
+    let map = MapHandle::from_pinned_path(layout.map(map)).ok()?;
+    map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).ok()?
+}
+
+/// In the order of `refusals_key()` of `bpf/events.h`.
+fn refusals(layout: &Layout) -> Vec<Refusals> {
+    let Ok(map) = MapHandle::from_pinned_path(layout.map("refusals")) else {
+        return Vec::new();
+    };
+    let kinds = ["bind", "connect", "acquire"]
+        .into_iter()
+        .flat_map(|call| [(call, Protocol::Tcp), (call, Protocol::Udp)]);
+    (0u32..)
+        .zip(kinds)
+        .map(|(key, (call, protocol))| {
+            let counts = map.lookup_percpu(&key.to_ne_bytes(), MapFlags::ANY);
+            let counts = counts.ok().flatten().unwrap_or_default();
+            let count = counts
+                .iter()
+                .filter_map(|count| Some(u64::from_ne_bytes(*count.first_chunk()?)))
+                .sum();
+            Refusals {
+                call,
+                protocol,
+                count,
+            }
+        })
+        .collect()
 }
 
 fn interrupted() -> Error {
@@ -95,6 +156,10 @@ fn interrupted() -> Error {
 
 fn memory_of(layout: &Layout, name: &str) -> Result<u64, Error> {
     let path = layout.map(name);
+    // An older kernel part has fewer.
+    if !path.exists() {
+        return Ok(0);
+    }
     let map = MapHandle::from_pinned_path(&path)
         .map_err(|error| Error::bpf(format!("opening {}", path.display()), error))?;
     let info = format!("/proc/self/fdinfo/{}", map.as_fd().as_raw_fd());

@@ -27,7 +27,7 @@ pub use consumers::set_consumers;
 pub use diagnose::{Fault, check_features, faults, prove};
 pub use enable::{InstallOptions, Installed, Running, install, install_with};
 pub use features::{Feature, features};
-pub use inspect::{MapMemory, Status, inspect};
+pub use inspect::{MapMemory, Refusals, Status, inspect};
 pub use layout::Layout;
 pub use object::{NAMING_CONSUMERS_MAX, RESERVATIONS_MAX};
 pub use others::{OtherProgram, other_programs};

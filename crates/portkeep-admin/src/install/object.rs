@@ -50,7 +50,7 @@ pub const RESERVATIONS_MAX: usize = 32768;
 pub const NAMING_CONSUMERS_MAX: usize = 16384;
 
 /// The maps that are pinned, by the names that they have in `bpf/maps.h`.
-pub const PINNED_MAPS: [&str; 11] = [
+pub const PINNED_MAPS: [&str; 16] = [
     "settings",
     "counters",
     "port_chunks",
@@ -62,6 +62,11 @@ pub const PINNED_MAPS: [&str; 11] = [
     "sockets",
     "moves",
     "subordinates",
+    "watching",
+    "watches",
+    "events",
+    "refusals",
+    "enabled",
 ];
 
 fn pin_all(open: &mut OpenPortkeepSkel<'_>, layout: &Layout) -> libbpf_rs::Result<()> {

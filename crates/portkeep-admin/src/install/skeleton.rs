@@ -40,6 +40,11 @@ mod imp {
             .map("occupied", false)
             .map("moves", false)
             .map("subordinates", false)
+            .map("watching", false)
+            .map("events", false)
+            .map("refusals", false)
+            .map("enabled", false)
+            .map("watches", false)
             .map("acquisitions", false)
             .map("portkeep.rodata", true)
             .map("portkeep.bss", false)
@@ -67,6 +72,11 @@ mod imp {
         pub occupied: libbpf_rs::OpenMapMut<'obj>,
         pub moves: libbpf_rs::OpenMapMut<'obj>,
         pub subordinates: libbpf_rs::OpenMapMut<'obj>,
+        pub watching: libbpf_rs::OpenMapMut<'obj>,
+        pub events: libbpf_rs::OpenMapMut<'obj>,
+        pub refusals: libbpf_rs::OpenMapMut<'obj>,
+        pub enabled: libbpf_rs::OpenMapMut<'obj>,
+        pub watches: libbpf_rs::OpenMapMut<'obj>,
         pub acquisitions: libbpf_rs::OpenMapMut<'obj>,
         pub rodata: libbpf_rs::OpenMapMut<'obj>,
         pub rodata_data: Option<&'obj mut types::rodata>,
@@ -91,6 +101,11 @@ mod imp {
             let mut occupied = None;
             let mut moves = None;
             let mut subordinates = None;
+            let mut watching = None;
+            let mut events = None;
+            let mut refusals = None;
+            let mut enabled = None;
+            let mut watches = None;
             let mut acquisitions = None;
             let mut rodata = None;
             let mut bss = None;
@@ -120,6 +135,11 @@ mod imp {
                     "occupied" => occupied = Some(map),
                     "moves" => moves = Some(map),
                     "subordinates" => subordinates = Some(map),
+                    "watching" => watching = Some(map),
+                    "events" => events = Some(map),
+                    "refusals" => refusals = Some(map),
+                    "enabled" => enabled = Some(map),
+                    "watches" => watches = Some(map),
                     "acquisitions" => acquisitions = Some(map),
                     "portkeep.rodata" => rodata = Some(map),
                     "portkeep.bss" => bss = Some(map),
@@ -139,11 +159,16 @@ mod imp {
                 occupied: occupied.expect("map `occupied` not present"),
                 moves: moves.expect("map `moves` not present"),
                 subordinates: subordinates.expect("map `subordinates` not present"),
+                watching: watching.expect("map `watching` not present"),
+                events: events.expect("map `events` not present"),
+                refusals: refusals.expect("map `refusals` not present"),
+                enabled: enabled.expect("map `enabled` not present"),
+                watches: watches.expect("map `watches` not present"),
                 acquisitions: acquisitions.expect("map `acquisitions` not present"),
                 rodata: rodata.expect("map `rodata` not present"),
                 rodata_data: unsafe {
                     config
-                        .map_mmap_ptr(12)
+                        .map_mmap_ptr(17)
                         .expect("BPF map `rodata` does not have mmap pointer")
                         .cast::<types::rodata>()
                         .as_mut()
@@ -166,6 +191,11 @@ mod imp {
         pub occupied: libbpf_rs::MapMut<'obj>,
         pub moves: libbpf_rs::MapMut<'obj>,
         pub subordinates: libbpf_rs::MapMut<'obj>,
+        pub watching: libbpf_rs::MapMut<'obj>,
+        pub events: libbpf_rs::MapMut<'obj>,
+        pub refusals: libbpf_rs::MapMut<'obj>,
+        pub enabled: libbpf_rs::MapMut<'obj>,
+        pub watches: libbpf_rs::MapMut<'obj>,
         pub acquisitions: libbpf_rs::MapMut<'obj>,
         pub rodata: libbpf_rs::MapMut<'obj>,
         pub rodata_data: Option<&'obj types::rodata>,
@@ -190,6 +220,11 @@ mod imp {
             let mut occupied = None;
             let mut moves = None;
             let mut subordinates = None;
+            let mut watching = None;
+            let mut events = None;
+            let mut refusals = None;
+            let mut enabled = None;
+            let mut watches = None;
             let mut acquisitions = None;
             let mut rodata = None;
             let mut bss = None;
@@ -217,6 +252,11 @@ mod imp {
                     "occupied" => occupied = Some(map),
                     "moves" => moves = Some(map),
                     "subordinates" => subordinates = Some(map),
+                    "watching" => watching = Some(map),
+                    "events" => events = Some(map),
+                    "refusals" => refusals = Some(map),
+                    "enabled" => enabled = Some(map),
+                    "watches" => watches = Some(map),
                     "acquisitions" => acquisitions = Some(map),
                     "portkeep.rodata" => rodata = Some(map),
                     "portkeep.bss" => bss = Some(map),
@@ -236,11 +276,16 @@ mod imp {
                 occupied: occupied.expect("map `occupied` not present"),
                 moves: moves.expect("map `moves` not present"),
                 subordinates: subordinates.expect("map `subordinates` not present"),
+                watching: watching.expect("map `watching` not present"),
+                events: events.expect("map `events` not present"),
+                refusals: refusals.expect("map `refusals` not present"),
+                enabled: enabled.expect("map `enabled` not present"),
+                watches: watches.expect("map `watches` not present"),
                 acquisitions: acquisitions.expect("map `acquisitions` not present"),
                 rodata: rodata.expect("map `rodata` not present"),
                 rodata_data: unsafe {
                     config
-                        .map_mmap_ptr(12)
+                        .map_mmap_ptr(17)
                         .expect("BPF map `rodata` does not have mmap pointer")
                         .cast::<types::rodata>()
                         .as_ref()
@@ -709,7 +754,7 @@ mod imp {
             pub acquired: outcome,
             pub created: outcome,
             pub looked_up: outcome,
-            pub reserved: u32,
+            pub watches: u32,
             pub lowest: u16,
             pub highest: u16,
             pub conflict: portkeep_conflict,
@@ -901,6 +946,143 @@ mod imp {
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
+        pub struct watching {
+            pub watchers: u32,
+            pub reserved: u32,
+            pub written: u64,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_12 {
+            pub r#type: *mut [i32; 2],
+            pub max_entries: *mut [i32; 1],
+            pub key: *mut u32,
+            pub value: *mut watching,
+        }
+        impl Default for __anon_12 {
+            fn default() -> Self {
+                Self {
+                    r#type: std::ptr::null_mut(),
+                    max_entries: std::ptr::null_mut(),
+                    key: std::ptr::null_mut(),
+                    value: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct event_slot {
+            pub lock: bpf_spin_lock,
+            pub reserved: u32,
+            pub number: u64,
+            pub event: portkeep_event,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct portkeep_event {
+            pub time: u64,
+            pub netns: u64,
+            pub token: u64,
+            pub since: u64,
+            pub pid: u32,
+            pub uid: u32,
+            pub owner_pid: u32,
+            pub owner_uid: u32,
+            pub range: portkeep_range,
+            pub port: u16,
+            pub kind: u8,
+            pub conflict: u8,
+            pub protocol: u8,
+            pub persistent: u8,
+            pub error: u16,
+            pub reserved: u32,
+            pub command: [i8; 16],
+            pub owner_command: [i8; 16],
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_13 {
+            pub r#type: *mut [i32; 2],
+            pub max_entries: *mut [i32; 2048],
+            pub key: *mut u32,
+            pub value: *mut event_slot,
+        }
+        impl Default for __anon_13 {
+            fn default() -> Self {
+                Self {
+                    r#type: std::ptr::null_mut(),
+                    max_entries: std::ptr::null_mut(),
+                    key: std::ptr::null_mut(),
+                    value: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_14 {
+            pub r#type: *mut [i32; 6],
+            pub max_entries: *mut [i32; 6],
+            pub key: *mut u32,
+            pub value: *mut u64,
+        }
+        impl Default for __anon_14 {
+            fn default() -> Self {
+                Self {
+                    r#type: std::ptr::null_mut(),
+                    max_entries: std::ptr::null_mut(),
+                    key: std::ptr::null_mut(),
+                    value: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_15 {
+            pub r#type: *mut [i32; 2],
+            pub max_entries: *mut [i32; 1],
+            pub key: *mut u32,
+            pub value: *mut u64,
+        }
+        impl Default for __anon_15 {
+            fn default() -> Self {
+                Self {
+                    r#type: std::ptr::null_mut(),
+                    max_entries: std::ptr::null_mut(),
+                    key: std::ptr::null_mut(),
+                    value: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct watch {
+            pub next: u64,
+            pub lost: u64,
+            pub netns: u64,
+            pub kinds: u64,
+            pub uid: u32,
+            pub scope: u32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_16 {
+            pub r#type: *mut [i32; 24],
+            pub map_flags: *mut [i32; 1],
+            pub key: *mut i32,
+            pub value: *mut watch,
+        }
+        impl Default for __anon_16 {
+            fn default() -> Self {
+                Self {
+                    r#type: std::ptr::null_mut(),
+                    map_flags: std::ptr::null_mut(),
+                    key: std::ptr::null_mut(),
+                    value: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
         pub struct acquisition {
             pub space: port_space,
             pub request: portkeep_acquire,
@@ -961,13 +1143,13 @@ mod imp {
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
-        pub struct __anon_12 {
+        pub struct __anon_17 {
             pub r#type: *mut [i32; 24],
             pub map_flags: *mut [i32; 1],
             pub key: *mut i32,
             pub value: *mut acquisition,
         }
-        impl Default for __anon_12 {
+        impl Default for __anon_17 {
             fn default() -> Self {
                 Self {
                     r#type: std::ptr::null_mut(),
@@ -985,8 +1167,13 @@ mod imp {
             pub real_parent: *mut task_struct,
             pub group_leader: *mut task_struct,
             pub start_boottime: u64,
+            pub real_cred: *mut cred,
             pub cred: *mut cred,
             pub cgroups: *mut css_set,
+            pub files: *mut files_struct,
+            pub signal: *mut signal_struct,
+            pub thread_pid: *mut pid,
+            pub pid_links: [hlist_node; 4],
             pub comm: [i8; 16],
         }
         impl Default for task_struct {
@@ -997,8 +1184,13 @@ mod imp {
                     real_parent: std::ptr::null_mut(),
                     group_leader: std::ptr::null_mut(),
                     start_boottime: u64::default(),
+                    real_cred: std::ptr::null_mut(),
                     cred: std::ptr::null_mut(),
                     cgroups: std::ptr::null_mut(),
+                    files: std::ptr::null_mut(),
+                    signal: std::ptr::null_mut(),
+                    thread_pid: std::ptr::null_mut(),
+                    pid_links: [hlist_node::default(); 4],
                     comm: [i8::default(); 16],
                 }
             }
@@ -1036,6 +1228,42 @@ mod imp {
             fn default() -> Self {
                 Self {
                     dfl_cgrp: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct files_struct {
+            pub fdt: *mut fdtable,
+        }
+        impl Default for files_struct {
+            fn default() -> Self {
+                Self {
+                    fdt: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct signal_struct {
+            pub live: __anon_signal_struct_1,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct pid {
+            pub tasks: [hlist_head; 4],
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct hlist_node {
+            pub next: *mut hlist_node,
+            pub pprev: *mut *mut hlist_node,
+        }
+        impl Default for hlist_node {
+            fn default() -> Self {
+                Self {
+                    next: std::ptr::null_mut(),
+                    pprev: std::ptr::null_mut(),
                 }
             }
         }
@@ -1096,6 +1324,39 @@ mod imp {
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
+        pub struct fdtable {
+            pub max_fds: u32,
+            pub __pad_4: [u8; 4],
+            pub fd: *mut *mut file,
+        }
+        impl Default for fdtable {
+            fn default() -> Self {
+                Self {
+                    max_fds: u32::default(),
+                    __pad_4: [u8::default(); 4],
+                    fd: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct __anon_signal_struct_1 {
+            pub counter: i32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct hlist_head {
+            pub first: *mut hlist_node,
+        }
+        impl Default for hlist_head {
+            fn default() -> Self {
+                Self {
+                    first: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
         pub struct uid_gid_map {
             pub nr_extents: u32,
             pub extent: [uid_gid_extent; 5],
@@ -1127,12 +1388,76 @@ mod imp {
         pub struct kernfs_node {
             pub id: u64,
         }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct file {
+            pub f_inode: *mut inode,
+            pub f_path: path,
+            pub private_data: *mut std::ffi::c_void,
+        }
+        impl Default for file {
+            fn default() -> Self {
+                Self {
+                    f_inode: std::ptr::null_mut(),
+                    f_path: path::default(),
+                    private_data: std::ptr::null_mut(),
+                }
+            }
+        }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct uid_gid_extent {
             pub first: u32,
             pub lower_first: u32,
             pub count: u32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct inode {
+            pub i_sb: *mut super_block,
+            pub i_private: *mut std::ffi::c_void,
+        }
+        impl Default for inode {
+            fn default() -> Self {
+                Self {
+                    i_sb: std::ptr::null_mut(),
+                    i_private: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct path {
+            pub dentry: *mut dentry,
+        }
+        impl Default for path {
+            fn default() -> Self {
+                Self {
+                    dentry: std::ptr::null_mut(),
+                }
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct super_block {
+            pub s_magic: u64,
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct dentry {
+            pub d_name: qstr,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct qstr {
+            pub name: *mut u8,
+        }
+        impl Default for qstr {
+            fn default() -> Self {
+                Self {
+                    name: std::ptr::null_mut(),
+                }
+            }
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -1184,7 +1509,7 @@ mod imp {
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct __anon_ns_common_1 {
-            pub refs: __anon_ns_common_2,
+            pub refs: __anon_signal_struct_1,
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -1219,11 +1544,6 @@ mod imp {
         pub struct local_ports {
             pub range: [i32; 2],
         }
-        #[derive(Debug, Default, Copy, Clone)]
-        #[repr(C)]
-        pub struct __anon_ns_common_2 {
-            pub counter: i32,
-        }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
         pub struct inet_hashinfo {
@@ -1254,36 +1574,10 @@ mod imp {
             pub __pad_4: [u8; 4],
             pub chain: hlist_head,
         }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct hlist_head {
-            pub first: *mut hlist_node,
-        }
-        impl Default for hlist_head {
-            fn default() -> Self {
-                Self {
-                    first: std::ptr::null_mut(),
-                }
-            }
-        }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct spinlock {
             pub rlock: raw_spinlock,
-        }
-        #[derive(Debug, Copy, Clone)]
-        #[repr(C)]
-        pub struct hlist_node {
-            pub next: *mut hlist_node,
-            pub pprev: *mut *mut hlist_node,
-        }
-        impl Default for hlist_node {
-            fn default() -> Self {
-                Self {
-                    next: std::ptr::null_mut(),
-                    pprev: std::ptr::null_mut(),
-                }
-            }
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -1293,7 +1587,7 @@ mod imp {
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
         pub struct qspinlock {
-            pub val: __anon_ns_common_2,
+            pub val: __anon_signal_struct_1,
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -1695,6 +1989,8 @@ mod imp {
             pub last: u16,
             pub end: u32,
             pub charged_uid: u32,
+            pub tail_end: u32,
+            pub __pad_36: [u8; 4],
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -1713,6 +2009,15 @@ mod imp {
                     __pad_20: [u8::default(); 4],
                 }
             }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct owner {
+            pub process: process,
+            pub user_ns: u64,
+            pub euid: u32,
+            pub command: [i8; 16],
+            pub __pad_44: [u8; 4],
         }
         #[derive(Debug, Default, Copy, Clone)]
         #[repr(C)]
@@ -1861,6 +2166,33 @@ mod imp {
                 }
             }
         }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct portkeep_heir {
+            pub token: u64,
+            pub pidfd: i32,
+            pub reserved: u32,
+        }
+        #[derive(Debug, Copy, Clone)]
+        #[repr(C)]
+        pub struct event_reading {
+            pub ctx: *mut bpf_sockopt,
+            pub watch: *mut watch,
+            pub end: u64,
+            pub number: u32,
+            pub more: u32,
+        }
+        impl Default for event_reading {
+            fn default() -> Self {
+                Self {
+                    ctx: std::ptr::null_mut(),
+                    watch: std::ptr::null_mut(),
+                    end: u64::default(),
+                    number: u32::default(),
+                    more: u32::default(),
+                }
+            }
+        }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
         pub struct portkeep_conflict_kind(pub u32);
@@ -1984,8 +2316,13 @@ mod imp {
             pub __pad_76: [u8; 4],
             pub consumer: portkeep_consumer,
             pub delete: portkeep_delete,
+            pub heir: portkeep_heir,
+            pub event_kind: portkeep_event_kind,
+            pub __pad_124: [u8; 4],
+            pub event: portkeep_event,
+            pub events: portkeep_events,
             pub layout: portkeep_layout,
-            pub __pad_108: [u8; 4],
+            pub __pad_252: [u8; 4],
         }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
@@ -2001,6 +2338,8 @@ mod imp {
             pub const PORTKEEP_CREATE: Self = Self(4);
             pub const PORTKEEP_DELETE: Self = Self(5);
             pub const PORTKEEP_LOOKUP: Self = Self(6);
+            pub const PORTKEEP_HAND_OVER: Self = Self(7);
+            pub const PORTKEEP_WATCH: Self = Self(8);
         }
         impl Default for portkeep_option {
             fn default() -> Self {
@@ -2032,6 +2371,8 @@ mod imp {
             pub const PORTKEEP_ADOPT: Self = Self(4);
             pub const PORTKEEP_PART: Self = Self(8);
             pub const PORTKEEP_EVERY_NETNS: Self = Self(65536);
+            pub const PORTKEEP_SPLIT: Self = Self(131072);
+            pub const PORTKEEP_JOIN: Self = Self(262144);
         }
         impl Default for portkeep_flag {
             fn default() -> Self {
@@ -2057,6 +2398,32 @@ mod imp {
         pub struct portkeep_delete {
             pub range: portkeep_range,
             pub flags: u32,
+        }
+        #[derive(Debug, Copy, Clone, Eq, PartialEq)]
+        #[repr(transparent)]
+        pub struct portkeep_event_kind(pub u32);
+        #[allow(non_upper_case_globals)]
+        impl portkeep_event_kind {
+            pub const PORTKEEP_EVENT_BIND_REFUSED: Self = Self(1);
+            pub const PORTKEEP_EVENT_CONNECT_REFUSED: Self = Self(2);
+            pub const PORTKEEP_EVENT_ACQUIRE_REFUSED: Self = Self(3);
+            pub const PORTKEEP_EVENT_ACQUIRED: Self = Self(4);
+            pub const PORTKEEP_EVENT_RELEASED: Self = Self(5);
+            pub const PORTKEEP_EVENT_CREATED: Self = Self(6);
+            pub const PORTKEEP_EVENT_DELETED: Self = Self(7);
+        }
+        impl Default for portkeep_event_kind {
+            fn default() -> Self {
+                Self::PORTKEEP_EVENT_BIND_REFUSED
+            }
+        }
+        #[derive(Debug, Default, Copy, Clone)]
+        #[repr(C)]
+        pub struct portkeep_events {
+            pub lost: u64,
+            pub enabled: u64,
+            pub number: u32,
+            pub more: u32,
         }
         #[derive(Debug, Copy, Clone, Eq, PartialEq)]
         #[repr(transparent)]
@@ -2088,7 +2455,12 @@ mod imp {
             pub occupied: __anon_9,
             pub moves: __anon_10,
             pub subordinates: __anon_11,
-            pub acquisitions: __anon_12,
+            pub watching: __anon_12,
+            pub events: __anon_13,
+            pub refusals: __anon_14,
+            pub enabled: __anon_15,
+            pub watches: __anon_16,
+            pub acquisitions: __anon_17,
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -2234,5 +2606,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 287392] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 344224] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use libbpf_rs::libbpf_sys;
 
@@ -121,4 +122,14 @@ pub fn require_bpf_privilege() -> io::Result<()> {
     // SAFETY: the call succeeded, so the descriptor is open and nobody else's.
     drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
     Ok(())
+}
+
+/// The time since boot, suspended time included (`CLOCK_BOOTTIME` of `clock_gettime(2)`).
+pub fn since_boot() -> Duration {
+    let mut now = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: `now` is a timespec to write to. The call cannot fail: the clock exists since Linux 2.6.39.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, now.as_mut_ptr()) };
+    // SAFETY: all fields are integers.
+    let now = unsafe { now.assume_init() };
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), now.tv_nsec as u32)
 }

@@ -7,7 +7,7 @@ use portkeep::{Consumer, Entry, PortRange};
 use crate::error::Error;
 use crate::store::document::{Document, Record};
 use crate::store::keeper::{Keeper, Kind};
-use crate::store::kernel::{EVERY_NETNS, Kernel, Live, overlap, remainder, same_consumers};
+use crate::store::kernel::{EVERY_NETNS, Kernel, Live, overlap, same_consumers, without};
 use crate::store::names::{Missing, Resolver};
 use crate::store::namespace::Namespace;
 use crate::store::port_set::PortSet;
@@ -34,6 +34,21 @@ pub enum Difference {
     Unprotected(PortSet),
     /// Ports that Portkeep has added to `ip_local_reserved_ports` and that nothing needs.
     NeedlesslyProtected(PortSet),
+}
+
+impl Difference {
+    /// The block that it is about.
+    pub(crate) fn ports(&self) -> Option<PortRange> {
+        match self {
+            Difference::Missing(_, ports)
+            | Difference::Consumers(ports)
+            | Difference::Unrecorded(ports)
+            | Difference::Deleted(ports)
+            | Difference::InTheWay(ports)
+            | Difference::Interrupted(ports) => Some(*ports),
+            Difference::Unprotected(_) | Difference::NeedlesslyProtected(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Difference {
@@ -74,9 +89,9 @@ pub struct Repairs {
     pub missing: Vec<(Kind, Record, Vec<Consumer>)>,
     /// To get these consumers.
     pub changed: Vec<(Record, Vec<Consumer>)>,
-    /// In the kernel part what the store has, once more than that is cut off.
-    trimmed: Vec<(Kind, PortRange)>,
-    /// To be replaced by what the store has, or to be trimmed to it.
+    /// To be made of what the kernel part has of their ports, in place.
+    pub reshaped: Vec<(Kind, Record, Vec<Consumer>)>,
+    /// Blocks of the kernel part that are to become others.
     in_the_way: Vec<PortRange>,
     /// Deleted from the store.
     deleted: Vec<PortRange>,
@@ -114,7 +129,10 @@ impl Repairs {
                 match live.persistent(cookie, record.ports) {
                     Some(entry) if same_consumers(&entry.named, &consumers) => {}
                     Some(_) => repairs.changed.push((record.clone(), consumers)),
-                    None => repairs.missing.push((kind, record.clone(), consumers)),
+                    None if live.persistent_parts(cookie, record.ports).is_empty() => {
+                        repairs.missing.push((kind, record.clone(), consumers));
+                    }
+                    None => repairs.reshaped.push((kind, record.clone(), consumers)),
                 }
             }
         }
@@ -127,7 +145,7 @@ impl Repairs {
             if wanted.contains(&(entry.netns_cookie, entry.range)) || !concerns_us {
                 continue;
             }
-            if repairs.trim(namespace, entry, &scope) {
+            if repairs.cut_off(namespace, entry, &scope) {
                 continue;
             }
             let identity = namespace.identity_of(entry.netns_cookie);
@@ -145,48 +163,21 @@ impl Repairs {
         Ok(repairs)
     }
 
-    /// Of a reservation that is not the store's as it is, cuts off what the store has not, so that
-    /// the ports that it has are free at no instant; `false` if it has none of them. Where two
-    /// reservations of the store touch, or one goes on outside, one has to be made anew.
-    fn trim(&mut self, namespace: &Namespace, entry: &Entry, scope: &Scope) -> bool {
-        let mut overlapping: Vec<_> = self
-            .missing
-            .extract_if(.., |(_, record, _)| {
-                cookie(namespace, &record.netns) == entry.netns_cookie
-                    && overlap(record.ports, entry.range).is_some()
-            })
+    /// Of a reservation that is not the store's as it is, gives back what the store has not; `false`
+    /// if the store has none of its ports.
+    fn cut_off(&mut self, namespace: &Namespace, entry: &Entry, scope: &Scope) -> bool {
+        let kept: Vec<PortRange> = self
+            .reshaped
+            .iter()
+            .filter(|(_, record, _)| cookie(namespace, &record.netns) == entry.netns_cookie)
+            .filter_map(|(_, record, _)| overlap(record.ports, entry.range))
             .collect();
-        if overlapping.is_empty() {
+        if kept.is_empty() {
             return false;
         }
-        overlapping.sort_by_key(|(_, record, _)| record.ports);
         self.in_the_way.push(entry.range);
-        let mut rest = Some(entry.range);
-        for (kind, record, consumers) in overlapping {
-            let whole = rest.filter(|rest| overlap(*rest, record.ports) == Some(record.ports));
-            let touches = |kept: PortRange| kept.end().checked_add(1) == Some(record.ports.start());
-            let after_a_kept_one = self
-                .trimmed
-                .last()
-                .is_some_and(|(_, kept)| overlap(*kept, entry.range).is_some() && touches(*kept));
-            let Some(whole) = whole.filter(|_| !after_a_kept_one) else {
-                self.missing.push((kind, record, consumers));
-                continue;
-            };
-            rest = None;
-            for part in remainder(whole, record.ports) {
-                if part.start() < record.ports.start() {
-                    self.cuts.push((part, scope.clone()));
-                } else {
-                    rest = Some(part);
-                }
-            }
-            self.trimmed.push((kind, record.ports));
-            if !same_consumers(&entry.named, &consumers) {
-                self.changed.push((record, consumers));
-            }
-        }
-        self.cuts.extend(rest.map(|rest| (rest, scope.clone())));
+        let cuts = without(entry.range, kept).into_iter();
+        self.cuts.extend(cuts.map(|cut| (cut, scope.clone())));
         true
     }
 
@@ -194,8 +185,8 @@ impl Repairs {
         let missing = self
             .missing
             .iter()
+            .chain(&self.reshaped)
             .map(|(kind, record, _)| (*kind, record.ports))
-            .chain(self.trimmed.iter().copied())
             .map(|(kind, ports)| Difference::Missing(kind, ports));
         let changed = self
             .changed

@@ -1,5 +1,7 @@
 //! All that the store has: what administrators and commands want, and Portkeep's own notes.
 
+use std::path::PathBuf;
+
 use portkeep::PortRange;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,10 @@ pub struct Record {
     /// What the operator noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// The file that declares it, for [`Keeper::apply`](crate::Keeper::apply); `None` for what a
+    /// command or an editor made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PathBuf>,
 }
 
 impl Document {

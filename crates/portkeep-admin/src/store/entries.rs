@@ -1,6 +1,8 @@
 //! The text of `reservations.toml`, which administrators write with an editor and Portkeep with its
 //! commands: read, and changed where it has to be.
 
+use std::path::Path;
+
 use serde::Deserialize;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value};
 
@@ -12,8 +14,19 @@ use crate::store::notes::{Notes, Pending, Protected};
 use crate::store::obstacles::words;
 use crate::store::scope::Scope;
 
-/// The version of the format that this crate writes and reads.
-const VERSION: u32 = 1;
+/// The last version of the format that this crate writes and reads. Version 2 has `source`. A file
+/// without it is written as version 1, which every version of Portkeep reads.
+const VERSION: u32 = 2;
+
+/// What to write a document as.
+fn version_of(document: &Document) -> u32 {
+    let mut records = document.reservations.iter().chain(&document.exclusions);
+    if records.any(|record| record.source.is_some()) {
+        VERSION
+    } else {
+        1
+    }
+}
 
 const FRESH: &str = "\
 # Portkeep's persistent reservations and exclusions. The commands reserve, unreserve, exclude and
@@ -92,9 +105,10 @@ impl Entries {
         let Some(pair) = overlapping else {
             return Ok(());
         };
+        let all_lines = Lines::of(text);
         let mut lines: Vec<_> = pair
             .iter()
-            .map(|entry| (line_of(text, *entry), *entry))
+            .map(|entry| (all_lines.line(entry.0, entry.1), *entry))
             .collect();
         lines.sort_by_key(|(line, _)| *line);
         let named: Vec<_> = lines
@@ -108,29 +122,48 @@ impl Entries {
     }
 }
 
-/// The line that the ports of an entry are in.
-fn line_of(text: &str, (kind, index): (Kind, usize)) -> usize {
-    #[derive(Deserialize)]
-    struct Lines {
-        #[serde(default)]
-        reservation: Vec<Line>,
-        #[serde(default)]
-        exclusion: Vec<Line>,
+/// The lines that the ports of the entries of a file are in, by kind.
+#[derive(Debug, Default)]
+pub struct Lines {
+    reservations: Vec<usize>,
+    exclusions: Vec<usize>,
+}
+
+impl Lines {
+    pub fn of(text: &str) -> Lines {
+        #[derive(Deserialize)]
+        struct Spans {
+            #[serde(default)]
+            reservation: Vec<Span>,
+            #[serde(default)]
+            exclusion: Vec<Span>,
+        }
+        #[derive(Deserialize)]
+        struct Span {
+            ports: toml::Spanned<String>,
+        }
+        let Ok(spans) = toml::from_str::<Spans>(text) else {
+            return Lines::default();
+        };
+        let starts: Vec<usize> = [0]
+            .into_iter()
+            .chain(text.match_indices('\n').map(|(index, _)| index + 1))
+            .collect();
+        let line = |span: &Span| starts.partition_point(|start| *start <= span.ports.span().start);
+        Lines {
+            reservations: spans.reservation.iter().map(line).collect(),
+            exclusions: spans.exclusion.iter().map(line).collect(),
+        }
     }
-    #[derive(Deserialize)]
-    struct Line {
-        ports: toml::Spanned<String>,
+
+    /// The line of the entry of this number among those of its kind.
+    pub fn line(&self, kind: Kind, index: usize) -> usize {
+        let lines = match kind {
+            Kind::Reservation => &self.reservations,
+            Kind::Exclusion => &self.exclusions,
+        };
+        lines.get(index).copied().unwrap_or(1)
     }
-    let lines = toml::from_str(text).map(|lines: Lines| match kind {
-        Kind::Reservation => lines.reservation,
-        Kind::Exclusion => lines.exclusion,
-    });
-    let start = lines
-        .ok()
-        .and_then(|lines| Some(lines.get(index)?.ports.span().start))
-        .unwrap_or(0);
-    let before = text.get(..start).unwrap_or_default();
-    before.matches('\n').count() + 1
 }
 
 /// The text with the records of a document: tables of records that stay are left as they are, with
@@ -145,6 +178,11 @@ pub fn render(text: Option<&str>, document: &Document) -> Result<String, Error> 
     for key in FORMER_NOTES {
         toml.remove(key);
     }
+    set(
+        &mut toml,
+        "version",
+        Some(i64::from(version_of(document)).into()),
+    );
     let mut comments = Vec::new();
     for (key, old, kind) in [
         ("reservation", &old.reservations, Kind::Reservation),
@@ -188,6 +226,14 @@ fn change(
         };
         let mut parts: Vec<&Record> = wanted.extract_if(.., |record| is_part(record)).collect();
         parts.sort_by_key(|record| record.ports);
+        // One that has grown or moved.
+        if parts.is_empty() {
+            let goes_on = |record: &&&Record| {
+                record.netns == old.netns && overlap(record.ports, old.ports).is_some()
+            };
+            let index = wanted.iter().position(|record| goes_on(&record));
+            parts.extend(index.map(|index| wanted.remove(index)));
+        }
         if parts.is_empty() {
             comments.extend(comments_of(&table).map(|comment| (table.position(), comment)));
         }
@@ -209,6 +255,7 @@ fn change(
             groups: Vec::new(),
             cgroups: Vec::new(),
             comment: None,
+            source: None,
         };
         table["ports"] = toml_edit::value(record.ports.to_string());
         update(&mut table, &nothing, record);
@@ -238,6 +285,10 @@ fn update(table: &mut Table, old: &Record, new: &Record) {
     if old.comment != new.comment {
         let comment = new.comment.as_ref();
         set(table, "comment", comment.map(|comment| comment.into()));
+    }
+    if old.source != new.source {
+        let source = new.source.as_deref().and_then(Path::to_str);
+        set(table, "source", source.map(|source| source.into()));
     }
 }
 
@@ -333,6 +384,7 @@ ports = "8000-8009/tcp"
             groups: Vec::new(),
             cgroups: Vec::new(),
             comment: None,
+            source: None,
         }
     }
 
@@ -355,7 +407,7 @@ ports = "8000-8009/tcp"
     #[test]
     fn a_later_version_and_damage_are_told_apart() {
         let kind = |text: &str| Entries::parse(text).expect_err("refused").kind();
-        assert_eq!(kind("version = 2\nlater = true\n"), ErrorKind::NewerVersion);
+        assert_eq!(kind("version = 3\nlater = true\n"), ErrorKind::NewerVersion);
         for text in [
             "",
             "version = 1\nlater = true\n",

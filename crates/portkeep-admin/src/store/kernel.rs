@@ -1,6 +1,6 @@
 //! What the kernel part has in one network namespace, and how it is changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -94,6 +94,39 @@ impl Kernel {
         }
     }
 
+    /// Makes the last part of a block a block of its own; it is reserved at every instant.
+    pub fn split(&self, part: PortRange, scope: &Scope) -> Result<(), portkeep::Error> {
+        self.reshape(part, scope, DeleteFlags::SPLIT)
+    }
+
+    /// Makes a block a part of the one right before it; it is reserved at every instant.
+    pub fn join(&self, block: PortRange, scope: &Scope) -> Result<(), portkeep::Error> {
+        self.reshape(block, scope, DeleteFlags::JOIN)
+    }
+
+    fn reshape(
+        &self,
+        ports: PortRange,
+        scope: &Scope,
+        mut flags: DeleteFlags,
+    ) -> Result<(), portkeep::Error> {
+        if *scope == Scope::Every {
+            flags |= DeleteFlags::EVERY_NETNS;
+        }
+        let socket = self.socket(ports.protocol());
+        sockopt::delete(socket, ports.start(), ports.count(), flags)
+    }
+
+    /// Whether the kernel part is new enough to split and join blocks.
+    pub fn can_reshape(&self) -> bool {
+        // Nothing ends right before port 1.
+        let flags = DeleteFlags::JOIN;
+        match sockopt::delete(self.tcp.as_fd(), 1, 1, flags) {
+            Err(error) => error.kind() == ErrorKind::NotFound,
+            Ok(()) => true,
+        }
+    }
+
     /// All reservations that concern this namespace.
     pub fn live(&self) -> Result<Live, Error> {
         let listed = match &self.bpffs {
@@ -127,6 +160,44 @@ impl Live {
         self.0.values()
     }
 
+    /// The persistent reservations of one cookie that have ports in common with the range, in their
+    /// order.
+    pub fn persistent_parts(&self, cookie: u64, ports: PortRange) -> Vec<Entry> {
+        let mut parts: Vec<Entry> = self
+            .overlapping_of(cookie, ports)
+            .filter(|entry| is_persistent(entry))
+            .cloned()
+            .collect();
+        parts.sort_by_key(|entry| entry.range);
+        parts
+    }
+
+    /// The ports of the range that no persistent reservation of one cookie has.
+    pub fn gaps(&self, cookie: u64, ports: PortRange) -> Vec<PortRange> {
+        let parts = self.persistent_parts(cookie, ports);
+        without(ports, parts.iter().map(|entry| entry.range))
+    }
+
+    /// Notes that blocks have become others, of the consumers of the last one of them.
+    pub fn replace(&mut self, cookie: u64, old: &[PortRange], new: &[PortRange]) {
+        let mut last = None;
+        for range in old {
+            last = self.0.remove(&(cookie, *range)).or(last);
+        }
+        for range in new {
+            if let Some(mut entry) = last.clone() {
+                entry.range = *range;
+                self.0.insert((cookie, *range), entry);
+            }
+        }
+    }
+
+    pub fn set_consumers(&mut self, cookie: u64, ports: PortRange, consumers: &[Consumer]) {
+        if let Some(entry) = self.0.get_mut(&(cookie, ports)) {
+            entry.named = consumers.to_vec();
+        }
+    }
+
     pub fn all_persistent(&self) -> impl Iterator<Item = &Entry> {
         self.all().filter(|entry| is_persistent(entry))
     }
@@ -142,9 +213,13 @@ impl Live {
 
     /// Reservations of any kind that have ports in common with the range.
     pub fn overlapping(&self, ports: PortRange) -> impl Iterator<Item = &Entry> {
-        let cookies: BTreeSet<u64> = self.0.keys().map(|(cookie, _)| *cookie).collect();
-        cookies
+        // Those of the namespace, and those of every one.
+        let first = self.0.keys().next().map(|(cookie, _)| *cookie);
+        let last = self.0.keys().next_back().map(|(cookie, _)| *cookie);
+        let last = last.filter(|last| first != Some(*last));
+        [first, last]
             .into_iter()
+            .flatten()
             .flat_map(move |cookie| self.overlapping_of(cookie, ports))
     }
 
@@ -185,6 +260,19 @@ pub fn remainder(whole: PortRange, cut: PortRange) -> impl Iterator<Item = PortR
         .into_iter()
         .flatten()
         .filter_map(move |(start, end)| PortRange::new(protocol, start, end).ok())
+}
+
+/// What is left of a range without the ports of several others.
+pub fn without(whole: PortRange, cuts: impl IntoIterator<Item = PortRange>) -> Vec<PortRange> {
+    let mut left = vec![whole];
+    for cut in cuts {
+        let rest = |part: PortRange| match overlap(part, cut) {
+            Some(_) => remainder(part, cut).collect(),
+            None => vec![part],
+        };
+        left = left.into_iter().flat_map(rest).collect();
+    }
+    left
 }
 
 /// Whether both have the same consumers, in whatever order.

@@ -60,7 +60,7 @@ pub fn words(kind: Kind, record: &Record) -> String {
     words
 }
 
-fn entry_words(entry: &Entry) -> String {
+pub fn entry_words(entry: &Entry) -> String {
     if is_persistent(entry) {
         return "reserved in the kernel part, but not in the store".to_owned();
     }

@@ -83,6 +83,7 @@ impl Request {
             groups: self.groups.clone(),
             cgroups: self.cgroups.clone(),
             comment: self.comment.clone(),
+            source: None,
         };
         record.check_names()?;
         Ok(record)

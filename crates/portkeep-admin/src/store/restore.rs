@@ -57,14 +57,14 @@ impl Keeper {
             let mut session = Session::open(self, lock, Some(Scope::Home))?;
             session.document.notes.home = Some(session.namespace.identity());
             paths.extend(session.document.paths());
-            restore_in(session, sockets, &mut report)?;
+            restore_in(&mut session, sockets, &mut report)?;
         }
         for path in paths {
             let restored = within(&path, || {
                 let scope = Some(Scope::At(path.clone()));
                 let mut report = Report::default();
-                let session = Session::open(self, self.store.lock()?, scope)?;
-                restore_in(session, sockets, &mut report)?;
+                let mut session = Session::open(self, self.store.lock()?, scope)?;
+                restore_in(&mut session, sockets, &mut report)?;
                 Ok(report)
             });
             match restored {
@@ -110,8 +110,8 @@ impl Document {
     }
 }
 
-fn restore_in(
-    mut session: Session<'_>,
+pub fn restore_in(
+    session: &mut Session<'_>,
     sockets: Option<&(dyn FindSockets + Sync)>,
     report: &mut Report,
 ) -> Result<(), Error> {
@@ -136,6 +136,31 @@ fn restore_in(
     session.protect(&protection)?;
     session.save()?;
 
+    let mut failed = Vec::new();
+    let mut unseen = Vec::new();
+    let mut live = live;
+    for (kind, record, consumers) in &repairs.reshaped {
+        let cookie = session.kernel.cookie(&record.netns);
+        let mut filled = Ok(());
+        for ports in live.gaps(cookie, record.ports) {
+            let gap = Record {
+                ports,
+                ..record.clone()
+            };
+            match create(session, *kind, &gap, consumers) {
+                Err(error) => filled = Err(error),
+                Ok(Bound::Somebody) => warn_of_strangers(&gap, consumers, sockets, report),
+                Ok(Bound::Nobody) => unseen.extend(unseen_in(*kind, &protection, gap, consumers)),
+            }
+        }
+        live = session.kernel.live()?;
+        // What is there gets its consumers all the same.
+        let reshaped = session.reshape(&mut live, record, consumers);
+        if let Err(error) = filled.and(reshaped) {
+            failed.push(*kind);
+            report.failures.push(error);
+        }
+    }
     let mut left = Vec::new();
     for (ports, scope) in &repairs.cuts {
         if let Err(error) = session.kernel.delete(*ports, scope) {
@@ -148,21 +173,16 @@ fn restore_in(
             report.failures.push(error);
         }
     }
-    let mut failed = Vec::new();
-    let mut unseen = Vec::new();
     for (kind, record, consumers) in &repairs.missing {
-        match create(&session, *kind, record, consumers) {
+        match create(session, *kind, record, consumers) {
             Err(error) => {
                 failed.push(*kind);
                 report.failures.push(error);
             }
             Ok(Bound::Somebody) => warn_of_strangers(record, consumers, sockets, report),
-            Ok(Bound::Nobody)
-                if *kind == Kind::Reservation && newly_protected(&protection, record) =>
-            {
-                unseen.push((record, consumers));
+            Ok(Bound::Nobody) => {
+                unseen.extend(unseen_in(*kind, &protection, record.clone(), consumers));
             }
-            Ok(Bound::Nobody) => {}
         }
     }
     // A connect() may have found a port free before it was protected, and have taken it since.
@@ -170,7 +190,7 @@ fn restore_in(
         grace::wait();
     }
     for (record, consumers) in unseen {
-        warn_of_strangers(record, consumers, sockets, report);
+        warn_of_strangers(&record, consumers, sockets, report);
     }
     session.note_all_applied(&left, false);
     let protection = session.protection()?;
@@ -231,6 +251,17 @@ fn create(
     }
 }
 
+/// What a socket may have got into that the kernel part did not see.
+fn unseen_in<'a>(
+    kind: Kind,
+    protection: &Protection,
+    record: Record,
+    consumers: &'a [Consumer],
+) -> Option<(Record, &'a [Consumer])> {
+    let unseen = kind == Kind::Reservation && newly_protected(protection, &record);
+    unseen.then_some((record, consumers))
+}
+
 fn newly_protected(protection: &Protection, record: &Record) -> bool {
     let ports = PortSet::from(record.ports.start()..=record.ports.end());
     !ports.intersection(&protection.missing).is_empty()
@@ -268,6 +299,7 @@ impl Document {
             groups: Vec::new(),
             cgroups: Vec::new(),
             comment: None,
+            source: None,
         };
         let kind = if entry.named == [portkeep::Consumer::EVERYBODY] {
             Kind::Exclusion

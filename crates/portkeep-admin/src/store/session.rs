@@ -12,7 +12,7 @@
 //!
 //! A removal differs in that the entries have the new state before the kernel part is changed.
 //! Whatever is pending when the next change begins was interrupted; the kernel part gives those
-//! ports back, but for what the entries have.
+//! ports back, but for what the entries have, and makes these ports the blocks that the entries say.
 
 use crate::install::set_consumers;
 use portkeep::{Consumer, PortRange};
@@ -22,7 +22,9 @@ use crate::error::Error;
 use crate::store::document::{Document, Record};
 use crate::store::file::Lock;
 use crate::store::grace;
-use crate::store::kernel::{Kernel, Live, overlap};
+use crate::store::keeper::Kind;
+use crate::store::kernel::{Kernel, Live, overlap, without};
+use crate::store::names::Resolver;
 use crate::store::namespace::Namespace;
 use crate::store::notes::{Applied, Pending, Protected};
 use crate::store::port_set::PortSet;
@@ -96,6 +98,28 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// The text that the file of the entries has.
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// Works in another network namespace, which the calling thread is in.
+    pub fn elsewhere<T>(
+        &mut self,
+        scope: Scope,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let namespace = self.document.namespace(Some(scope))?;
+        let kernel = Kernel::in_namespace(&self.keeper.installation, &namespace)?;
+        let own = (
+            std::mem::replace(&mut self.namespace, namespace),
+            std::mem::replace(&mut self.kernel, kernel),
+        );
+        let done = work(self);
+        (self.namespace, self.kernel) = own;
+        done
+    }
+
     /// Writes what differs from what is written: the entries, then the notes.
     pub fn save(&mut self) -> Result<(), Error> {
         let store = &self.keeper.store;
@@ -120,24 +144,68 @@ impl<'a> Session<'a> {
         if mine.is_empty() {
             return Ok(());
         }
+        self.give_back(&mine)?;
+        // What cannot be finished now stays to be finished.
+        let unfinished = self.settle(&mine)?;
+        for pending in &mine {
+            if let Some(scope) = self.scope_of(pending) {
+                self.note_applied(pending.ports, &scope);
+            }
+        }
+        self.document.notes.pending.extend(unfinished);
+        let protection = self.protection()?;
+        self.write_protection(&protection)?;
+        self.save()
+    }
+
+    /// Of pending ports, what the kernel part has and the entries have not.
+    fn give_back(&self, pending: &[Pending]) -> Result<(), Error> {
         let live = self.kernel.live()?;
-        for pending in mine {
-            let Some(scope) = self.scope_of(&pending) else {
+        for pending in pending {
+            let Some(scope) = self.scope_of(pending) else {
                 continue;
             };
             let cookie = self.kernel.cookie(&scope);
             let unwanted = live
-                .all_persistent()
-                .filter(|entry| entry.netns_cookie == cookie)
-                .filter(|entry| !self.document.has(entry.range, &scope));
-            for ports in unwanted.filter_map(|entry| overlap(entry.range, pending.ports)) {
-                self.kernel.delete(ports, &scope)?;
+                .persistent_parts(cookie, pending.ports)
+                .into_iter()
+                .filter(|entry| !self.document.has(entry.range, &scope))
+                .filter_map(|entry| overlap(entry.range, pending.ports));
+            for ports in unwanted {
+                let kept = self.document.ranges_of(&scope);
+                for ports in without(ports, kept) {
+                    self.kernel.delete(ports, &scope)?;
+                }
             }
-            self.note_applied(pending.ports, &scope);
         }
-        let protection = self.protection()?;
-        self.write_protection(&protection)?;
-        self.save()
+        Ok(())
+    }
+
+    /// Makes of pending ports what the entries have, where the kernel part has all of these ports.
+    fn settle(&self, pending: &[Pending]) -> Result<Vec<Pending>, Error> {
+        let mut live = self.kernel.live()?;
+        let mut resolver = Resolver::default();
+        let mut unfinished = Vec::new();
+        let document = &self.document;
+        for (kind, record) in document.with_kinds() {
+            let concerned = pending.iter().find(|pending| {
+                overlap(pending.ports, record.ports).is_some()
+                    && self.scope_of(pending).as_ref() == Some(&record.netns)
+            });
+            let cookie = self.kernel.cookie(&record.netns);
+            let Some(concerned) = concerned else { continue };
+            if !live.gaps(cookie, record.ports).is_empty() {
+                continue;
+            }
+            let consumers = match kind {
+                Kind::Exclusion => vec![Consumer::EVERYBODY],
+                Kind::Reservation => resolver.resolve(record)?.consumers,
+            };
+            if self.reshape(&mut live, record, &consumers).is_err() {
+                unfinished.push(concerned.clone());
+            }
+        }
+        Ok(unfinished)
     }
 
     /// The scope of something pending that concerns this namespace.
@@ -286,6 +354,19 @@ impl Document {
             namespace.scope = namespace.identity();
         }
         Ok(namespace)
+    }
+
+    /// All records, reservations first.
+    pub(crate) fn with_kinds(&self) -> impl Iterator<Item = (Kind, &Record)> {
+        let of = |kind| move |record| (kind, record);
+        let reservations = self.reservations.iter().map(of(Kind::Reservation));
+        reservations.chain(self.exclusions.iter().map(of(Kind::Exclusion)))
+    }
+
+    fn ranges_of(&self, scope: &Scope) -> impl Iterator<Item = PortRange> {
+        self.with_kinds()
+            .filter(move |(_, record)| record.netns == *scope)
+            .map(|(_, record)| record.ports)
     }
 
     /// Whether a record is of exactly these ports in that place.

@@ -5,12 +5,13 @@ mod disk;
 mod state;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portkeep::Protocol;
 use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
+use portkeep_admin::{Declared, UnknownNames};
 use portkeep_admin::{Error, Installation, Keeper, Kind, Outcome, Ports, Request, sysctl};
 use portkeep_tests::{Sandbox, enable, proc, sock, trials};
 
@@ -34,6 +35,9 @@ trials! {
         deleting_by_hand_and_a_power_cut => LIMIT,
         editing_by_hand_and_a_crash => LIMIT,
         storing_anothers_and_a_crash => LIMIT,
+        applying_and_a_crash => LIMIT,
+        applying_and_a_power_cut => LIMIT,
+        applying_the_first_and_a_power_cut => LIMIT,
         unreserving_beside_a_long_list_and_a_crash => LIMIT,
         a_store_written_without_fsync_would_be_noticed;
 }
@@ -129,6 +133,65 @@ fn comment(keeper: &Keeper) -> Result<Outcome, Error> {
         &request(Kind::Exclusion, &["41000-41009/udp"], Some("renewed")),
         None,
     )
+}
+
+/// Where declarations are, whatever the store: entries name it.
+fn declarations() -> PathBuf {
+    let directory = std::env::var_os("PORTKEEP_STATE_DIR").expect("a sandbox");
+    let directory = Path::new(&directory).join("declared");
+    fs::create_dir_all(&directory).expect("make a directory");
+    directory
+}
+
+/// One that will grow at both ends and change its user, one that will be two of which one grows, one
+/// that will be reserved instead of excluded, and one that will go.
+const DECLARED_FIRST: &str = r#"version = 1
+[[reservation]]
+ports = "46000-46009/tcp"
+users = ["root"]
+comment = "first"
+[[reservation]]
+ports = "47000-47009/udp"
+users = ["root"]
+[[exclusion]]
+ports = "48000-48001/udp"
+[[reservation]]
+ports = "49000/tcp"
+"#;
+
+const DECLARED_THEN: &str = r#"version = 1
+[[reservation]]
+ports = "45990-46020/tcp"
+users = ["nobody"]
+comment = "then"
+[[reservation]]
+ports = "47000-47004/udp"
+users = ["root"]
+[[reservation]]
+ports = "47005-47012/udp"
+[[reservation]]
+ports = "48000-48001/udp"
+users = ["root"]
+[[exclusion]]
+ports = "49500/udp"
+"#;
+
+fn apply_text(keeper: &Keeper, text: &str) -> Result<Outcome, Error> {
+    let directory = declarations();
+    fs::write(directory.join("a.toml"), text).expect("write");
+    let declared = Declared::read([directory])?;
+    let applied = keeper.apply(&declared, UnknownNames::Refuse, None)?;
+    assert!(applied.failures.is_empty(), "{applied:?}");
+    Ok(Outcome::default())
+}
+
+fn prepare_declared(keeper: &Keeper) -> Result<(), Error> {
+    prepare(keeper)?;
+    apply_text(keeper, DECLARED_FIRST).map(drop)
+}
+
+fn apply(keeper: &Keeper) -> Result<Outcome, Error> {
+    apply_text(keeper, DECLARED_THEN)
 }
 
 fn repair(keeper: &Keeper) -> Result<Outcome, Error> {
@@ -315,6 +378,24 @@ fn the_first_of_all_and_a_power_cut(sandbox: &Sandbox) {
 
 fn repairing_and_a_crash(sandbox: &Sandbox) {
     interrupt(sandbox, Disaster::Crash, prepare, repair, meddle);
+}
+
+fn applying_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare_declared, apply, untouched);
+}
+
+fn applying_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(
+        sandbox,
+        Disaster::PowerCut,
+        prepare_declared,
+        apply,
+        untouched,
+    );
+}
+
+fn applying_the_first_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, nothing, apply, untouched);
 }
 
 /// The tables of the file, of which some are changed or left out.

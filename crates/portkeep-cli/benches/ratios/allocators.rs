@@ -18,7 +18,8 @@ use crate::stopwatch::{in_turn, ratio, time};
 /// Ports taken in one round: fewer than the server has for all rounds together.
 const MANY: u32 = 200;
 
-fn environment() -> PathBuf {
+/// Where portpicker is installed.
+pub fn environment() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("portpicker")
 }
 
@@ -42,17 +43,22 @@ pub fn prepare() {
 }
 
 /// portserver, at an abstract address.
-struct Server(Child);
+pub struct Server(Child);
 
-const ADDRESS: &str = "portkeep-bench";
+pub const ADDRESS: &str = "portkeep-bench";
 
 impl Server {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
+        Self::start_with("10000-29999")
+    }
+
+    /// Hands out these ports.
+    pub fn start_with(pool: &str) -> Option<Self> {
         let program = environment().join("bin/portserver.py");
         let mut command = Command::new(environment().join("bin/python"));
         command
             .arg(program)
-            .args(["--portserver_static_pool", "10000-29999"])
+            .args(["--portserver_static_pool", pool])
             .args(["--portserver_unix_socket_address", &format!("@{ADDRESS}")])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -77,7 +83,12 @@ impl Drop for Server {
 
 /// As portpicker's own client: a connection for each port.
 fn ask() -> Option<u16> {
-    let address = SocketAddr::from_abstract_name(ADDRESS).ok()?;
+    ask_at(ADDRESS)
+}
+
+/// A port of the server at an abstract address.
+pub fn ask_at(name: &str) -> Option<u16> {
+    let address = SocketAddr::from_abstract_name(name).ok()?;
     let mut stream = UnixStream::connect_addr(&address).ok()?;
     writeln!(stream, "{}", std::process::id()).ok()?;
     let mut answer = String::new();

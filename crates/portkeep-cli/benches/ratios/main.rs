@@ -9,6 +9,7 @@ mod allocators;
 mod bind;
 mod binder;
 mod calls;
+mod collisions;
 mod control;
 mod filter;
 mod held;
@@ -20,8 +21,10 @@ mod paired;
 mod persistent;
 mod run;
 mod scale;
+mod serve;
 mod stopwatch;
 mod supervised;
+mod watch;
 mod web;
 
 use std::process::ExitCode;
@@ -45,10 +48,12 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 12] = [
+const ALL: [Part; 14] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
+    ("serve", serve::measure),
+    ("collisions", collisions::measure),
     ("calls", calls::measure),
     ("bind", bind::measure),
     ("filter", filter::measure),
@@ -58,6 +63,7 @@ const ALL: [Part; 12] = [
     ("persistent", persistent::measure),
     ("held", held::measure),
     ("supervised", supervised::measure),
+    ("watch", watch::measure),
 ];
 
 fn measure(sandbox: &Sandbox) {

@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 pub mod color;
+pub mod filters;
 pub mod netns;
 pub mod persistent;
 pub mod ports;

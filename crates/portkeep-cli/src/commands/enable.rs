@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::Args;
 use portkeep_admin::{InstallOptions, Installation, install_with};
 
+use crate::commands::apply::apply_default;
 use crate::control_cgroup::InControlCgroup;
 use crate::error::{Error, Kind, Result};
 use crate::kept_options::{Given, to_be_noted};
@@ -22,7 +23,8 @@ use crate::words::counted;
 /// programs first prove on this kernel that they see every kind of bound socket; if they do not, nothing
 /// changes. If Portkeep is already enabled, its programs are replaced and every reservation stays.
 /// Then the persistent reservations and exclusions in the store are restored: the kernel part and
-/// net.ipv4.ip_local_reserved_ports are made to agree with the store, and differences are printed.
+/// net.ipv4.ip_local_reserved_ports are made to agree with the store, and differences are printed. At last
+/// the declarations in /etc/portkeep/reservations.d are applied, as by `portkeep apply`.
 /// Options that are not given keep their values across upgrades, `disable` and reboots.
 #[derive(Debug, Args)]
 pub struct Enable {
@@ -145,6 +147,8 @@ fn restore(installation: &Installation, upgraded: bool) -> Result<ExitCode> {
     for failure in report.failures {
         Error::from(failure).print();
     }
+    drop(out);
+    let failed = apply_default(installation)? || failed;
     Ok(if failed {
         Kind::Refused.into()
     } else {

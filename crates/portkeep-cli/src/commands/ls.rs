@@ -1,20 +1,17 @@
 //! `portkeep ls`: the reservations.
 
 use std::io::{self, Write as _};
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use nix::unistd::User;
 use portkeep::{Consumer, Entry, EntryKind, ErrorKind, HeldEntry, PortRange, Protocol};
 use portkeep_admin::{Contents, Installation, Record, user_name};
 use serde::Serialize;
 
 use crate::arguments::color::{self, ColorArgument};
+use crate::arguments::filters::{PortFilter, user_ids};
 use crate::arguments::netns::NetnsArgument;
-use crate::arguments::ports::port;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::locations::list;
 use crate::output::{json, printable, write_styled_table, write_table};
 use crate::reservation_document::{
@@ -64,23 +61,6 @@ pub struct Ls {
     netns: NetnsArgument,
 }
 
-/// A port, or several.
-#[derive(Debug, Clone)]
-struct PortFilter(RangeInclusive<u16>);
-
-impl FromStr for PortFilter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.strip_prefix(':').unwrap_or(text);
-        let (start, end) = text.split_once('-').unwrap_or((text, text));
-        match (port(start)?, port(end)?) {
-            (start, end) if start <= end => Ok(Self(start..=end)),
-            (start, end) => Err(format!("the range ends at {end}, before its start {start}")),
-        }
-    }
-}
-
 /// The columns in the order in which they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Column {
@@ -117,7 +97,7 @@ struct Document {
 #[derive(Debug)]
 enum Listed {
     /// With its record in the store.
-    Kernel(Entry, Option<Record>),
+    Kernel(Entry, Option<Box<Record>>),
     Held(HeldEntry),
 }
 
@@ -148,14 +128,14 @@ impl Listed {
 
     fn document(&self) -> ReservationDocument {
         match self {
-            Self::Kernel(entry, record) => ReservationDocument::new(entry, record.as_ref()),
+            Self::Kernel(entry, record) => ReservationDocument::new(entry, record.as_deref()),
             Self::Held(entry) => entry.into(),
         }
     }
 
     fn row(&self) -> [String; 9] {
         match self {
-            Self::Kernel(entry, record) => kernel_row(entry, record.as_ref()),
+            Self::Kernel(entry, record) => kernel_row(entry, record.as_deref()),
             Self::Held(entry) => {
                 let owner = &entry.owner;
                 [
@@ -189,14 +169,14 @@ impl Ls {
             .into_iter()
             .map(|entry| {
                 let record = record(&entry, contents.as_ref(), own).cloned();
-                Listed::Kernel(entry, record)
+                Listed::Kernel(entry, record.map(Box::new))
             })
             .chain(portkeep::list_held().into_iter().map(Listed::Held))
             .collect();
         if !self.all_namespaces {
             reservations.retain(|listed| listed.is_of(own));
         }
-        let users = self.users()?;
+        let users = user_ids(&self.user)?;
         reservations.retain(|listed| self.is_wanted(listed, &users));
         reservations.sort_by_key(Listed::key);
         if self.json {
@@ -207,30 +187,13 @@ impl Ls {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The users by whom to filter; none to take all.
-    fn users(&self) -> Result<Vec<u32>> {
-        let number = |name: &String| match name.parse() {
-            Ok(uid) => Ok(uid),
-            Err(_) => User::from_name(name)
-                .context("cannot ask for the user")?
-                .map(|user| user.uid.as_raw())
-                .ok_or_else(|| {
-                    Error::refused(format!("there is no user '{name}'"))
-                        .with_hint("name another one, or give the number")
-                }),
-        };
-        self.user.iter().map(number).collect()
-    }
-
     fn is_wanted(&self, listed: &Listed, users: &[u32]) -> bool {
         let (_, range) = listed.key();
         let of_protocol = match range.protocol() {
             Protocol::Tcp => self.tcp || !self.udp,
             Protocol::Udp => self.udp || !self.tcp,
         };
-        let has = |filter: &PortFilter| {
-            range.start() <= *filter.0.end() && *filter.0.start() <= range.end()
-        };
+        let has = |filter: &PortFilter| filter.takes(range.start(), range.end());
         of_protocol
             && (self.port.is_empty() || self.port.iter().any(has))
             && (users.is_empty() || users.iter().any(|uid| listed.is_of_user(*uid)))

@@ -1,18 +1,22 @@
 //! `portkeep reserve`: reserve ports for users, groups and cgroups, across reboots.
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
+use portkeep::PortRange;
 use portkeep_admin::{Installation, Kind, Ports, Request, Scope};
 
 use crate::arguments::netns::NetnsArgument;
 use crate::arguments::persistent::{PersistentBlock, Protocols, ranges};
+use crate::configuration::media_ports;
 use crate::control_cgroup::InControlCgroup;
 use crate::error::{Error, Result};
 use crate::outcome::report;
 use crate::sockets::InUse;
+use crate::units::with_sockets;
 use crate::words::list;
 
 /// Reserve ports for users, groups or cgroups, now and after every boot
@@ -25,8 +29,12 @@ use crate::words::list;
 #[command(after_help = LOCATION)]
 pub struct Reserve {
     /// The ports, such as 10000-20000/udp; with --count only tcp, udp or both; can be repeated
-    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    #[arg(value_name = "A-B/tcp|udp|both", required_unless_present = "from")]
     ports: Vec<Target>,
+    /// The media ports that the configuration of rtpengine, Asterisk or FreeSWITCH sets (rtpengine.conf,
+    /// rtp.conf, switch.conf.xml); can be repeated
+    #[arg(long, value_name = "FILE", conflicts_with = "count")]
+    from: Vec<PathBuf>,
     /// A user, by name or number; can be repeated
     #[arg(long, value_name = "USER")]
     user: Vec<String>,
@@ -36,6 +44,9 @@ pub struct Reserve {
     /// A cgroup and those below it, by path or systemd unit; can be repeated
     #[arg(long = "cgroup", id = "consumer-cgroup", value_name = "CGROUP")]
     cgroup: Vec<String>,
+    /// A systemd unit: its cgroup, and those of the socket units that start it; can be repeated
+    #[arg(long, value_name = "NAME.service")]
+    unit: Vec<String>,
     /// A note that everybody sees with the reservation
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
@@ -87,6 +98,10 @@ fn align(text: &str) -> Result<u16, String> {
 impl Reserve {
     pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
         let ports = self.ports()?;
+        let mut cgroups = self.cgroup.clone();
+        for unit in &self.unit {
+            cgroups.extend(with_sockets(unit)?);
+        }
         let scope = if self.every_netns {
             Some(Scope::Every)
         } else {
@@ -98,7 +113,7 @@ impl Reserve {
             scope,
             users: self.user.clone(),
             groups: self.group.clone(),
-            cgroups: self.cgroup.clone(),
+            cgroups,
             comment: self.comment.clone(),
         };
         let _control = InControlCgroup::enter(installation);
@@ -134,7 +149,25 @@ impl Reserve {
             }
         }
         match self.count {
-            None => Ok(Ports::These(ranges(blocks)?)),
+            None => {
+                let mut all = ranges(blocks)?;
+                for file in &self.from {
+                    let range = media_ports(file)?;
+                    let overlaps = |it: &&PortRange| {
+                        it.protocol() == range.protocol()
+                            && it.start() <= range.end()
+                            && range.start() <= it.end()
+                    };
+                    match all.iter().find(overlaps) {
+                        None => all.push(range),
+                        Some(same) if *same == range => {}
+                        Some(other) => {
+                            return Err(Error::usage(format!("{other} and {range} overlap")));
+                        }
+                    }
+                }
+                Ok(Ports::These(all))
+            }
             Some(_) => Err(Error::usage(
                 "with --count Portkeep chooses the ports: write tcp, udp or both instead of ports",
             )),

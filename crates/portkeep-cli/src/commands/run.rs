@@ -9,7 +9,7 @@ use portkeep_admin::Installation;
 use crate::arguments::netns::NetnsArgument;
 use crate::arguments::ports::{OPTIONS, PortsArgument};
 use crate::error::{Error, Result};
-use crate::run;
+use crate::run::{self, ServerOptions, Whose};
 
 /// Run a command with ports of its own
 ///
@@ -21,9 +21,9 @@ use crate::run;
 /// replace {NAME} in the arguments of the command.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "portkeep run [OPTIONS] <--tcp|--udp|--both [NAME=]N|A-B> [--] COMMAND [ARGUMENT]...",
+    override_usage = "portkeep run [OPTIONS] <--tcp|--udp|--both [NAME=]N|A-B|--serve> [--] COMMAND [ARGUMENT]...",
     after_long_help = HOLDER,
-    group(ArgGroup::new("ports").args(OPTIONS).required(true).multiple(true))
+    group(ArgGroup::new("ports").args(OPTIONS).arg("serve").required(true).multiple(true))
 )]
 pub struct Run {
     /// Print what keeps the ports
@@ -35,6 +35,23 @@ pub struct Run {
     /// Run the command even if it cannot bind to its ports; strangers cannot, either
     #[arg(long)]
     unprotected: bool,
+    /// Hand out ports to the command's processes, by portserver's protocol
+    ///
+    /// PORTSERVER_ADDRESS names the server, as python_portpicker expects it; PORTKEEP_SERVER is the path of a
+    /// socket file of the same server. Only the process that a port was asked for and its descendants can bind
+    /// to it, until that process ends. Where sockets hold the ports, N of them are held from the start.
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "128",
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    serve: Option<u16>,
+    /// Which processes may bind to a port of --serve
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Whose::Process, requires = "serve")]
+    share: Whose,
     #[command(flatten)]
     netns: NetnsArgument,
     #[command(flatten)]
@@ -67,6 +84,7 @@ Examples:
   portkeep run --tcp 1 pytest -x
   portkeep run --tcp MASTER_PORT=1 torchrun --master-port={MASTER_PORT} train.py
   portkeep run --tcp 8080-8080 --wait=60 npm start
+  portkeep run --serve pytest -n 8
   portkeep run --tcp 2 --name web --verbose docker-compose up";
 
 impl Run {
@@ -81,6 +99,10 @@ impl Run {
             ports: &self.ports,
             verbose: self.verbose,
             quiet: self.quiet,
+            server: self.serve.map(|held| ServerOptions {
+                held,
+                whose: self.share,
+            }),
             unprotected: self.unprotected,
         };
         run::run(&options, &self.command)

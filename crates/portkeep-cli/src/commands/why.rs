@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::arguments::netns::NetnsArgument;
 use crate::arguments::wanted_port::WantedPort;
 use crate::error::Result;
+use crate::neighbours::Redirect;
 use crate::output::{escaped, json, lines};
 use crate::port_state::{Caveat, PortState};
 use crate::reservation_document::ReservationDocument;
@@ -17,9 +18,10 @@ use crate::sockets::Socket;
 
 /// Explain why a port is taken, or that it is free
 ///
-/// Shows who reserves the port, which processes have sockets bound to it, and whether the kernel
-/// gives it out automatically; without a protocol, for both TCP and UDP. Works even if Portkeep is
-/// not enabled. Only root sees the processes of other users.
+/// Shows who reserves the port, which processes have sockets bound to it, which rules of nftables,
+/// iptables and IPVS redirect it, and whether the kernel gives it out automatically; without a protocol,
+/// for both TCP and UDP. Works even if Portkeep is not enabled. Only root sees the rules, and the
+/// processes of other users.
 #[derive(Debug, Args)]
 pub struct Why {
     /// The port: 8080, :8080, 8080/tcp, or a service such as http
@@ -42,6 +44,7 @@ struct Document {
     sockets: Vec<SocketDocument>,
     automatic: Option<AutomaticDocument>,
     privileged: bool,
+    redirects: Option<Vec<Redirect>>,
     explanation: String,
     notes: Vec<String>,
 }
@@ -56,6 +59,7 @@ struct SocketDocument {
     inode: Option<u32>,
     processes: Vec<ProcessDocument>,
     processes_hidden: bool,
+    kernel: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,7 +92,11 @@ impl Why {
             .port
             .ports
             .iter()
-            .map(|(port, protocol)| PortState::of(*protocol, *port, installation))
+            .map(|(port, protocol)| {
+                let mut state = PortState::of(*protocol, *port, installation)?;
+                state.look_around();
+                Ok(state)
+            })
             .collect::<Result<_>>()?;
         let mut out = io::stdout().lock();
         if self.json {
@@ -157,6 +165,7 @@ fn document(state: &PortState) -> Document {
             .collect(),
         automatic,
         privileged: settings.is_privileged(state.port),
+        redirects: state.redirects.clone(),
         explanation: state.words().join("\n"),
         notes: state
             .caveats()
@@ -182,5 +191,6 @@ fn socket_document(state: &PortState, socket: &Socket) -> SocketDocument {
         inode: socket.inode,
         processes: processes.collect(),
         processes_hidden: state.is_hidden(socket),
+        kernel: state.kernel_purpose(socket).map(str::to_owned),
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod kernel_part;
 mod machine;
+mod neighbours;
 mod ports;
 mod store;
 
@@ -16,6 +17,7 @@ pub fn examine(installation: &Installation) -> Vec<Check> {
     let status: Option<&Status> = installed.as_ref().ok().and_then(Option::as_ref);
     let mut checks = machine::checks(installation);
     checks.extend(ports::checks(status));
+    checks.push(neighbours::check(installation));
     checks.extend(kernel_part::checks(installation, installed));
     checks.extend(store::checks(installation));
     checks

@@ -1,6 +1,6 @@
 //! The store, and whether the kernel part and the settings agree with it.
 
-use portkeep_admin::{Error, ErrorKind, Installation};
+use portkeep_admin::{Declared, Error, ErrorKind, Installation, UnknownNames};
 
 use crate::doctor::check::{Check, State};
 use crate::words::counted;
@@ -55,7 +55,40 @@ pub fn checks(installation: &Installation) -> Vec<Check> {
             )
         })),
     }
+    checks.extend(declarations(installation));
     checks
+}
+
+/// Whether the files of the default directory were applied; nothing if there are none.
+fn declarations(installation: &Installation) -> Option<Check> {
+    const DECLARATIONS: &str = "declarations";
+    let directory = crate::locations::declarations(installation);
+    if !directory.exists() {
+        return None;
+    }
+    let keeper = installation.keeper();
+    let compared = Declared::read_default(&directory).and_then(|declared| {
+        let applied = keeper.compare(&declared, UnknownNames::Accept)?;
+        Ok((declared.len(), applied.changes.len()))
+    });
+    Some(match compared {
+        Err(error) => failed(DECLARATIONS, error),
+        Ok((declared, 0)) => {
+            let entries = if declared == 1 { "entry" } else { "entries" };
+            let message = format!("{declared} {entries} of {}", directory.display());
+            Check::ok(DECLARATIONS, message)
+        }
+        Ok((_, changes)) => Check::not_ok(
+            DECLARATIONS,
+            State::Warning,
+            format!(
+                "{} of {} not applied",
+                counted(changes, "change"),
+                directory.display()
+            ),
+            "`portkeep apply --check` shows what differs, `portkeep apply` changes it",
+        ),
+    })
 }
 
 fn failed(name: &'static str, error: Error) -> Check {

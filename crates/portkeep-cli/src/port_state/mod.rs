@@ -12,6 +12,7 @@ pub use settings::Settings;
 
 use crate::error::{Context as _, Error, Result};
 use crate::locations::list;
+use crate::neighbours::{self, KernelSockets, Redirect};
 use crate::reservation_document::{is_everywhere, is_exclusion};
 use crate::sockets::{self, Processes, Socket};
 
@@ -34,6 +35,10 @@ pub struct PortState {
     /// Whether there may be sockets that the kernel does not show.
     pub may_miss_sockets: bool,
     pub settings: Settings,
+    /// What redirects packets to the port; `None` if it was not looked for, or cannot be seen.
+    pub redirects: Option<Vec<Redirect>>,
+    /// The kernel's own sockets, if they were looked for.
+    kernel_sockets: KernelSockets,
 }
 
 /// A limit of the answer, and what to do about it.
@@ -110,7 +115,26 @@ impl PortState {
             processes,
             may_miss_sockets,
             settings,
+            redirects: None,
+            kernel_sockets: KernelSockets::default(),
         })
+    }
+
+    /// Looks for those who take the port's packets or have it without a process. This runs other programs.
+    pub fn look_around(&mut self) {
+        let (protocol, port) = (self.protocol, self.port);
+        self.redirects = neighbours::redirects(protocol, port, port);
+        let is_ownerless =
+            |socket: &Socket| socket.inode.is_some() && self.owners(socket).is_empty();
+        if self.sockets.iter().any(is_ownerless) {
+            self.kernel_sockets = KernelSockets::find();
+        }
+    }
+
+    /// What the kernel has a socket for, as `the VXLAN interface vx0`.
+    pub fn kernel_purpose(&self, socket: &Socket) -> Option<&str> {
+        let is_ownerless = socket.inode.is_some() && self.owners(socket).is_empty();
+        is_ownerless.then(|| self.kernel_sockets.name(self.protocol, self.port))?
     }
 
     fn is_list_unavailable(&self) -> bool {

@@ -41,6 +41,8 @@ impl PortState {
                 format!("{name} is free: nobody reserves it, no socket is bound to it.")
             });
         }
+        let redirects = self.redirects.iter().flatten();
+        lines.extend(redirects.map(|it| it.words(&name)));
         lines.extend(self.settings_words(&name));
         lines
     }
@@ -114,8 +116,9 @@ impl PortState {
                 lines.push(format!("  {}: {doing}", self.ownerless(socket)));
             }
             for owner in owners {
-                let owner = process(owner.pid, &owner.command, owner.uid);
-                lines.push(format!("  {owner}: {doing}"));
+                let who = process(owner.pid, &owner.command, owner.uid);
+                lines.push(format!("  {who}: {doing}"));
+                lines.extend(docker_proxy(owner));
             }
         }
         // Connections of one server have different peers, so equal lines are sockets with SO_REUSEPORT.
@@ -154,6 +157,10 @@ impl PortState {
                 "the kernel, until a listener accepts the connection".to_owned()
             }
             (None, _) => "the kernel, after its process closed it".to_owned(),
+            (Some(_), _) if self.kernel_purpose(socket).is_some() => {
+                let purpose = self.kernel_purpose(socket).unwrap_or_default();
+                format!("the kernel, for {}", printable(purpose))
+            }
             (Some(_), _) if self.processes.some_hidden() => {
                 format!(
                     "a process that you may not see, user {}",
@@ -238,6 +245,22 @@ impl PortState {
         }
         caveats
     }
+}
+
+/// What Docker's proxy has the port for.
+fn docker_proxy(owner: &Process) -> Option<String> {
+    if owner.command != "docker-proxy" {
+        return None;
+    }
+    let line = command_line(owner.pid)?;
+    let value = |option: &str| {
+        let mut words = line.split(' ').skip_while(|word| *word != option);
+        words.nth(1).map(printable)
+    };
+    let (address, port) = (value("-container-ip")?, value("-container-port")?);
+    Some(format!(
+        "    Docker forwards it to the container at {address}, port {port}; `docker ps` names it."
+    ))
 }
 
 fn doing(socket: &Socket) -> String {

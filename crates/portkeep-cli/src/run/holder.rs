@@ -1,6 +1,6 @@
 //! The process that owns the ports and is the command's parent.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -21,10 +21,12 @@ use crate::output::say;
 use crate::run::channel::{Received, Report, ToForeground};
 use crate::run::command::CommandLine;
 use crate::run::reaper::{Child, exit_code, next_change};
+use crate::run::server::ServerOptions;
 use crate::run::signals::{GroupCopies, ReceivedSignal, Sender, SignalQueue};
 use crate::run::supervisor::inner::{self, Door};
 use crate::run::supervisor::{self, FromCommand, Shared, Tried};
 use crate::run::surroundings;
+use crate::serve::Background;
 use crate::waiting::{self, Surroundings};
 
 /// How to run a command.
@@ -36,6 +38,8 @@ pub struct Options<'a> {
     pub verbose: bool,
     /// Whether to say nothing but why the command does not run.
     pub quiet: bool,
+    /// The port server for the command, if there is to be one.
+    pub server: Option<ServerOptions>,
     /// Whether to run the command even if it cannot bind to its ports.
     pub unprotected: bool,
 }
@@ -58,6 +62,7 @@ pub fn hold(
 struct Holder<'a> {
     options: &'a Options<'a>,
     holding: Arc<Shared>,
+    server: Option<Background>,
     command: Pid,
     foreground_pid: Pid,
     /// Whether it was stopped by us.
@@ -75,26 +80,42 @@ impl<'a> Holder<'a> {
     ) -> Result<Self> {
         set_child_subreaper(true).context("prctl")?;
         let signals = SignalQueue::open()?;
-        let holding = acquire(options, command, &signals, foreground, foreground_pid)?;
+        let mut holding = acquire(options, command, &signals, foreground, foreground_pid)?;
+        let server = options.server.as_ref();
+        let server = server.map(|server| server.open(&mut holding)).transpose()?;
         if options.verbose {
             for line in holding.explain(options.ports) {
                 say(&line);
             }
-        }
-        let mut copies = GroupCopies::default();
-        let (command, holding) = start_command(options, command, holding, |command| {
-            // Signals to the group that came before the command was in it are meant for it all the
-            // same. One that came since has reached it too, and merges with ours: it is pending, for
-            // the command has not unblocked its signals yet.
-            for signal in signals.take()? {
-                copies.note(signal);
-                send(command, signal.number)?;
+            if let Some(server) = &server {
+                say(&server.explain());
             }
-            Ok(())
-        })?;
+        }
+        let (environment, server) = server.map_or((Vec::new(), None), |server| {
+            (server.environment(), Some(server))
+        });
+        let mut server = server;
+        let mut background = None;
+        let mut copies = GroupCopies::default();
+        let (command, holding) =
+            start_command(options, command, holding, &environment, |command| {
+                // This process forks no more.
+                if let Some(server) = server.take() {
+                    background = Some(server.start()?);
+                }
+                // Signals to the group that came before the command was in it are meant for it all the
+                // same. One that came since has reached it too, and merges with ours: it is pending, for
+                // the command has not unblocked its signals yet.
+                for signal in signals.take()? {
+                    copies.note(signal);
+                    send(command, signal.number)?;
+                }
+                Ok(())
+            })?;
         Ok(Self {
             options,
             holding,
+            server: background,
             command,
             foreground_pid,
             foreground_stopped: false,
@@ -130,6 +151,7 @@ impl<'a> Holder<'a> {
             options,
             holding,
             signals,
+            server,
             ..
         } = self;
         let reason = match code {
@@ -140,6 +162,7 @@ impl<'a> Holder<'a> {
         let holder_stays = has_children()?;
         // With nobody left the ports are free before our caller learns that the command ended,
         // so that it can ask for them again.
+        let server = server.filter(|_| holder_stays);
         if !holder_stays {
             holding.release();
         }
@@ -151,6 +174,7 @@ impl<'a> Holder<'a> {
         if holder_stays {
             wait_for_others(&signals)?;
         }
+        drop(server);
         Ok(())
     }
 
@@ -273,12 +297,13 @@ fn start_command(
     options: &Options<'_>,
     command: &CommandLine<'_>,
     holding: Holding,
+    server: &[(&str, OsString)],
     mut prepare: impl FnMut(Pid) -> Result<()>,
 ) -> Result<(Pid, Arc<Shared>)> {
     let is_held = holding.backend() == Backend::Held && !holding.is_empty();
     let holding = Shared::new(holding);
     let spawn = |filter, prepare: &mut dyn FnMut(Pid) -> Result<()>| {
-        let spawned = holding.with(|holding| command.spawn(holding, filter, prepare));
+        let spawned = holding.with(|holding| command.spawn(holding, filter, server, prepare));
         spawned.expect("nobody has released it")
     };
     let pid = if !is_held {

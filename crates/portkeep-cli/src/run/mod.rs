@@ -20,6 +20,7 @@ mod environment;
 mod foreground;
 mod holder;
 mod reaper;
+mod server;
 pub mod signals;
 pub mod supervisor;
 mod surroundings;
@@ -36,6 +37,7 @@ use crate::run::foreground::Foreground;
 use crate::run::signals::{OriginalSignals, SignalQueue};
 
 pub use holder::Options;
+pub use server::{ServerOptions, Whose};
 
 /// Runs the command with the ports and returns its exit status.
 pub fn run(options: &Options<'_>, command: &[OsString]) -> Result<ExitCode> {

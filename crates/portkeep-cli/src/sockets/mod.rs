@@ -6,7 +6,7 @@ mod proc_net;
 mod processes;
 mod socket;
 
-pub use diag::{bound_to, is_available, shows_inactive};
+pub use diag::{bound_in, bound_to, is_available, shows_inactive};
 pub use in_use::InUse;
 pub use processes::{Process, Processes, command_line, parent, status};
 pub use socket::{Socket, State};

@@ -32,6 +32,7 @@ fn schema_of(command: &Command) -> &'static str {
         "why" => Some("why"),
         "status" => Some("status"),
         "doctor" => Some("doctor"),
+        "apply" => Some("apply"),
         "reserve" | "unreserve" | "exclude" | "include" => Some("change"),
         _ => None,
     };

@@ -67,6 +67,17 @@ impl Running {
         rest
     }
 
+    /// Writes a line to the command.
+    pub fn write(&mut self, line: &str) {
+        writeln!(self.input, "{line}").expect("write to the command");
+    }
+
+    /// Writes a line to the command, and reads the next line of its output.
+    pub fn tell(&mut self, line: &str) -> String {
+        self.write(line);
+        self.line()
+    }
+
     /// Lets a command that waits for a line of input go on.
     pub fn go_on(&mut self) {
         self.input.write_all(b"\n").expect("write to the command");

@@ -9,13 +9,14 @@ use crate::common::json::{RESERVATION, elements, members};
 use crate::common::kernel_part::{acquire, the_reservation};
 use crate::{why, words};
 
-const MEMBERS: [&str; 10] = [
+const MEMBERS: [&str; 11] = [
     "automatic",
     "explanation",
     "notes",
     "port",
     "privileged",
     "protocol",
+    "redirects",
     "reservation",
     "schema",
     "sockets",
@@ -33,6 +34,7 @@ pub fn of_a_free_port(sandbox: &Sandbox) {
         "sockets": [],
         "automatic": null,
         "privileged": false,
+        "redirects": [],
         "explanation": words("20000/tcp").trim_end(),
         "notes": [],
     });
@@ -80,7 +82,7 @@ pub fn of_a_reserved_and_bound_port(sandbox: &Sandbox) {
         );
         let expected = json!({
             "state": state, "local": "127.0.0.1:20001", "peer": peer, "uid": 0, "user": "root",
-            "inode": socket["inode"], "processes": own, "processes_hidden": false,
+            "inode": socket["inode"], "processes": own, "processes_hidden": false, "kernel": null,
         });
         assert_eq!(*socket, expected);
     }

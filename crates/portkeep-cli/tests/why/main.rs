@@ -5,6 +5,7 @@ mod common;
 
 mod asked;
 mod documents;
+mod neighbours;
 mod reserved;
 mod settings;
 mod sockets;
@@ -37,7 +38,15 @@ trials! {
         strangers::without_the_kernel_part_it_says_so,
         strangers::without_the_list_it_does_not_say_free,
         documents::of_a_free_port,
-        documents::of_a_reserved_and_bound_port;
+        documents::of_a_reserved_and_bound_port,
+        neighbours::an_nft_rule_redirects_it,
+        neighbours::nft_rules_of_every_kind,
+        neighbours::an_iptables_rule_redirects_it,
+        neighbours::rules_are_not_shown_to_users,
+        neighbours::a_name_in_a_rule_cannot_reach_the_terminal,
+        neighbours::a_vxlan_socket_is_named,
+        neighbours::dockers_proxy_is_explained,
+        neighbours::doctor_checks_the_reserved_ports;
     plain:
         sockets::listener_and_connection,
         sockets::ipv6_listener,

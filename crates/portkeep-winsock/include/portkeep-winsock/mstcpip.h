@@ -29,14 +29,16 @@
  * so. In: INET_PORT_RESERVATION_TOKEN.
  *
  * WSAEACCES         another process acquired it
- * WSAEINVAL         there is no such reservation, or of another protocol
+ * WSAEINVAL         there is no such reservation
+ *
+ * Any TCP or UDP socket of the process will do, also one of the other protocol.
  */
 #define SIO_RELEASE_PORT_RESERVATION _WSAIOW(IOC_VENDOR, 101)
 /*
  * Lets the socket bind in a reservation, to a port of its choice or to port 0 for
  * any of the block. In: INET_PORT_RESERVATION_TOKEN. Errors as of the release;
- * WSAEINVAL also if the socket is bound, WSAEACCES also for a persistent reservation
- * without the privilege.
+ * WSAEINVAL also if the socket is bound or the reservation is of the other protocol,
+ * WSAEACCES also for a persistent reservation without the privilege.
  *
  * All three: WSAEOPNOTSUPP if the socket is neither a TCP nor a UDP one;
  * WSAENOTSOCK, WSAEFAULT, WSAEINPROGRESS, WSAEINTR.
@@ -46,6 +48,23 @@
  */
 #define SIO_ASSOCIATE_PORT_RESERVATION _WSAIOW(IOC_VENDOR, 102)
 
+/*
+ * Lets a UDP socket share its port with others that have it, each for the datagrams
+ * that its processor receives: SO_REUSEPORT and SO_INCOMING_CPU of Linux, which heeds
+ * the processor since version 6.2. In: USHORT, the processor. Before bind.
+ *
+ * WSAEINVAL         the socket is bound, or there is no such processor
+ * WSAEOPNOTSUPP     not a UDP socket
+ */
+#define SIO_CPU_AFFINITY _WSAIOW(IOC_VENDOR, 21)
+/*
+ * Whether an ICMP message that nobody is at a port of the peer makes the next receive
+ * of a UDP socket fail with WSAECONNRESET. In: BOOL. Without a connect Linux never
+ * tells of them, and it is always FALSE there.
+ */
+#define SIO_UDP_CONNRESET _WSAIOW(IOC_VENDOR, 12)
+
+PORTKEEP_STATIC_ASSERT(SIO_CPU_AFFINITY == 0x98000015 && SIO_UDP_CONNRESET == 0x9800000C);
 PORTKEEP_STATIC_ASSERT(SIO_ACQUIRE_PORT_RESERVATION == 0x98000064);
 PORTKEEP_STATIC_ASSERT(SIO_RELEASE_PORT_RESERVATION == 0x98000065);
 PORTKEEP_STATIC_ASSERT(SIO_ASSOCIATE_PORT_RESERVATION == 0x98000066);

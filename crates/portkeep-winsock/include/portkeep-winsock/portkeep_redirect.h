@@ -26,8 +26,11 @@
 #else
 #define PORTKEEP_BEGIN_DECLS
 #define PORTKEEP_END_DECLS
-#define PORTKEEP_STATIC_ASSERT(condition) _Static_assert(condition, #condition)
+#define PORTKEEP_STATIC_ASSERT(condition) __extension__ _Static_assert(condition, #condition)
 #endif
+
+/* With -fshort-wchar the C library's wide functions take the program's strings for others. */
+#define PORTKEEP_WIDE_CHARACTERS PORTKEEP_STATIC_ASSERT(sizeof(wchar_t) == 4)
 
 #define PORTKEEP_REDIRECT(function)                                                                \
 	extern __typeof__(function) function __asm__("portkeep_winsock_" #function)

@@ -25,8 +25,9 @@
  * - sets lpcbBytesReturned of an overlapped call that succeeds at once
  *   (documented; observed for some codes and not for others), and leaves it alone
  *   when it returns WSA_IO_PENDING (observed);
- * - refuses a control call with WSAEINPROGRESS inside a completion routine and
- *   inside a blocking hook (documented; other socket calls only in the latter).
+ * - executes every call inside a completion routine (observed, and the pages of
+ *   WSARecv and WSASend), and refuses them all with WSAEINPROGRESS inside a blocking
+ *   hook (documented; that the pages of these codes say "callback" is taken for it).
  *
  * Control calls on one socket take turns. An overlapped one that has to wait for
  * its turn is pending, until then or until its socket or its thread ends, which
@@ -44,11 +45,43 @@
 #pragma push_macro("__USE_FORTIFY_LEVEL")
 #undef __USE_FORTIFY_LEVEL
 #define __USE_FORTIFY_LEVEL 0
+/* An address has Windows' members, too, unless the C library's header has come first. */
+#ifndef _NETINET_IN_H
+#define s_addr                                                                                     \
+	: 0;                                                                                       \
+	__extension__ union {                                                                      \
+		in_addr_t s_addr;                                                                  \
+		union {                                                                            \
+			struct {                                                                   \
+				unsigned char s_b1, s_b2, s_b3, s_b4;                              \
+			} S_un_b;                                                                  \
+			struct {                                                                   \
+				unsigned short s_w1, s_w2;                                         \
+			} S_un_w;                                                                  \
+			in_addr_t S_addr;                                                          \
+		} S_un;                                                                            \
+	}
+#include <netinet/in.h>
+#undef s_addr
+#endif
+/* How many sockets an fd_set has room for is the program's to say. */
+#if defined(FD_SETSIZE) && !defined(_SYS_SELECT_H)
+#pragma push_macro("FD_SETSIZE")
+#define PORTKEEP_FD_SETSIZE_IS_OWN
+#endif
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/types.h>
+#undef FD_SETSIZE
+#ifdef PORTKEEP_FD_SETSIZE_IS_OWN
+#pragma pop_macro("FD_SETSIZE")
+#else
+#define FD_SETSIZE 64
+#endif
 #pragma pop_macro("__USE_FORTIFY_LEVEL")
 
 /* Strict modes of the compiler leave them out. */
@@ -56,9 +89,14 @@
 typedef unsigned char u_char;
 typedef unsigned short u_short;
 typedef unsigned int u_int;
-typedef unsigned long u_long;
 #define __u_char_defined
 #endif
+/*
+ * It has 32 bits, as on Windows: calls write to variables of this type, and programs
+ * hand them those of DWORD, too. The C library's has 64.
+ */
+#define u_long ULONG
+PORTKEEP_STATIC_ASSERT(sizeof(u_long) == 4);
 
 typedef UINT_PTR SOCKET;
 typedef unsigned int GROUP;
@@ -70,6 +108,24 @@ typedef struct sockaddr SOCKADDR, *PSOCKADDR, *LPSOCKADDR;
 typedef struct sockaddr_in SOCKADDR_IN, *PSOCKADDR_IN, *LPSOCKADDR_IN;
 typedef struct sockaddr_storage SOCKADDR_STORAGE, *PSOCKADDR_STORAGE, *LPSOCKADDR_STORAGE;
 typedef struct in_addr IN_ADDR, *PIN_ADDR, *LPIN_ADDR;
+typedef struct linger LINGER, *PLINGER, *LPLINGER;
+typedef struct timeval TIMEVAL, *PTIMEVAL, *LPTIMEVAL;
+typedef USHORT ADDRESS_FAMILY;
+
+typedef struct _SOCKET_ADDRESS {
+	LPSOCKADDR lpSockaddr;
+	INT iSockaddrLength;
+} SOCKET_ADDRESS, *PSOCKET_ADDRESS, *LPSOCKET_ADDRESS;
+
+PORTKEEP_STATIC_ASSERT(sizeof(IN_ADDR) == 4 && __alignof__(IN_ADDR) == 4);
+
+/*
+ * Nobody else may bind to the port of the socket, whatever he sets: what Linux does
+ * without SO_REUSEADDR. The two exclude each other.
+ */
+#define SO_EXCLUSIVEADDRUSE ((int)(~SO_REUSEADDR))
+/* The opposite of SO_LINGER. */
+#define SO_DONTLINGER ((int)(~SO_LINGER))
 
 #define SD_RECEIVE 0
 #define SD_SEND 1
@@ -131,6 +187,15 @@ typedef struct in_addr IN_ADDR, *PIN_ADDR, *LPIN_ADDR;
 #define WSASYSNOTREADY 10091
 #define WSAVERNOTSUPPORTED 10092
 #define WSANOTINITIALISED 10093
+#define WSAEDISCON 10101
+#define WSAECANCELLED 10103
+#define WSASYSCALLFAILURE 10107
+#define WSASERVICE_NOT_FOUND 10108
+#define WSATYPE_NOT_FOUND 10109
+#define WSAHOST_NOT_FOUND 11001
+#define WSATRY_AGAIN 11002
+#define WSANO_RECOVERY 11003
+#define WSANO_DATA 11004
 
 /* ---- control codes ---- */
 
@@ -152,7 +217,7 @@ typedef struct in_addr IN_ADDR, *PIN_ADDR, *LPIN_ADDR;
 /* Aborts the overlapped calls that are pending on the socket. */
 #define SIO_FLUSH _WSAIO(IOC_WS2, 4)
 
-/* Of ioctlsocket. */
+/* Of ioctlsocket, and of WSAIoctl. */
 #undef FIONBIO
 #undef FIONREAD
 #define FIONBIO 0x8004667E
@@ -243,13 +308,23 @@ SOCKET WSAAPI WSASocketW(int af, int type, int protocol, LPWSAPROTOCOL_INFOW lpP
 #endif
 
 int WSAAPI closesocket(SOCKET s);
-/* FIONBIO and FIONREAD. */
-int WSAAPI ioctlsocket(SOCKET s, long cmd, u_long *argp);
+/* FIONBIO and FIONREAD; another command is WSAEOPNOTSUPP. */
+int WSAAPI ioctlsocket(SOCKET s, LONG cmd, u_long *argp);
 
 /*
  * The C library's functions, with Winsock's errors. bind fails with WSAEACCES for a
  * port in a reserved block that is not the caller's, and with WSAEADDRINUSE for one
- * that is merely in use.
+ * that is merely in use (WSAEACCES if the socket has SO_REUSEADDR, as on Windows).
+ *
+ * What Windows has otherwise than Linux:
+ *
+ * - Sockets of IPv6 that are made here are of IPv6 only (IPV6_V6ONLY).
+ * - SO_RCVTIMEO and SO_SNDTIMEO take a DWORD of milliseconds; a struct timeval, which
+ *   is longer, is taken as on Linux. After the time a call fails with WSAETIMEDOUT.
+ * - SO_ERROR gives codes of Winsock.
+ * - A datagram that is longer than the buffer fails with WSAEMSGSIZE, and the buffer
+ *   has its beginning.
+ * - getsockname of a socket that is not bound fails with WSAEINVAL, a second bind too.
  *
  * socket takes 23 for AF_INET6, as it is on Windows, too: a program may get the
  * number from its user.
@@ -277,11 +352,67 @@ PORTKEEP_REDIRECT(recv);
 PORTKEEP_REDIRECT(recvfrom);
 #endif
 
+/* ---- waiting for sockets ---- */
+
 /*
- * Windows' select takes other sets and passes over the number of sockets: a program
- * that calls it with Linux' would wait for nothing. So it does not link.
+ * Windows' sets: what is beyond their room is left out, and the number of sockets,
+ * select's first argument, is passed over. Of a connect that failed select tells in
+ * the third set.
  */
-extern __typeof__(select) select __asm__("portkeep_winsock_has_no_select");
+typedef struct portkeep_winsock_fd_set {
+	u_int fd_count;
+	SOCKET fd_array[FD_SETSIZE];
+} portkeep_winsock_fd_set, FD_SET, *PFD_SET, *LPFD_SET;
+#define fd_set portkeep_winsock_fd_set
+
+#define select portkeep_winsock_select
+int WSAAPI select(int nfds, fd_set *readfds, fd_set *writefds, fd_set *exceptfds,
+		  const struct timeval *timeout);
+
+__extension__ static __inline__ int __WSAFDIsSet(SOCKET s, const fd_set *set)
+{
+	u_int i;
+
+	for (i = 0; i < set->fd_count; i++)
+		if (set->fd_array[i] == s)
+			return 1;
+	return 0;
+}
+
+__extension__ static __inline__ void portkeep_winsock_fd_add(SOCKET s, fd_set *set)
+{
+	if (set->fd_count < FD_SETSIZE && !__WSAFDIsSet(s, set))
+		set->fd_array[set->fd_count++] = s;
+}
+
+__extension__ static __inline__ void portkeep_winsock_fd_remove(SOCKET s, fd_set *set)
+{
+	u_int i, kept = 0;
+
+	for (i = 0; i < set->fd_count; i++)
+		if (set->fd_array[i] != s)
+			set->fd_array[kept++] = set->fd_array[i];
+	set->fd_count = kept;
+}
+
+#undef FD_SET
+#undef FD_CLR
+#undef FD_ISSET
+#undef FD_ZERO
+#define FD_SET(s, set) portkeep_winsock_fd_add((SOCKET)(s), (set))
+#define FD_CLR(s, set) portkeep_winsock_fd_remove((SOCKET)(s), (set))
+#define FD_ISSET(s, set) __WSAFDIsSet((SOCKET)(s), (set))
+#define FD_ZERO(set) ((void)((set)->fd_count = 0))
+
+/* As poll(2), whose constants these are. A negative socket is passed over, with POLLNVAL. */
+typedef struct pollfd WSAPOLLFD, *PWSAPOLLFD, *LPWSAPOLLFD;
+#ifndef POLLRDNORM
+#define POLLRDNORM 0x040
+#define POLLRDBAND 0x080
+#define POLLWRNORM 0x100
+#define POLLWRBAND 0x200
+#endif
+int WSAAPI WSAPoll(LPWSAPOLLFD fdArray, ULONG fds, INT timeout);
 
 /* ---- control calls ---- */
 
@@ -298,6 +429,48 @@ int WSAAPI WSPIoctl(SOCKET s, DWORD dwIoControlCode, LPVOID lpvInBuffer, DWORD c
 
 BOOL WSAAPI WSAGetOverlappedResult(SOCKET s, LPWSAOVERLAPPED lpOverlapped, LPDWORD lpcbTransfer,
 				   BOOL fWait, LPDWORD lpdwFlags);
+
+/* ---- sending and receiving from several buffers, overlapped or not ---- */
+
+typedef struct _WSABUF {
+	ULONG len;
+	CHAR *buf;
+} WSABUF, *LPWSABUF;
+
+PORTKEEP_STATIC_ASSERT(sizeof(WSABUF) == 2 * sizeof(void *));
+
+/* The rest of a datagram did not fit. */
+#ifndef MSG_PARTIAL
+#define MSG_PARTIAL MSG_TRUNC
+#endif
+
+/*
+ * Overlapped with a WSAOVERLAPPED on an overlapped socket: what cannot be done at
+ * once goes on after the call, which returns SOCKET_ERROR and WSA_IO_PENDING. The end
+ * is told to the event, the routine or the completion port of the socket, also if all
+ * was done at once; not if the call failed. The buffers and the WSAOVERLAPPED stay the
+ * library's until then; the array of WSABUF does not. Operations of a socket are made
+ * in their order, those of receiving apart from those of sending.
+ *
+ * A stream is sent whole before the operation ends. A datagram that is longer than the
+ * buffers is WSAEMSGSIZE, with the part that fits and MSG_PARTIAL. A thread's end
+ * cancels its operations (WSA_OPERATION_ABORTED), unless the socket has a port;
+ * closesocket, CancelIo and CancelIoEx cancel them, too, and SIO_FLUSH those of sending.
+ */
+int WSAAPI WSASend(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount, LPDWORD lpNumberOfBytesSent,
+		   DWORD dwFlags, LPWSAOVERLAPPED lpOverlapped,
+		   LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+int WSAAPI WSASendTo(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount, LPDWORD lpNumberOfBytesSent,
+		     DWORD dwFlags, const struct sockaddr *lpTo, int iToLen,
+		     LPWSAOVERLAPPED lpOverlapped,
+		     LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+int WSAAPI WSARecv(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount, LPDWORD lpNumberOfBytesRecvd,
+		   LPDWORD lpFlags, LPWSAOVERLAPPED lpOverlapped,
+		   LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
+int WSAAPI WSARecvFrom(SOCKET s, LPWSABUF lpBuffers, DWORD dwBufferCount,
+		       LPDWORD lpNumberOfBytesRecvd, LPDWORD lpFlags, struct sockaddr *lpFrom,
+		       LPINT lpFromlen, LPWSAOVERLAPPED lpOverlapped,
+		       LPWSAOVERLAPPED_COMPLETION_ROUTINE lpCompletionRoutine);
 
 int WSAAPI WPUOpenCurrentThread(LPWSATHREADID lpThreadId, LPINT lpErrno);
 int WSAAPI WPUCloseThread(LPWSATHREADID lpThreadId, LPINT lpErrno);
@@ -358,6 +531,16 @@ inline ssize_t recvfrom(SOCKET s, void *buf, size_t len, int flags, struct socka
 #define PORTKEEP_LENGTH(pointer)                                                                   \
 	__builtin_choose_expr(__builtin_types_compatible_p(__typeof__(pointer), int *),            \
 			      (socklen_t *)(void *)(pointer), (pointer))
+/* A pointer to a long of 64 bits would be taken by many a C compiler, with a warning only. */
+#define PORTKEEP_POINTS_TO_LONG(pointer)                                                           \
+	(__builtin_types_compatible_p(__typeof__(pointer), unsigned long *) ||                     \
+	 __builtin_types_compatible_p(__typeof__(pointer), long *))
+#define ioctlsocket(s, cmd, argp)                                                                  \
+	ioctlsocket(                                                                               \
+		s, (LONG)(cmd),                                                                    \
+		((void)sizeof(char[sizeof(long) == 8 && PORTKEEP_POINTS_TO_LONG(argp) ? -1 : 1]),  \
+		 __builtin_choose_expr(PORTKEEP_POINTS_TO_LONG(argp), (ULONG *)(void *)(argp),     \
+				       (argp))))
 #define accept(s, addr, addrlen) accept(s, addr, PORTKEEP_LENGTH(addrlen))
 #define getsockname(s, name, namelen) getsockname(s, name, PORTKEEP_LENGTH(namelen))
 #define getpeername(s, name, namelen) getpeername(s, name, PORTKEEP_LENGTH(namelen))

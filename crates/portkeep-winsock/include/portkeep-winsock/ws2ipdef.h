@@ -9,6 +9,10 @@
 typedef struct in6_addr IN6_ADDR, *PIN6_ADDR, *LPIN6_ADDR;
 typedef struct sockaddr_in6 SOCKADDR_IN6, *PSOCKADDR_IN6, *LPSOCKADDR_IN6;
 
+#ifndef s6_bytes
+#define s6_bytes s6_addr
+#endif
+
 typedef union _SOCKADDR_INET {
 	SOCKADDR_IN Ipv4;
 	SOCKADDR_IN6 Ipv6;

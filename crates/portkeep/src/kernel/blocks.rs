@@ -9,7 +9,7 @@ use super::option::{protocol_of, recorded_conflict};
 use super::sockopt;
 use crate::netns;
 use crate::sys;
-use crate::types::{Error, PortRange, Protocol, Token};
+use crate::types::{Error, ErrorKind, PortRange, Protocol, Token};
 
 /// The same numbers of one protocol or of several.
 #[derive(Debug)]
@@ -76,6 +76,28 @@ impl Blocks {
             let refusal = Error::from_bind(error, block.range, port, conflict);
             name_owner(refusal, || netns::cookie_of(socket))
         })
+    }
+
+    /// Hands all blocks over, or none.
+    pub(crate) fn hand_over(&self, pidfd: BorrowedFd<'_>) -> Result<(), Error> {
+        for (done, block) in self.iter().enumerate() {
+            let handed = sockopt::hand_over(&block.socket, block.token, pidfd);
+            if let Err(error) = handed {
+                for block in self.iter().take(done) {
+                    sockopt::claim(&block.socket, block.token)?;
+                }
+                // These sockets acquired the blocks.
+                return Err(match error.kind() {
+                    ErrorKind::NotOwner => Error::new(
+                        ErrorKind::ForeignProcess,
+                        libc::EACCES,
+                        "handing over is refused: the process is another user's",
+                    ),
+                    _ => error,
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {

@@ -19,6 +19,8 @@ unsafe impl sys::Plain for abi::ConsumerRecord {}
 unsafe impl sys::Plain for abi::DeleteRequest {}
 // SAFETY: as above.
 unsafe impl sys::Plain for abi::Range {}
+// SAFETY: as above.
+unsafe impl sys::Plain for abi::Heir {}
 
 pub(crate) fn get<T: sys::Plain>(
     socket: BorrowedFd<'_>,

@@ -35,6 +35,11 @@ pub const PORTKEEP_CREATE: i32 = 4;
 pub const PORTKEEP_DELETE: i32 = 5;
 /// Set: a [`Range`]. Get: an [`Instance`].
 pub const PORTKEEP_LOOKUP: i32 = 6;
+/// Set: an [`Heir`], on the acquiring socket.
+pub const PORTKEEP_HAND_OVER: i32 = 7;
+/// Set: a `u64`, a bit `1 << kind` for each kind of event to watch, or 0 for all of them. Get: an
+/// [`EventsHead`], then as many [`EventRecord`]s as it says.
+pub const PORTKEEP_WATCH: i32 = 8;
 
 /// The version that this module describes.
 pub const PORTKEEP_ABI_VERSION: u32 = 1;
@@ -54,6 +59,10 @@ pub const PORTKEEP_USER: u32 = 16;
 pub const PORTKEEP_ADOPT: u32 = 4;
 /// Of a delete: the range may be a part of a block, the rest of which stays reserved.
 pub const PORTKEEP_PART: u32 = 8;
+/// `DELETE`: the range, the last part of a persistent block, becomes a block of its own; nothing ends.
+pub const PORTKEEP_SPLIT: u32 = 0x20000;
+/// `DELETE`: the range, a persistent block, becomes part of the one that ends right before it; nothing ends.
+pub const PORTKEEP_JOIN: u32 = 0x40000;
 /// Of a create or delete: in every network namespace, those to come included.
 pub const PORTKEEP_EVERY_NETNS: u32 = 0x1_0000;
 
@@ -82,6 +91,21 @@ pub const PORTKEEP_CONFLICT_NOT_PERMITTED: u8 = 5;
 pub const PORTKEEP_CONFLICT_CANNOT_TELL: u8 = 6;
 /// The reservation that the socket is associated with has ended.
 pub const PORTKEEP_CONFLICT_ENDED: u8 = 7;
+
+/// A bind was refused.
+pub const PORTKEEP_EVENT_BIND_REFUSED: u8 = 1;
+/// A connect of an associated socket was refused.
+pub const PORTKEEP_EVENT_CONNECT_REFUSED: u8 = 2;
+/// An acquire or a create was refused.
+pub const PORTKEEP_EVENT_ACQUIRE_REFUSED: u8 = 3;
+/// A process acquired ports.
+pub const PORTKEEP_EVENT_ACQUIRED: u8 = 4;
+/// A reservation of a process ended.
+pub const PORTKEEP_EVENT_RELEASED: u8 = 5;
+/// A persistent reservation was created.
+pub const PORTKEEP_EVENT_CREATED: u8 = 6;
+/// A persistent reservation, or a part of one, was deleted.
+pub const PORTKEEP_EVENT_DELETED: u8 = 7;
 
 /// A number of 16 bits in network byte order (`__be16`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -143,8 +167,20 @@ pub struct ConsumerRecord {
 pub struct DeleteRequest {
     /// The ports.
     pub range: Range,
-    /// [`PORTKEEP_PART`], [`PORTKEEP_EVERY_NETNS`].
+    /// [`PORTKEEP_PART`], [`PORTKEEP_SPLIT`] or [`PORTKEEP_JOIN`]; [`PORTKEEP_EVERY_NETNS`].
     pub flags: u32,
+}
+
+/// `struct portkeep_heir`: what [`PORTKEEP_HAND_OVER`] sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Heir {
+    /// The reservation.
+    pub token: u64,
+    /// The process that becomes the owner, see `pidfd_open(2)`.
+    pub pidfd: i32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// `struct portkeep_instance`: what [`PORTKEEP_ACQUIRE`], [`PORTKEEP_CREATE`] and
@@ -185,6 +221,62 @@ pub struct ConflictRecord {
     pub since: u64,
 }
 
+/// `struct portkeep_event`: what [`PORTKEEP_WATCH`] gets, after the [`EventsHead`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventRecord {
+    /// `CLOCK_BOOTTIME` in nanoseconds.
+    pub time: u64,
+    /// The cookie of the network namespace; 0: every one.
+    pub netns: u64,
+    /// The reservation's token, 0 if there is none or it is unknown.
+    pub token: u64,
+    /// When the reservation was acquired: `CLOCK_BOOTTIME` in nanoseconds, 0 if unknown.
+    pub since: u64,
+    /// The caller's process id in the initial process namespace.
+    pub pid: u32,
+    /// The caller's user id in the initial user namespace.
+    pub uid: u32,
+    /// The process that owns the reservation, 0 if unknown.
+    pub owner_pid: u32,
+    /// The user who owns the reservation.
+    pub owner_uid: u32,
+    /// The ports that were asked for; a start of 0: any.
+    pub range: Range,
+    /// The port in the way; 0 if it is no single one.
+    pub port: Be16,
+    /// [`PORTKEEP_EVENT_BIND_REFUSED`] and the others.
+    pub kind: u8,
+    /// [`PORTKEEP_CONFLICT_RESERVED`] and the others.
+    pub conflict: u8,
+    /// `IPPROTO_TCP` or `IPPROTO_UDP`.
+    pub protocol: u8,
+    /// 1 if the reservation is persistent.
+    pub persistent: u8,
+    /// The errno of a refusal.
+    pub error: u16,
+    /// Zero.
+    pub reserved: u32,
+    /// The name of the caller's command, ended by a 0.
+    pub command: [u8; 16],
+    /// The name of the owner's command.
+    pub owner_command: [u8; 16],
+}
+
+/// `struct portkeep_events`: what [`PORTKEEP_WATCH`] gets first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventsHead {
+    /// Events of any kind that were overwritten before this watcher read them.
+    pub lost: u64,
+    /// When Portkeep was last enabled: `CLOCK_BOOTTIME` in nanoseconds, 0 if unknown.
+    pub enabled: u64,
+    /// The number of events that follow.
+    pub number: u32,
+    /// 1 if there are more already.
+    pub more: u32,
+}
+
 const _: () = {
     assert!(size_of::<Range>() == 4 && align_of::<Range>() == 2);
     assert!(offset_of!(Range, start) == 0);
@@ -206,6 +298,11 @@ const _: () = {
     assert!(offset_of!(DeleteRequest, range) == 0);
     assert!(offset_of!(DeleteRequest, flags) == 4);
 
+    assert!(size_of::<Heir>() == 16 && align_of::<Heir>() == align_of::<u64>());
+    assert!(offset_of!(Heir, token) == 0);
+    assert!(offset_of!(Heir, pidfd) == 8);
+    assert!(offset_of!(Heir, reserved) == 12);
+
     assert!(size_of::<Instance>() == 16 && align_of::<Instance>() == align_of::<u64>());
     assert!(offset_of!(Instance, range) == 0);
     assert!(offset_of!(Instance, reserved) == 4);
@@ -220,6 +317,16 @@ const _: () = {
     assert!(offset_of!(ConflictRecord, owner_uid) == 8);
     assert!(offset_of!(ConflictRecord, reserved) == 12);
     assert!(offset_of!(ConflictRecord, since) == 16);
+
+    assert!(size_of::<EventRecord>() == 96);
+    assert!(align_of::<EventRecord>() == align_of::<u64>());
+    assert!(offset_of!(EventRecord, range) == 48);
+    assert!(offset_of!(EventRecord, port) == 52);
+    assert!(offset_of!(EventRecord, error) == 58);
+    assert!(offset_of!(EventRecord, command) == 64);
+    assert!(offset_of!(EventRecord, owner_command) == 80);
+    assert!(size_of::<EventsHead>() == 24);
+    assert!(offset_of!(EventsHead, number) == 16);
 };
 
 #[cfg(test)]

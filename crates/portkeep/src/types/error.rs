@@ -56,6 +56,13 @@ pub enum ErrorKind {
     NotAdministrator,
     /// The reservation is another process's (`EACCES`).
     NotOwner,
+    /// The process is another user's, and handing a reservation to it takes `CAP_NET_ADMIN` over the
+    /// network namespace (`EACCES`).
+    ForeignProcess,
+    /// The process has ended (`ESRCH`).
+    ProcessEnded,
+    /// Not a descriptor of a process, as `pidfd_open(2)` makes them (`EBADF`).
+    NotAPidfd,
     /// The token names no reservation of the socket's protocol and network namespace (`EINVAL`).
     UnknownToken,
     /// There is no persistent reservation of exactly these ports (`ENOENT`).
@@ -79,6 +86,8 @@ pub enum ErrorKind {
     NotSupportedHeld,
     /// The kernel part is not there, or does not serve this process's cgroup (`ENOPROTOOPT`).
     NotEnabled,
+    /// The kernel part is there, but is older than this call (`ENOPROTOOPT`).
+    Outdated,
     /// The kernel part is there, but its list of reservations is out of reach (any errno).
     ListUnavailable,
     /// Where the list of reservations should be is something that others than root have made, or can
@@ -217,6 +226,11 @@ impl Error {
             ErrorKind::NotFound => "`portkeep ls` shows the reservations",
             ErrorKind::NotOwner => {
                 "only the owner may do this; a process that holds the acquiring socket becomes the owner by a claim"
+            }
+            ErrorKind::ForeignProcess => "hand it to a process of your own, or run this as root",
+            ErrorKind::Outdated => {
+                "run `portkeep enable` as root with this version of Portkeep: it replaces the kernel \
+                 part, and reservations stay"
             }
             ErrorKind::AlreadyBound => "associate the socket before it is bound",
             ErrorKind::NotEnabled => {

@@ -42,6 +42,13 @@ impl DeleteFlags {
     /// The range may be a part of a block; the rest of it stays reserved, with the same
     /// consumers and at every instant (`PORTKEEP_PART`).
     pub const PART: DeleteFlags = DeleteFlags(abi::PORTKEEP_PART);
+    /// Ends nothing: the range is the last part of a block and becomes a block of its own, with the
+    /// same consumers and another token (`PORTKEEP_SPLIT`). No port is free in between.
+    pub const SPLIT: DeleteFlags = DeleteFlags(abi::PORTKEEP_SPLIT);
+    /// Ends nothing: the range is a whole block and becomes part of the one that ends right before
+    /// it, whose consumers and token count from then on (`PORTKEEP_JOIN`). No port is free in
+    /// between.
+    pub const JOIN: DeleteFlags = DeleteFlags(abi::PORTKEEP_JOIN);
     /// A reservation that holds in every network namespace (`PORTKEEP_EVERY_NETNS`).
     pub const EVERY_NETNS: DeleteFlags = DeleteFlags(abi::PORTKEEP_EVERY_NETNS);
 

@@ -74,12 +74,15 @@ static void eight_sockets_at_one_port(void)
 	};
 	SOCKET sockets[SOCKETS], stranger = udp();
 	INET_PORT_RESERVATION_INSTANCE port;
-	int i, on = 1;
+	int i, on = 1, off = 0;
 
 	for (i = 0; i < SOCKETS; i++) {
 		sockets[i] =
 			WSASocketW(AF_INET6, SOCK_DGRAM, IPPROTO_UDP, NULL, 0, WSA_FLAG_OVERLAPPED);
 		REQUIRE(sockets[i] != INVALID_SOCKET);
+		/* Of both families, as QUIC servers have them. */
+		CHECK(!setsockopt(sockets[i], IPPROTO_IPV6, IPV6_V6ONLY, (char *)&off,
+				  sizeof(off)));
 		CHECK(!setsockopt(sockets[i], SOL_SOCKET, SO_REUSEPORT, (char *)&on, sizeof(on)));
 		if (i == 0)
 			port = acquired(sockets[0], 14433, 1);

@@ -96,11 +96,12 @@ static inline int bind_port(SOCKET s, USHORT port)
 
 static inline USHORT local_port(SOCKET s)
 {
-	SOCKADDR_IN address;
+	SOCKADDR_STORAGE address;
 	int length = sizeof(address);
 
 	REQUIRE(getsockname(s, (SOCKADDR *)&address, &length) == 0);
-	return ntohs(address.sin_port);
+	/* Both families have it at the same place. */
+	return ntohs(((SOCKADDR_IN *)&address)->sin_port);
 }
 
 /* A blocking control call: its error, 0 if it succeeded. */

@@ -63,7 +63,11 @@ static USHORT port_of(SOCKET s)
 	SOCKADDR_STORAGE address;
 	int length = sizeof(address);
 
-	REQUIRE(getsockname(s, (SOCKADDR *)&address, &length) == 0);
+	if (getsockname(s, (SOCKADDR *)&address, &length) != 0) {
+		/* It is not bound. */
+		REQUIRE(WSAGetLastError() == WSAEINVAL);
+		return 0;
+	}
 	/* Both families have it at the same place. */
 	return ntohs(((SOCKADDR_IN *)&address)->sin_port);
 }

@@ -32,6 +32,12 @@ int wmain(int argc, WCHAR **argv, WCHAR **envp)
 		_wtoi(L"none"));
 	for (i = 1; i < argc; i++)
 		wprintf(L"[%s]", argv[i]);
+	/* The C library's own would find a stream of bytes. */
+	fputws(L"\n[fputws]", stdout);
+	fputwc(L'\u00e9', stdout);
+	putwc(L'p', stdout);
+	putwchar(L'q');
+	_putws(L"_putws");
 	/* A percent sign at the end. */
 	wprintf(L"\n%");
 	return argc;

@@ -9,7 +9,7 @@ use portkeep::{ErrorKind, Protocol};
 
 use crate::run::supervisor::opened::Opened;
 use crate::run::supervisor::request::Request;
-use crate::run::supervisor::{Shared, address, socket};
+use crate::run::supervisor::{Shared, address, process, socket};
 
 /// Lets sockets of the command in.
 #[derive(Debug)]
@@ -29,8 +29,18 @@ impl LetIn {
         })
     }
 
-    pub fn has_port(&self, port: u16) -> bool {
-        let has = self.holding.with(|holding| holding.has_port(port));
+    /// Whether the port is ours and the caller, if it is known, may bind to it. A port that the port server
+    /// hands out is one process's.
+    pub fn has_port(&self, port: u16, caller: Option<i32>) -> bool {
+        let has = self.holding.with(|holding| {
+            let pool = holding.pool().filter(|pool| pool.has_port(port));
+            holding.has_port(port)
+                && pool.is_none_or(|pool| {
+                    pool.admits(port, |process| {
+                        caller.is_none_or(|thread| process::is_within(thread, process))
+                    })
+                })
+        });
         has.unwrap_or(false)
     }
 
@@ -39,8 +49,13 @@ impl LetIn {
         self.holding.attempts().note(port);
     }
 
-    /// Makes the call; gives 0 or its errno, or `None` if it is not about our ports.
-    pub fn make(&self, socket: BorrowedFd<'_>, request: &Request) -> Option<i32> {
+    /// Makes the call of a thread, if it is known; gives 0 or its errno, or `None` if it is not about our ports.
+    pub fn make(
+        &self,
+        caller: Option<i32>,
+        socket: BorrowedFd<'_>,
+        request: &Request,
+    ) -> Option<i32> {
         if socket::namespace(socket) != Some(self.namespace) {
             return None;
         }
@@ -51,6 +66,9 @@ impl LetIn {
                     return None;
                 }
                 let port = address.port();
+                if !self.has_port(port, caller) {
+                    return None;
+                }
                 let result = self.holding.with(|holding| {
                     holding
                         .reservations_with(port)

@@ -21,6 +21,26 @@ pub fn parent(thread: i32) -> Option<i32> {
     status(thread, "PPid:")?.parse().ok()
 }
 
+/// No process tree is deeper.
+const DEPTH: usize = 1024;
+
+/// Whether a thread is of a process or of one of its descendants.
+pub fn is_within(thread: i32, process: i32) -> bool {
+    let Some(mut descendant) = of_thread(thread) else {
+        return false;
+    };
+    for _ in 0..DEPTH {
+        if descendant == process {
+            return true;
+        }
+        match parent(descendant) {
+            Some(next) if next > 1 => descendant = next,
+            _ => break,
+        }
+    }
+    false
+}
+
 /// The user that a process's files in /proc are of: its effective one, or root for one that is undumpable.
 pub fn user(process: i32) -> Option<u32> {
     Some(fs::metadata(format!("/proc/{process}")).ok()?.uid())

@@ -137,7 +137,7 @@ impl Supervisor {
         let place = self.inner.place(caller.pid, port);
         let is_ours = match &place {
             Place::Holder => false,
-            Place::Within(runs) => !runs.is_empty() || self.let_in.has_port(port),
+            Place::Within(runs) => !runs.is_empty() || self.let_in.has_port(port, Some(caller.pid)),
         };
         if !is_ours {
             if matches!(place, Place::Within(_)) {
@@ -150,7 +150,7 @@ impl Supervisor {
             self.bound.drop_useless(Some(port));
             match self.reach_to_bind(caller, number) {
                 Reach::Socket(reached) => {
-                    let result = self.make(&place, reached.socket(), &request);
+                    let result = self.make(caller, &place, reached.socket(), &request);
                     self.conclude(caller, number, &request, reached, result)
                 }
                 reach => self.give_up(caller, libc::SYS_bind, reach),
@@ -166,7 +166,7 @@ impl Supervisor {
                     Some(port) => self.inner.place(caller.pid, port),
                     None => Place::Holder,
                 };
-                let result = self.make(&place, reached.socket(), &request);
+                let result = self.make(caller, &place, reached.socket(), &request);
                 self.conclude(caller, number, &request, reached, result)
             }
             reach => self.give_up(caller, libc::SYS_listen, reach),
@@ -174,12 +174,18 @@ impl Supervisor {
     }
 
     /// Has the innermost run that the call is about make it; gives 0 or an errno, or `None`.
-    fn make(&self, place: &Place, socket: BorrowedFd<'_>, request: &Request) -> Option<i32> {
+    fn make(
+        &self,
+        caller: &Notification,
+        place: &Place,
+        socket: BorrowedFd<'_>,
+        request: &Request,
+    ) -> Option<i32> {
         let Place::Within(runs) = place else {
             return None;
         };
         let of_inner = runs.iter().find_map(|run| run.make(socket, request));
-        of_inner.or_else(|| self.let_in.make(socket, request))
+        of_inner.or_else(|| self.let_in.make(Some(caller.pid), socket, request))
     }
 
     fn reach_to_bind(&self, caller: &Notification, number: i32) -> Reach {

@@ -10,6 +10,7 @@
 //! | [`associate`] | `PORTKEEP_ASSOCIATE` | set |
 //! | [`associated`] | `PORTKEEP_ASSOCIATE` | get |
 //! | [`claim`] | `PORTKEEP_CLAIM` | set |
+//! | [`hand_over`] | `PORTKEEP_HAND_OVER` | set |
 //! | [`create`] | `PORTKEEP_CREATE` | set, then get |
 //! | [`delete`] | `PORTKEEP_DELETE` | set |
 //! | [`lookup`] | `PORTKEEP_LOOKUP` | set, then get |
@@ -24,9 +25,11 @@
 //! [`ErrorKind::NotASocket`]: crate::ErrorKind::NotASocket
 //! [`ErrorKind::NotSupported`]: crate::ErrorKind::NotSupported
 
+mod heir;
 mod persistent;
 mod reservations;
 
+pub use heir::hand_over;
 pub use persistent::{create, delete, lookup};
 pub(super) use reservations::try_acquire;
 pub use reservations::{acquire, associate, associated, claim, conflict, release, version};

@@ -1,0 +1,3 @@
+module github.com/portkeep/portkeep/bindings/go
+
+go 1.19

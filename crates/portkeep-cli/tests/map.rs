@@ -1,0 +1,169 @@
+//! `portkeep map`: the port space as a picture. The pictures themselves are compared in `src/port_map/tests.rs`.
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use portkeep_tests::{Protocol, Sandbox, assert_ok, enable, proc, sock, trials};
+
+use common::kernel_part::acquire;
+use common::{USER, done, misused, portkeep, portkeep_as_user, user_name};
+
+trials! {
+    root:
+        it_shows_what_there_is,
+        it_fits_the_width,
+        it_speaks_the_terminals_language,
+        other_namespaces_have_other_pictures,
+        without_the_kernel_part_sockets_are_shown,
+        an_svg_file_is_a_whole_picture;
+    plain:
+        wrong_usage;
+}
+
+fn map(words: &[&str]) -> String {
+    let words = [&["map", "--tcp"], words].concat();
+    done(
+        portkeep(words)
+            .env("LC_ALL", "C.UTF-8")
+            .env("COLUMNS", "80"),
+    )
+}
+
+fn it_shows_what_there_is(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    common::kernel_part::set_ipv4("ip_local_port_range", "20040 20047");
+    let _held = acquire(Protocol::Tcp, 20000..=20003);
+    done(&mut portkeep([
+        "reserve",
+        "20008-20009/tcp",
+        "--user",
+        &user_name(USER),
+        "--comment",
+        "RTP",
+    ]));
+    done(&mut portkeep(["exclude", "20016/tcp"]));
+    let listener = sock::tcp4();
+    assert_ok!(sock::bind_any(&listener, 20024));
+    assert_ok!(sock::listen(&listener));
+    let text = map(&["20000-20063"]);
+    let pid = std::process::id();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("tcp 20000-20063, one port in each cell"));
+    let row = "20000 ████····◆◆······╳·······●···············∿∿∿∿∿∿∿∿················";
+    assert_eq!(lines.next(), Some(row));
+    let legend = lines.collect::<Vec<_>>().join("\n");
+    for line in [
+        "█ ▌  reserved: 4 ports\n       20000-20003: process ".to_owned() + &pid.to_string(),
+        format!(
+            "◆ ◇  persistent: 2 ports\n       20008-20009: user {} (RTP)",
+            user_name(USER)
+        ),
+        "╳ ×  excluded: 1 port\n       20016: everybody".to_owned(),
+        "● ○  in use: 1 port\n       20024: process ".to_owned() + &pid.to_string(),
+        "∿    automatic range: 8 ports".to_owned(),
+        "·    free: 48 ports".to_owned(),
+    ] {
+        assert!(legend.contains(&line), "{line}: {legend}");
+    }
+    // A user sees the same picture, and not the processes of others.
+    let mut command = portkeep_as_user(["map", "--tcp", "20000-20063"]);
+    let text = done(command.env("LC_ALL", "C.UTF-8").env("COLUMNS", "80"));
+    assert!(
+        text.contains(row) && text.contains("20024: an unknown process"),
+        "{text}"
+    );
+    // The pool and the other protocol.
+    let text = map(&["60992-61007"]);
+    assert!(text.contains("60992 ········░░░░░░░░\n"), "{text}");
+    let both = done(portkeep(["map", "20000-20063"]).env("LC_ALL", "C.UTF-8"));
+    assert!(both.contains("\n\nudp 20000-20063, "), "{both}");
+}
+
+fn it_fits_the_width(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _held = acquire(Protocol::Tcp, 20000..=20003);
+    for width in [40, 72, 80, 200] {
+        let mut command = portkeep(["map"]);
+        let text = done(
+            command
+                .env("LC_ALL", "C.UTF-8")
+                .env("COLUMNS", width.to_string()),
+        );
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(width), "{width}: {text}");
+        let rows = text.lines().take_while(|line| !line.is_empty()).count();
+        assert_eq!(rows, 17, "{text}");
+    }
+}
+
+fn it_speaks_the_terminals_language(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _held = acquire(Protocol::Tcp, 20000..=20003);
+    let plain = |locale: &str, words: &[&str]| {
+        let words = [&["map", "20000-20007"], words].concat();
+        done(portkeep(words).env("LC_ALL", locale))
+    };
+    assert!(plain("C", &[]).contains("20000 ####....\n"));
+    assert!(plain("en_US.utf8", &[]).contains("20000 ████····\n"));
+    assert!(plain("C.UTF-8", &["--ascii"]).is_ascii());
+    let colored = plain("C.UTF-8", &["--color=always"]);
+    assert!(
+        colored.contains("20000 \x1b[1m\x1b[32m████\x1b[0m\x1b[2m····\x1b[0m\n"),
+        "{colored:?}"
+    );
+}
+
+fn other_namespaces_have_other_pictures(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _held = acquire(Protocol::Tcp, 20000..=20003);
+    let code = proc::in_netns(|| {
+        let text = map(&["20000-20007"]);
+        assert!(text.contains("20000 ········\n"), "{text}");
+        0
+    });
+    assert_eq!(code, 0);
+    let text = map(&["20000-20007", "--netns", &std::process::id().to_string()]);
+    assert!(text.contains("20000 ████····\n"), "{text}");
+}
+
+fn without_the_kernel_part_sockets_are_shown(_: &Sandbox) {
+    let listener = sock::tcp4();
+    assert_ok!(sock::bind_any(&listener, 20001));
+    assert_ok!(sock::listen(&listener));
+    let text = map(&["20000-20007"]);
+    assert!(text.contains("20000 ·●······\n"), "{text}");
+}
+
+fn an_svg_file_is_a_whole_picture(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let _held = acquire(Protocol::Tcp, 20000..=20003);
+    fs::create_dir_all(sandbox.state_dir()).expect("make a directory");
+    let file = sandbox.state_dir().join("map.svg");
+    assert_eq!(done(portkeep(["map", "--svg"]).arg(&file)), "");
+    let script = "import sys, xml.etree.ElementTree as t\nroot = t.parse(sys.argv[1]).getroot()\n\
+                  print(root.tag, root.get('role'))";
+    let told = done(
+        Command::new("/usr/bin/python3")
+            .args(["-c", script])
+            .arg(&file),
+    );
+    assert_eq!(told, "{http://www.w3.org/2000/svg}svg img\n");
+    let text = fs::read_to_string(&file).expect("read");
+    assert!(text.contains("reserved: 4") && text.contains("20000-20003: process "));
+    assert!(text.contains("tcp 0-65535") && text.contains("udp 0-65535"));
+    assert_eq!(text.matches("http").count(), 1, "nothing but the namespace");
+}
+
+fn wrong_usage() {
+    for words in [
+        &["map", "2-1"][..],
+        &["map", "65536"],
+        &["map", "x"],
+        &["map", "--svg"],
+        &["map", "--owners", "x"],
+    ] {
+        misused(words);
+    }
+}
