@@ -7,7 +7,7 @@ use super::random::Random;
 use super::violation::Violation;
 use super::world::{Answered, World};
 use crate::allocator::Allocator;
-use crate::checker::{Event, What};
+use crate::checker::{self, Event, What};
 use crate::coordinator::{Answer, Coordinator, Goal, Input};
 use crate::data::{Key, Kind, Members, Name, Ports, Record};
 use crate::rules::Rules;
@@ -68,6 +68,15 @@ pub struct Played {
     pub left: Vec<String>,
     /// What clients saw.
     pub history: Vec<Event>,
+    /// What the checker says of it. After all keys were lost, ports that stay closed are none of it.
+    pub seen: Vec<checker::Violation>,
+}
+
+impl Played {
+    /// Whether nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        self.violations.is_empty() && self.left.is_empty() && self.seen.is_empty()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -111,7 +120,13 @@ pub fn run(settings: Settings) -> Played {
         player.turn();
     }
     player.finish();
-    player.played
+    let mut played = player.played;
+    played.seen = checker::check(&played.history);
+    let stays_closed = |seen: &checker::Violation| matches!(seen, checker::Violation::NotFreed(..));
+    played
+        .seen
+        .retain(|seen| !(settings.wipe && stays_closed(seen)));
+    played
 }
 
 impl Player {

@@ -341,7 +341,12 @@ impl World {
         let target = &mut self.machines[machine];
         target.kernel.remove(id);
         let node = target.identity.node.clone();
-        if self.phase(id) == Some(Phase::Committed) {
+        let truth = self
+            .truth
+            .get(id)
+            .filter(|truth| truth.record.phase == Phase::Committed);
+        // A node that comes later and has not said `held` yet may take it back.
+        if truth.is_some_and(|truth| truth.boots.contains_key(&node)) {
             self.violations.insert(Violation::Opened(id.clone(), node));
         }
     }
@@ -449,6 +454,12 @@ impl World {
         if untrue {
             self.violations
                 .insert(Violation::UntrueVote(id.clone(), node.clone()));
+        }
+        if have.report == Report::Held {
+            let boots = self.boots([node], |_| true);
+            if let Some(truth) = self.truth.get_mut(id) {
+                truth.boots.extend(boots);
+            }
         }
     }
 
