@@ -457,7 +457,8 @@ impl World {
         }
         if have.report == Report::Held {
             let boots = self.boots([node], |_| true);
-            if let Some(truth) = self.truth.get_mut(id) {
+            let truth = self.truth.get_mut(id);
+            if let Some(truth) = truth.filter(|truth| truth.record.phase == Phase::Committed) {
                 truth.boots.extend(boots);
             }
         }
