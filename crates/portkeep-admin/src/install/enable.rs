@@ -249,10 +249,22 @@ fn make_everything(
     .write(&skeleton.maps.settings)?;
     if before.is_none() {
         proof::prove(&skeleton, path)?;
+        forget_refusals(&skeleton.maps.refusals)?;
     }
     bpffs.add_mode(missing)?;
     links::put_all(&skeleton, &layout, cgroup, control)?;
     note_enabled(&skeleton.maps.enabled)
+}
+
+/// Those of the proof, which used the same maps.
+fn forget_refusals(map: &impl MapCore) -> Result<(), Error> {
+    let failed = |error| Error::bpf("clearing the counts of refusals", error);
+    let zeroes = vec![vec![0; 8]; libbpf_rs::num_possible_cpus().map_err(failed)?];
+    for key in 0..map.max_entries() {
+        map.update_percpu(&key.to_ne_bytes(), &zeroes, MapFlags::ANY)
+            .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Tells watchers.

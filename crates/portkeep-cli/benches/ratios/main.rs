@@ -48,7 +48,7 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 14] = [
+const ALL: [Part; 15] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),

@@ -18,7 +18,7 @@ pub fn short(text: &str) -> Result<Option<Published>, String> {
         None => (text, None),
     };
     // An IPv6 address has colons itself.
-    let host = ports.rsplitn(3, ':').nth(1);
+    let host = ports.rsplit(':').nth(1);
     long(host, protocol).map_err(|reason| format!("'{text}': {reason}"))
 }
 

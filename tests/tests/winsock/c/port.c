@@ -285,8 +285,7 @@ static void waiting(void)
 			CHECK(pthread_join(waiters[i].thread, NULL) == 0);
 			got += waiters[i].error == 0;
 			/* One that had not got to waiting finds no port. */
-			CHECK(waiters[i].error == 0 ||
-			      waiters[i].error == ERROR_ABANDONED_WAIT_0 ||
+			CHECK(waiters[i].error == 0 || waiters[i].error == ERROR_ABANDONED_WAIT_0 ||
 			      waiters[i].error == ERROR_INVALID_HANDLE);
 		}
 		CHECK_EQUAL(got, 1);

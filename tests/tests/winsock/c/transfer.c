@@ -375,8 +375,8 @@ static void senders_of_datagrams(void)
 	CHECK(WSARecvFrom(b, &room, 1, &bytes, &it.flags, (SOCKADDR *)&from, &length,
 			  &it.overlapped, NULL) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSA_IO_PENDING);
-	CHECK_EQUAL(
-		WSASendTo(a, &buffer, 1, &bytes, 0, (SOCKADDR *)&to, sizeof(to), NULL, NULL), 0);
+	CHECK_EQUAL(WSASendTo(a, &buffer, 1, &bytes, 0, (SOCKADDR *)&to, sizeof(to), NULL, NULL),
+		    0);
 	CHECK_EQUAL(bytes, 2);
 	CHECK_EQUAL(result_of(b, &it, TRUE), 0);
 	CHECK_EQUAL(it.bytes, 2);
@@ -385,8 +385,8 @@ static void senders_of_datagrams(void)
 	/* Too little room for the address. */
 	length = 4;
 	prepare(&it, NULL);
-	CHECK_EQUAL(
-		WSASendTo(a, &buffer, 1, &bytes, 0, (SOCKADDR *)&to, sizeof(to), NULL, NULL), 0);
+	CHECK_EQUAL(WSASendTo(a, &buffer, 1, &bytes, 0, (SOCKADDR *)&to, sizeof(to), NULL, NULL),
+		    0);
 	CHECK(WSARecvFrom(b, &room, 1, &bytes, &it.flags, (SOCKADDR *)&from, &length, NULL, NULL) ==
 	      SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
@@ -561,8 +561,8 @@ static void an_associated_sender(void)
 	REQUIRE(bind_port(b, 0) == 0);
 	to = name_of(b);
 	CHECK_EQUAL(associate(s, block.Token), 0);
-	CHECK_EQUAL(
-		WSASendTo(s, &buffer, 1, &bytes, 0, (SOCKADDR *)&to, sizeof(to), NULL, NULL), 0);
+	CHECK_EQUAL(WSASendTo(s, &buffer, 1, &bytes, 0, (SOCKADDR *)&to, sizeof(to), NULL, NULL),
+		    0);
 	CHECK(local_port(s) >= start && local_port(s) < start + 4);
 	CHECK(closesocket(s) == 0 && closesocket(b) == 0 && closesocket(holder) == 0);
 }

@@ -161,8 +161,7 @@ static void start_one(struct operation *it, SOCKET s)
 		failed = WSARecv(s, &buffer, 1, NULL, &flags, &it->overlapped,
 				 port ? NULL : routine);
 	else
-		failed = WSASend(s, &buffer, 1, NULL, 0, &it->overlapped,
-				 port ? NULL : routine);
+		failed = WSASend(s, &buffer, 1, NULL, 0, &it->overlapped, port ? NULL : routine);
 	it->started = !failed || WSAGetLastError() == WSA_IO_PENDING;
 	if (it->started && !port)
 		self->waiting++;
@@ -189,7 +188,8 @@ static void *work(void *argument)
 		case 3:
 		case 4:
 		case 5:
-			CancelIoEx((HANDLE)s, &self->operations[draw((unsigned int)i + 1)].overlapped);
+			CancelIoEx((HANDLE)s,
+				   &self->operations[draw((unsigned int)i + 1)].overlapped);
 			break;
 		case 6:
 			CancelIoEx((HANDLE)s, NULL);
