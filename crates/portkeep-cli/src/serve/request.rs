@@ -99,7 +99,7 @@ mod tests {
             b"x\n",
             b"4 2\n",
             b"\xff\n",
-            &[b'9'; 35],
+            &[b'9'; 32],
             &[b'9'; 20],
         ] {
             assert_eq!(asked(text, true), Asked::Garbage);
