@@ -1,0 +1,306 @@
+use serde::{Deserialize, Serialize};
+
+use super::input::Refusal;
+use crate::data::{Boot, Kind, Obstacle, Ports, Report};
+use crate::engine::Revision;
+use crate::rules::{Rule, Rules};
+
+/// What the store keeps of a reservation of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Note {
+    /// Whether it survives a reboot: a policy's does, a grant's does not.
+    pub lasting: bool,
+    /// Which ports.
+    pub ports: Ports,
+    /// Who may bind.
+    pub consumers: Vec<String>,
+    /// Which version of the wish it is.
+    pub generation: u64,
+}
+
+/// How a reservation stands on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// Something is still to be done.
+    Pending,
+    /// The kernel enforces it, and the engine knows.
+    Held,
+    /// The node cannot hold it, or does not any more.
+    Not(Report),
+    /// The node holds it, and the engine knows nothing of it. It stays until the operator says `forget`.
+    Orphan,
+    /// The node has released it.
+    Released,
+}
+
+/// What the engine asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    pub kind: Kind,
+    pub revision: Revision,
+    pub ends: bool,
+    pub committed: bool,
+    pub ports: Ports,
+    pub consumers: Vec<String>,
+    pub generation: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Inbox {
+    #[default]
+    Unread,
+    Absent,
+    Is(Wanted),
+}
+
+/// The next step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Next {
+    Note(Note),
+    Create,
+    Delete,
+    Erase,
+    Report(Report),
+    /// Take back a report about what neither the engine nor the node has.
+    Clean,
+}
+
+/// What the node knows of one reservation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Entry {
+    pub inbox: Inbox,
+    /// What the engine has as this node's report.
+    pub reported: Option<(Revision, Report, Boot)>,
+    /// The version of the inbox entry that the report answers, and that the one under way does. A coordinator
+    /// that dies while it deletes what is left makes the next one ask again, and the report may be gone.
+    answered: Option<Revision>,
+    answering: Option<Revision>,
+    pub note: Option<Note>,
+    pub enforced: bool,
+    pub silent: bool,
+    pub doing: Option<Next>,
+    blocked: Option<Vec<Obstacle>>,
+    /// Noted in this run, and no vote `held` of it has landed or may yet land: nobody can have counted it.
+    fresh: bool,
+    /// The operator's word on this node.
+    forgotten: bool,
+}
+
+impl Entry {
+    pub(super) fn found(note: Note, enforced: bool) -> Entry {
+        Entry {
+            note: Some(note),
+            enforced,
+            ..Entry::default()
+        }
+    }
+
+    pub(super) fn wanted(&mut self, wanted: Wanted) {
+        // The watch may repeat what a transaction's answer has said since.
+        match &self.inbox {
+            Inbox::Is(known) if known.revision > wanted.revision => {}
+            _ => self.inbox = Inbox::Is(wanted),
+        }
+    }
+
+    /// All of the inbox was read: what was not in it was absent.
+    pub(super) fn listed(&mut self) {
+        if self.inbox == Inbox::Unread {
+            self.inbox = Inbox::Absent;
+        }
+    }
+
+    pub(super) fn noted(&mut self, written: bool) {
+        match self.doing.take() {
+            Some(Next::Note(note)) if written => {
+                self.note = Some(note);
+                self.fresh = true;
+            }
+            _ => {
+                self.blocked = Some(vec![Obstacle {
+                    port: String::new(),
+                    what: "the node's store cannot be written".into(),
+                }]);
+            }
+        }
+    }
+
+    pub(super) fn created(&mut self, result: Result<(), Refusal>) {
+        self.doing = None;
+        match result {
+            Ok(()) => self.enforced = true,
+            Err(refusal) => self.blocked = Some(refusal.obstacles),
+        }
+    }
+
+    pub(super) fn deleted(&mut self) {
+        self.doing = None;
+        self.enforced = false;
+    }
+
+    pub(super) fn erased(&mut self) {
+        self.doing = None;
+        self.note = None;
+        self.fresh = false;
+    }
+
+    pub(super) fn retry(&mut self) {
+        let committed = matches!(&self.inbox, Inbox::Is(wanted) if wanted.committed);
+        if let Some((_, report, _)) = &mut self.reported
+            && matches!(report, Report::Conflict | Report::Lost | Report::Refused)
+            && committed
+            && self.doing.is_none()
+        {
+            self.blocked = None;
+            *report = Report::Offering;
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.forgotten = self.inbox == Inbox::Absent;
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        let known = self.note.is_some() || self.enforced || self.doing.is_some();
+        self.inbox == Inbox::Absent && !known
+    }
+
+    /// What is to be done next to agree with the engine.
+    pub(super) fn next(&self, rules: Rules, boot: &Boot) -> Option<Next> {
+        if self.doing.is_some() {
+            return None;
+        }
+        let timed_out = self.silent && !rules.hold(Rule::NoTimeouts);
+        match &self.inbox {
+            Inbox::Is(wanted) if wanted.ends => self.end(wanted, rules),
+            _ if timed_out => self.release(),
+            Inbox::Is(wanted) => self.hold(wanted, rules, boot),
+            Inbox::Absent if self.fresh || self.forgotten || !rules.hold(Rule::Evidence) => self
+                .release()
+                .or_else(|| self.reported.as_ref().map(|_| Next::Clean)),
+            Inbox::Absent if self.note.is_none() && !self.enforced => {
+                self.reported.as_ref().map(|_| Next::Clean)
+            }
+            Inbox::Absent | Inbox::Unread => None,
+        }
+    }
+
+    fn hold(&self, wanted: &Wanted, rules: Rules, boot: &Boot) -> Option<Next> {
+        let reported = self.reported.as_ref();
+        let (report, same) = match reported {
+            Some((_, report, voter)) => (Some(*report), voter == boot),
+            None => (None, false),
+        };
+        let vote_first = !rules.hold(Rule::KernelFirst) && report.is_none();
+        match report {
+            Some(Report::Held) if self.enforced && same => return None,
+            Some(Report::Held) if !self.enforced && rules.hold(Rule::KernelFirst) => {
+                return Some(Next::Report(Report::Lost));
+            }
+            Some(Report::Refused | Report::Conflict | Report::Lost | Report::Released) => {
+                return None;
+            }
+            Some(Report::Held | Report::Offering) | None => {}
+        }
+        if self.blocked.is_some() {
+            let refused = match wanted.committed {
+                true => Report::Conflict,
+                false => Report::Refused,
+            };
+            return Some(match self.note {
+                Some(_) => Next::Erase,
+                None => Next::Report(refused),
+            });
+        }
+        if vote_first {
+            return Some(Next::Report(Report::Held));
+        }
+        let announces = wanted.kind == Kind::Policy && rules.hold(Rule::JoinersAnnounce);
+        if announces && report.is_none() && !self.enforced {
+            return Some(Next::Report(Report::Offering));
+        }
+        let note_first = rules.hold(Rule::WrittenFirst);
+        if self.note.is_none() && (note_first || self.enforced) {
+            return Some(Next::Note(wanted.note()));
+        }
+        Some(match self.enforced {
+            false => Next::Create,
+            true => Next::Report(Report::Held),
+        })
+    }
+
+    fn end(&self, wanted: &Wanted, rules: Rules) -> Option<Next> {
+        let report = self.reported.as_ref().map(|(_, report, _)| *report);
+        let told = report == Some(Report::Released) && self.answered == Some(wanted.revision);
+        let tell = (!told).then_some(Next::Report(Report::Released));
+        match rules.hold(Rule::KernelFirst) {
+            true => self.release().or(tell),
+            false => tell.or_else(|| self.release()),
+        }
+    }
+
+    fn release(&self) -> Option<Next> {
+        if self.enforced {
+            Some(Next::Delete)
+        } else {
+            self.note.as_ref().map(|_| Next::Erase)
+        }
+    }
+
+    pub(super) fn vote_landed(&mut self, revision: Option<Revision>, boot: &Boot) {
+        match (self.doing.take(), revision) {
+            (Some(Next::Report(report)), Some(revision)) => {
+                self.fresh &= report != Report::Held;
+                self.answered = self.answering;
+                self.reported = Some((revision, report, boot.clone()));
+            }
+            _ => self.reported = None,
+        }
+    }
+
+    pub(super) fn vote_failed(&mut self) {
+        self.doing = None;
+    }
+
+    pub(super) fn vote_lost(&mut self) {
+        if self.doing.take() == Some(Next::Report(Report::Held)) {
+            self.fresh = false;
+        }
+    }
+
+    /// Remembers which version of the inbox entry is being answered.
+    pub(super) fn answers(&mut self) {
+        self.answering = match &self.inbox {
+            Inbox::Is(wanted) => Some(wanted.revision),
+            Inbox::Absent | Inbox::Unread => None,
+        };
+    }
+
+    pub(super) fn obstacles(&self) -> &[Obstacle] {
+        self.blocked.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn standing(&self, boot: &Boot) -> Standing {
+        let held = self.note.is_some() || self.enforced;
+        match (&self.inbox, &self.reported) {
+            (Inbox::Absent, _) if held && !self.fresh => Standing::Orphan,
+            (_, Some((_, Report::Released, _))) if !held => Standing::Released,
+            (_, Some((_, Report::Held, voter))) if self.enforced && voter == boot => Standing::Held,
+            (_, Some((_, report @ (Report::Refused | Report::Conflict | Report::Lost), _))) => {
+                Standing::Not(*report)
+            }
+            _ => Standing::Pending,
+        }
+    }
+}
+
+impl Wanted {
+    pub(super) fn note(&self) -> Note {
+        Note {
+            lasting: self.kind == Kind::Policy,
+            ports: self.ports.clone(),
+            consumers: self.consumers.clone(),
+            generation: self.generation,
+        }
+    }
+}

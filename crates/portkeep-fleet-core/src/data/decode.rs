@@ -1,0 +1,105 @@
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{Alive, FORMAT, Have, Key, Name, Record, Want};
+
+/// Values are at most this long. etcd takes 1.5 MiB a request.
+pub const MAX_VALUE: usize = 1024 * 1024;
+
+/// A value of any key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// Of [`Key::Alive`]
+    Alive(Alive),
+    /// Of [`Key::Want`]
+    Want(Want),
+    /// Of [`Key::Have`]
+    Have(Have),
+    /// Of [`Key::Policy`] and [`Key::Grant`]
+    Record(Record),
+    /// Of [`Key::Members`]
+    Members(Vec<Name>),
+}
+
+/// A value that cannot be acted on. Whoever reads it does nothing about that key; in particular, it is no
+/// evidence that anything may be released.
+#[derive(Debug)]
+pub enum DecodeError {
+    /// It is longer than [`MAX_VALUE`].
+    TooLong,
+    /// A later version wrote it, in this format.
+    Format(u64),
+    /// It is not what this key holds.
+    Json(serde_json::Error),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::TooLong => write!(f, "a value is longer than {MAX_VALUE} bytes"),
+            DecodeError::Format(format) => write!(
+                f,
+                "a value has format {format}, this version knows {FORMAT}. Hint: update Portkeep"
+            ),
+            DecodeError::Json(error) => write!(f, "a value is damaged: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            DecodeError::Json(error) => Some(error),
+            DecodeError::TooLong | DecodeError::Format(_) => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: u64,
+}
+
+impl Value {
+    /// Reads what the engine holds under `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]; never a panic, whatever the bytes are.
+    pub fn decode(key: &Key, bytes: &[u8]) -> Result<Value, DecodeError> {
+        if bytes.len() > MAX_VALUE {
+            return Err(DecodeError::TooLong);
+        }
+        if !matches!(key, Key::Members(..)) {
+            let head: Head = parse(bytes)?;
+            if head.format == 0 || head.format > u64::from(FORMAT) {
+                return Err(DecodeError::Format(head.format));
+            }
+        }
+        Ok(match key {
+            Key::Alive(_) => Value::Alive(parse(bytes)?),
+            Key::Want(..) => Value::Want(parse(bytes)?),
+            Key::Have(..) => Value::Have(parse(bytes)?),
+            Key::Policy(_) | Key::Grant(_) => Value::Record(parse(bytes)?),
+            Key::Members(..) => Value::Members(parse(bytes)?),
+        })
+    }
+
+    /// What the engine is to hold.
+    pub fn encode(&self) -> Vec<u8> {
+        let bytes = match self {
+            Value::Alive(alive) => serde_json::to_vec(alive),
+            Value::Want(want) => serde_json::to_vec(want),
+            Value::Have(have) => serde_json::to_vec(have),
+            Value::Record(record) => serde_json::to_vec(record),
+            Value::Members(names) => serde_json::to_vec(names),
+        };
+        // Maps with string keys and no own Serialize that fails: serde_json has nothing to refuse.
+        bytes.unwrap_or_default()
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
+    serde_json::from_slice(bytes).map_err(DecodeError::Json)
+}

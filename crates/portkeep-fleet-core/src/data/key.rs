@@ -1,0 +1,109 @@
+use std::fmt;
+use std::str::FromStr;
+
+use super::Name;
+
+/// Whether a reservation is an operator's, for all nodes of a selector, or a job's, on a list of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An operator's reservation. Its record is the inbox of every node that the selector matches.
+    Policy,
+    /// A job's reservation. Each member has an inbox entry of its own, so no node sees what others have.
+    Grant,
+}
+
+impl Kind {
+    /// The key of the record.
+    pub fn record(self, id: &Name) -> Key {
+        match self {
+            Kind::Policy => Key::Policy(id.clone()),
+            Kind::Grant => Key::Grant(id.clone()),
+        }
+    }
+}
+
+/// A key, below the fleet's prefix. The node comes first, so one role of the engine covers its keys.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// `n/NODE/alive`: which boot of which machine acts for the node. Its lease says that it is connected.
+    Alive(Name),
+    /// `n/NODE/want/ID`: the inbox of a node.
+    Want(Name, Name),
+    /// `n/NODE/have/ID`: the node's vote and report.
+    Have(Name, Name),
+    /// `policy/ID`: an operator's reservation.
+    Policy(Name),
+    /// `grant/ID`: a job's reservation.
+    Grant(Name),
+    /// `members/ID/K`: a piece of the members' names of a policy.
+    Members(Name, u32),
+}
+
+impl Key {
+    /// The reservation that the key belongs to.
+    pub fn id(&self) -> Option<&Name> {
+        match self {
+            Key::Alive(_) => None,
+            Key::Want(_, id) | Key::Have(_, id) | Key::Members(id, _) => Some(id),
+            Key::Policy(id) | Key::Grant(id) => Some(id),
+        }
+    }
+
+    /// The node that the key belongs to.
+    pub fn node(&self) -> Option<&Name> {
+        match self {
+            Key::Alive(node) | Key::Want(node, _) | Key::Have(node, _) => Some(node),
+            Key::Policy(_) | Key::Grant(_) | Key::Members(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Alive(node) => write!(f, "n/{node}/alive"),
+            Key::Want(node, id) => write!(f, "n/{node}/want/{id}"),
+            Key::Have(node, id) => write!(f, "n/{node}/have/{id}"),
+            Key::Policy(id) => write!(f, "policy/{id}"),
+            Key::Grant(id) => write!(f, "grant/{id}"),
+            Key::Members(id, piece) => write!(f, "members/{id}/{piece}"),
+        }
+    }
+}
+
+/// A key that this version does not know. It is somebody else's, or a later version's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseKeyError;
+
+impl fmt::Display for ParseKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a key of a fleet")
+    }
+}
+
+impl std::error::Error for ParseKeyError {}
+
+impl FromStr for Key {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Key, ParseKeyError> {
+        let name = |text: &str| text.parse::<Name>().map_err(|_| ParseKeyError);
+        let parts: Vec<&str> = text.split('/').collect();
+        match *parts.as_slice() {
+            ["n", node, "alive"] => Ok(Key::Alive(name(node)?)),
+            ["n", node, "want", id] => Ok(Key::Want(name(node)?, name(id)?)),
+            ["n", node, "have", id] => Ok(Key::Have(name(node)?, name(id)?)),
+            ["policy", id] => Ok(Key::Policy(name(id)?)),
+            ["grant", id] => Ok(Key::Grant(name(id)?)),
+            ["members", id, piece] => {
+                let number: u32 = piece.parse().map_err(|_| ParseKeyError)?;
+                // One key has one spelling: no leading zeros, no plus sign.
+                if number.to_string() != piece {
+                    return Err(ParseKeyError);
+                }
+                Ok(Key::Members(name(id)?, number))
+            }
+            _ => Err(ParseKeyError),
+        }
+    }
+}
