@@ -8,6 +8,14 @@ use std::process::ExitCode;
 
 use portkeep::Reservation;
 
+/// What a stranger's bind is refused with: Windows says that access is denied, and Linux that the port is
+/// in use.
+const REFUSED: io::ErrorKind = if cfg!(windows) {
+    io::ErrorKind::PermissionDenied
+} else {
+    io::ErrorKind::AddrInUse
+};
+
 fn main() -> ExitCode {
     let reservation = match Reservation::builder().udp().count(2).align(2).acquire() {
         Ok(reservation) => reservation,
@@ -35,7 +43,7 @@ fn show(reservation: &Reservation) -> Result<(), Box<dyn Error>> {
 
     // A socket that is not associated is a stranger, be it of the same process.
     match UdpSocket::bind((Ipv4Addr::LOCALHOST, reservation.start())) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+        Err(error) if error.kind() == REFUSED => {
             println!("a stranger's bind to port {}: {error}", reservation.start());
         }
         Err(error) => return Err(error.into()),

@@ -155,7 +155,7 @@ impl Error {
         )
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn already_bound(doing: &str, port: u16) -> Error {
         Error::new(
             ErrorKind::AlreadyBound,

@@ -105,8 +105,8 @@ impl Blocks {
         let failed = |error| code::of_call("listening", error);
         if let Some(address) = winsock::unbound_stream(socket).map_err(failed)? {
             match self.bind(socket, address) {
-                // Another thread was faster: the socket is bound, so its token is refused.
-                Err(error) if error.kind() == ErrorKind::UnknownToken => {}
+                // Another thread was faster.
+                Err(error) if error.kind() == ErrorKind::AlreadyBound => {}
                 bound => bound?,
             }
         }

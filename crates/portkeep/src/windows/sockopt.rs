@@ -92,11 +92,18 @@ pub fn release(socket: impl AsSocket, token: Token) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`]
+/// [`ErrorKind::NotOwner`], [`ErrorKind::UnknownToken`], [`ErrorKind::AlreadyBound`]
 #[doc(alias = "SIO_ASSOCIATE_PORT_RESERVATION")]
 pub fn associate(socket: impl AsSocket, token: Token) -> Result<(), Error> {
     let code = SIO_ASSOCIATE_PORT_RESERVATION;
-    set_token(socket.as_socket(), code, "associating", token)
+    let socket = socket.as_socket();
+    set_token(socket, code, "associating", token).map_err(|error| {
+        // Windows has one code for both.
+        match (error.kind(), winsock::bound_port(socket)) {
+            (ErrorKind::UnknownToken, Ok(Some(port))) => Error::already_bound("associating", port),
+            _ => error,
+        }
+    })
 }
 
 fn set_token(

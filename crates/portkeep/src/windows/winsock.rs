@@ -246,7 +246,7 @@ pub(crate) fn start_listening(socket: BorrowedSocket<'_>, backlog: c_int) -> Res
 /// Where `listen` would bind an IPv4 or IPv6 stream socket that has no port yet, if Windows did as
 /// Linux does; `None` for other sockets.
 pub(crate) fn unbound_stream(socket: BorrowedSocket<'_>) -> Result<Option<SocketAddr>, i32> {
-    if is_bound(socket)? || protocol_of(socket)? != Some(Protocol::Tcp) {
+    if bound_port(socket)?.is_some() || protocol_of(socket)? != Some(Protocol::Tcp) {
         return Ok(None);
     }
     // The family is in the `WSAPROTOCOL_INFOW` of the socket.
@@ -272,15 +272,16 @@ pub(crate) fn unbound_stream(socket: BorrowedSocket<'_>) -> Result<Option<Socket
     .map(|(_, address)| SocketAddr::new(address, 0)))
 }
 
-/// Whether a socket has a name, which `getsockname` refuses with `WSAEINVAL` otherwise.
-fn is_bound(socket: BorrowedSocket<'_>) -> Result<bool, i32> {
-    let mut address = [0_u64; 16];
+/// The port of a socket that has a name, which `getsockname` refuses with `WSAEINVAL` otherwise.
+pub(crate) fn bound_port(socket: BorrowedSocket<'_>) -> Result<Option<u16>, i32> {
+    let mut address = [0_u8; 128];
     let mut length = size_of_val(&address) as c_int;
     // SAFETY: the pointers describe `address`, which is as long as a SOCKADDR_STORAGE.
     let named = unsafe { getsockname(raw(socket), address.as_mut_ptr().cast(), &raw mut length) };
     match check(named) {
-        Ok(()) => Ok(true),
-        Err(WSAEINVAL) => Ok(false),
+        // Both families have the port, in network byte order, behind the family.
+        Ok(()) => Ok(Some(u16::from_be_bytes([address[2], address[3]]))),
+        Err(WSAEINVAL) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -240,8 +240,7 @@ static void mistakes(void)
 	CancelIo((HANDLE)d);
 	show_call("send to nobody", WSASend(d, &buffer, 1, &moved, 0, NULL, NULL));
 	show_call("no socket", WSARecv(INVALID_SOCKET, &buffer, 1, &moved, &none, NULL, NULL));
-	show_call("no number",
-		  WSASend(s, &buffer, 1, NULL, 0, NULL, NULL));
+	show_call("no number", WSASend(s, &buffer, 1, NULL, 0, NULL, NULL));
 	show_call("close", closesocket(s));
 	show_call("close again", closesocket(s));
 	closesocket(d);
@@ -272,8 +271,8 @@ static void mistakes(void)
 
 		linger.l_onoff = 1;
 		linger.l_linger = 0;
-		show_call("linger", setsockopt(a, SOL_SOCKET, SO_LINGER, (char *)&linger,
-					       sizeof(linger)));
+		show_call("linger",
+			  setsockopt(a, SOL_SOCKET, SO_LINGER, (char *)&linger, sizeof(linger)));
 	}
 	show_call("close", closesocket(a));
 	show_end(b);
@@ -287,8 +286,8 @@ static void mistakes(void)
 
 		buffer.len = 2;
 		buffer.buf = (char *)"hi";
-		show_call("send to", WSASendTo(from, &buffer, 1, &moved, 0, (struct sockaddr *)&name,
-					       sizeof(name), NULL, NULL));
+		show_call("send to", WSASendTo(from, &buffer, 1, &moved, 0,
+					       (struct sockaddr *)&name, sizeof(name), NULL, NULL));
 		show("bytes", moved);
 		buffer.len = sizeof(room);
 		buffer.buf = room;
@@ -337,7 +336,8 @@ static void ports(void)
 	show("removed", removed);
 	show("second key", (long long)entries[1].lpCompletionKey);
 	show("second bytes", entries[1].dwNumberOfBytesTransferred);
-	show_bool("several of none", GetQueuedCompletionStatusEx(port, entries, 3, &removed, 0, FALSE));
+	show_bool("several of none",
+		  GetQueuedCompletionStatusEx(port, entries, 3, &removed, 0, FALSE));
 	show_bool("without a file", !!CreateIoCompletionPort(INVALID_HANDLE_VALUE, port, 0, 0));
 	show_packet(event, "not a port", 0);
 	show_bool("post to no port", PostQueuedCompletionStatus(event, 0, 0, NULL));
@@ -408,30 +408,31 @@ static void control_calls(void)
 	show("last error", WSAGetLastError());
 	show("returned", returned);
 	returned = 77;
-	show_call("FIONBIO, short", WSAIoctl(s, FIONBIO, &on, sizeof(on) - 1, NULL, 0, &returned,
-					     NULL, NULL));
+	show_call("FIONBIO, short",
+		  WSAIoctl(s, FIONBIO, &on, sizeof(on) - 1, NULL, 0, &returned, NULL, NULL));
 	show("returned", returned);
-	show_call("FIONBIO, no input", WSAIoctl(s, FIONBIO, NULL, 0, NULL, 0, &returned, NULL, NULL));
-	show_call("FIONBIO, no number", WSAIoctl(s, FIONBIO, &on, sizeof(on), NULL, 0, NULL, NULL,
-						 NULL));
+	show_call("FIONBIO, no input",
+		  WSAIoctl(s, FIONBIO, NULL, 0, NULL, 0, &returned, NULL, NULL));
+	show_call("FIONBIO, no number",
+		  WSAIoctl(s, FIONBIO, &on, sizeof(on), NULL, 0, NULL, NULL, NULL));
 	returned = 77;
-	show_call("FIONREAD", WSAIoctl(s, FIONREAD, NULL, 0, &waiting, sizeof(waiting), &returned,
-				       NULL, NULL));
+	show_call("FIONREAD",
+		  WSAIoctl(s, FIONREAD, NULL, 0, &waiting, sizeof(waiting), &returned, NULL, NULL));
 	show("returned", returned);
 	show("waiting", waiting);
 	returned = 77;
-	show_call("unknown", WSAIoctl(s, 0xD8000064, in, sizeof(in), in, sizeof(in), &returned, NULL,
-				      NULL));
+	show_call("unknown",
+		  WSAIoctl(s, 0xD8000064, in, sizeof(in), in, sizeof(in), &returned, NULL, NULL));
 	show("returned", returned);
 	memset(&it, 0, sizeof(it));
 	returned = 77;
-	show_call("unknown, overlapped", WSAIoctl(s, 0xD8000064, in, sizeof(in), in, sizeof(in),
-						  &returned, &it, NULL));
+	show_call("unknown, overlapped",
+		  WSAIoctl(s, 0xD8000064, in, sizeof(in), in, sizeof(in), &returned, &it, NULL));
 	show("returned", returned);
 	show_hex("its status", (unsigned int)it.Internal);
 	show_bool("its result", WSAGetOverlappedResult(s, &it, &returned, FALSE, &flags));
-	show_call("no socket", WSAIoctl(INVALID_SOCKET, FIONBIO, &on, sizeof(on), NULL, 0, &returned,
-					NULL, NULL));
+	show_call("no socket", WSAIoctl(INVALID_SOCKET, FIONBIO, &on, sizeof(on), NULL, 0,
+					&returned, NULL, NULL));
 	closesocket(s);
 }
 
