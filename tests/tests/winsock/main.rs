@@ -10,6 +10,7 @@ mod installed;
 mod layout;
 mod linking;
 mod netdown;
+mod patterns;
 mod program;
 mod runs;
 mod secure;
@@ -71,6 +72,9 @@ fn main() -> ExitCode {
             runs::port,
             runs::transfer_storm,
             runs::persistent,
+            patterns::quic,
+            patterns::sampler,
+            patterns::server,
             wine::the_same_mechanics => LONG,
             checked::by_thread_sanitizer => LONG,
             checked::by_helgrind => LONG,
