@@ -183,7 +183,7 @@ pub(crate) fn what_is_only_read_is_not_set(sandbox: &Sandbox) {
     for socket in sockets() {
         assert_ok!(raw::acquire4(&socket, 10100, 8));
         unchanged(sandbox, || {
-            for option in [VERSION, CONFLICT, 0, 7, -1, i32::MIN, i32::MAX] {
+            for option in [VERSION, CONFLICT, 0, 9, -1, i32::MIN, i32::MAX] {
                 for len in lengths() {
                     let value = resized(&range(10200, 8), len);
                     assert_errno!(set(&socket, option, &value), ENOPROTOOPT);

@@ -4,7 +4,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
-use libbpf_rs::{MapCore, MapFlags};
+use libbpf_rs::{MapCore, MapFlags, MapMut};
 use portkeep_host::DEFAULT_POOL;
 
 use crate::error::{Error, ErrorKind};
@@ -13,6 +13,7 @@ use crate::install::cgroup::{self, Cgroup};
 use crate::install::layout::{Layout, first_mount};
 use crate::install::lock::{InstallLock, make_directory};
 use crate::install::settings::{DEFAULT_QUOTA, Settings};
+use crate::install::skeleton::PortkeepSkel;
 use crate::install::{features, links, object, proof, remove, subordinates, sys, tags};
 use crate::installation::Installation;
 
@@ -249,19 +250,31 @@ fn make_everything(
     .write(&skeleton.maps.settings)?;
     if before.is_none() {
         proof::prove(&skeleton, path)?;
-        forget_refusals(&skeleton.maps.refusals)?;
+        forget_proof(&skeleton)?;
     }
     bpffs.add_mode(missing)?;
     links::put_all(&skeleton, &layout, cgroup, control)?;
     note_enabled(&skeleton.maps.enabled)
 }
 
-/// Those of the proof, which used the same maps.
-fn forget_refusals(map: &impl MapCore) -> Result<(), Error> {
-    let failed = |error| Error::bpf("clearing the counts of refusals", error);
-    let zeroes = vec![vec![0; 8]; libbpf_rs::num_possible_cpus().map_err(failed)?];
-    for key in 0..map.max_entries() {
-        map.update_percpu(&key.to_ne_bytes(), &zeroes, MapFlags::ANY)
+/// Leaves the maps as they were before the proof used them: without its network namespace, which would
+/// count as root's, and without its refusals. No program is attached meanwhile.
+fn forget_proof(skeleton: &PortkeepSkel<'_>) -> Result<(), Error> {
+    let failed = |error| Error::bpf("clearing what the proof left", error);
+    let maps = &skeleton.maps;
+    for map in [&maps.port_chunks, &maps.charges] {
+        for key in map.keys().collect::<Vec<_>>() {
+            map.delete(&key).map_err(failed)?;
+        }
+    }
+    let zero = |map: &MapMut<'_>| vec![0; map.value_size() as usize];
+    maps.counters
+        .update(&0u32.to_ne_bytes(), &zero(&maps.counters), MapFlags::ANY)
+        .map_err(failed)?;
+    let zeroes = vec![zero(&maps.refusals); libbpf_rs::num_possible_cpus().map_err(failed)?];
+    for key in 0..maps.refusals.max_entries() {
+        maps.refusals
+            .update_percpu(&key.to_ne_bytes(), &zeroes, MapFlags::ANY)
             .map_err(failed)?;
     }
     Ok(())
