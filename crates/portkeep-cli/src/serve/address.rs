@@ -158,7 +158,7 @@ fn is_socket(path: &Path) -> bool {
 fn random() -> Result<String> {
     let mut bytes = [0; 8];
     // SAFETY: the kernel writes no more than the length.
-    let length = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    let length = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     Errno::result(length).context("getrandom")?;
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
