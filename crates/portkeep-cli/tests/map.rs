@@ -129,6 +129,7 @@ fn other_namespaces_have_other_pictures(sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part_sockets_are_shown(_: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let listener = sock::tcp4();
     assert_ok!(sock::bind_any(&listener, 20001));
     assert_ok!(sock::listen(&listener));

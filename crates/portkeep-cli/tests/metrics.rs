@@ -263,6 +263,7 @@ fn a_file_that_cannot_be_written_is_left_alone(sandbox: &Sandbox) {
 }
 
 fn without_the_kernel_part(_: &Sandbox) {
+    portkeep_tests::without_portkeep();
     let text = metrics();
     assert_eq!(value(&text, "portkeep_enabled"), 0);
     assert_eq!(value(&text, "portkeep_store_readable"), 1);

@@ -35,10 +35,10 @@ trials! {
         beside_a_million_binds,
         control_codes_in_names_do_not_reach_the_terminal,
         a_reader_that_leaves_ends_it,
-        ctrl_c_ends_it;
-    plain:
-        wrong_usage,
+        ctrl_c_ends_it,
         without_the_kernel_part_it_is_refused;
+    plain:
+        wrong_usage;
 }
 
 /// A watcher that prints JSON.
@@ -349,6 +349,7 @@ fn other_namespaces_are_hidden_unless_asked_for(sandbox: &Sandbox) {
 }
 
 fn it_goes_on_when_portkeep_is_enabled_again(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     enable::enable(sandbox);
     let mut watching = Watching::start(&[]);
     // In place: nothing is missed.
@@ -375,6 +376,7 @@ fn watchers() -> u32 {
 }
 
 fn a_killed_watcher_leaves_nothing_on(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     enable::enable(sandbox);
     assert_eq!(watchers(), 0);
     let mut killed = Watching::start(&[]);
@@ -558,7 +560,7 @@ fn wrong_usage() {
     }
 }
 
-fn without_the_kernel_part_it_is_refused() {
+fn without_the_kernel_part_it_is_refused(_: &Sandbox) {
     portkeep_tests::without_portkeep();
     let hint = hint(&mut portkeep(["watch"]));
     assert!(hint.contains("portkeep enable"), "{hint}");

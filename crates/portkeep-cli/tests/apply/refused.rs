@@ -128,6 +128,7 @@ pub fn unknown_users(sandbox: &Sandbox) {
 }
 
 pub fn without_the_kernel_part(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
     declare(sandbox, "a.toml", &["reserve 20000/tcp root"]);
     let hint = hint(&mut portkeep(["apply"]));
     assert!(hint.contains("portkeep enable"), "{hint}");
