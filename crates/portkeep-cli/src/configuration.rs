@@ -1,11 +1,9 @@
 //! Port ranges in the configuration of other programs.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use portkeep::{PortRange, Protocol};
+use portkeep_host::regular_file;
 
 use crate::error::{Context as _, Error, Result};
 
@@ -14,22 +12,8 @@ const LENGTH_MAX: u64 = 4 << 20;
 
 /// The text of a regular file.
 pub fn read(path: &Path) -> Result<String> {
-    let bytes = || -> io::Result<Vec<u8>> {
-        // A FIFO would keep us waiting.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        match file.take(LENGTH_MAX).read_to_end(&mut bytes)? as u64 {
-            LENGTH_MAX => Err(io::Error::from_raw_os_error(libc::EFBIG)),
-            _ => Ok(bytes),
-        }
-    };
-    let bytes = bytes().with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = regular_file::read(path, LENGTH_MAX)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     // Only ASCII matters; comments may be in any encoding.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -11,6 +11,8 @@
 pub mod bpffs;
 pub mod environment;
 pub mod mounts;
+pub mod random;
+pub mod regular_file;
 mod sys;
 
 /// The first and the last port for requests that name no port, unless `portkeep enable --pool` set others: above

@@ -112,14 +112,8 @@ pub(crate) fn acquire(acquirer: Handle, start: u16, count: u16) -> Result<(PortR
 
 /// A token that nobody can guess, and that another process hardly has, too: its blocks are not known here.
 fn random_token() -> Result<u64, Code> {
-    let mut bytes = [0; 8];
-    // SAFETY: the pointer and the length describe `bytes`.
-    // By its number: glibc has the function since 2.25.
-    let written = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
-    match usize::try_from(written) == Ok(bytes.len()) {
-        true => Ok((u64::from_ne_bytes(bytes) % TAG) | TAG),
-        false => Err(Code::NOBUFS),
-    }
+    let bytes = portkeep_host::random::bytes(0).map_err(|_| Code::NOBUFS)?;
+    Ok((u64::from_ne_bytes(bytes) % TAG) | TAG)
 }
 
 /// Whether a token is that of a block that this process holds.

@@ -106,21 +106,8 @@ pub(crate) fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<
 
 /// A number that nobody can foresee, or the process id where there is none yet, early at boot.
 pub(crate) fn random() -> u32 {
-    let mut bytes = [0; 4];
-    // By its number: the packages are for glibc 2.17, which has no function for it.
-    // SAFETY: the pointer and the length describe `bytes`.
-    let length = unsafe {
-        libc::syscall(
-            libc::SYS_getrandom,
-            bytes.as_mut_ptr(),
-            bytes.len(),
-            libc::GRND_NONBLOCK,
-        )
-    };
-    match length {
-        4 => u32::from_ne_bytes(bytes),
-        _ => std::process::id(),
-    }
+    portkeep_host::random::bytes(libc::GRND_NONBLOCK)
+        .map_or_else(|_| std::process::id(), u32::from_ne_bytes)
 }
 
 /// `bind(2)`

@@ -1,6 +1,6 @@
 //! What is wrong with an installation, piece by piece, without changing anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::install::bpffs::Bpffs;
 use crate::install::layout::Layout;
 use crate::install::links::{self, HOOKS};
 use crate::install::object::{self, PINNED_MAPS};
-use crate::install::tags::{self, Tag};
+use crate::install::tags::{self, ByHook, ById};
 use crate::install::{cgroup, features, proof};
 use crate::installation::Installation;
 
@@ -87,8 +87,7 @@ pub fn faults(installation: &Installation) -> Result<Vec<Fault>, Error> {
     };
     features::require_privilege()?;
     let top = installation.find_cgroup()?;
-    let tags = tags_of_this_build()?;
-    let programs = tags::by_id();
+    let (tags, programs) = tags_of_this_build()?;
     let mut faults = Vec::new();
     for path in PINNED_MAPS.map(|name| layout.map(name)) {
         if MapHandle::from_pinned_path(&path).is_err() {
@@ -133,8 +132,8 @@ fn fault_of_link(
     path: &Path,
     hook: &str,
     cgroup: Option<u64>,
-    tags: &BTreeMap<String, Tag>,
-    programs: &BTreeMap<u32, Tag>,
+    tags: &ByHook,
+    programs: &ById,
 ) -> Option<Fault> {
     let Some(info) = Link::open(path).ok().and_then(|link| link.info().ok()) else {
         return Some(Fault::Missing(path.into()));
@@ -147,10 +146,12 @@ fn fault_of_link(
     (programs.get(&info.prog_id) != tags.get(hook)).then(|| Fault::OtherBuild(path.into()))
 }
 
-/// Those of this build's programs, by hook. They have to be loaded for that.
-fn tags_of_this_build() -> Result<BTreeMap<String, Tag>, Error> {
+/// Those of this build's programs, by hook, and those of all, by id. They have to be loaded for that.
+fn tags_of_this_build() -> Result<(ByHook, ById), Error> {
     let mut storage = MaybeUninit::uninit();
-    Ok(tags::by_hook(&object::load(&mut storage, None)?))
+    let skeleton = object::load(&mut storage, None)?;
+    let programs = tags::by_id();
+    Ok((tags::by_hook(&skeleton, &programs), programs))
 }
 
 fn left_over<'a>(

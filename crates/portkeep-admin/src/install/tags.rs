@@ -15,17 +15,18 @@ use crate::install::links::{self, HOOKS};
 use crate::install::skeleton::PortkeepSkel;
 
 pub type Tag = [u8; 8];
+pub type ById = BTreeMap<u32, Tag>;
+pub type ByHook = BTreeMap<String, Tag>;
 
 /// Those of every program that the kernel has, by the program's id.
-pub fn by_id() -> BTreeMap<u32, Tag> {
+pub fn by_id() -> ById {
     ProgInfoIter::default()
         .map(|program| (program.id, program.tag.0))
         .collect()
 }
 
-/// Those of the loaded programs, by hook.
-pub fn by_hook(skeleton: &PortkeepSkel<'_>) -> BTreeMap<String, Tag> {
-    let tags = by_id();
+/// Those of the loaded programs, by hook, from a list that was made since.
+pub fn by_hook(skeleton: &PortkeepSkel<'_>, tags: &ById) -> ByHook {
     skeleton
         .object()
         .progs()
@@ -40,8 +41,8 @@ pub fn by_hook(skeleton: &PortkeepSkel<'_>) -> BTreeMap<String, Tag> {
 /// Whether the same programs are attached already: then they have been proved on this kernel, for
 /// pinned links do not outlive a boot.
 pub fn are_attached(skeleton: &PortkeepSkel<'_>, layout: &Layout) -> Result<bool, Error> {
-    let own = by_hook(skeleton);
     let tags = by_id();
+    let own = by_hook(skeleton, &tags);
     let attached = |path: &Path| -> Option<Tag> {
         let info = Link::open(path).ok()?.info().ok()?;
         tags.get(&info.prog_id).copied()

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use portkeep_host::regular_file;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind};
@@ -218,14 +219,7 @@ fn read_text(path: &Path) -> Result<String, Error> {
     if let Some(distrust) = distrust(&metadata) {
         return Err(untrusted(path, distrust));
     }
-    let mut bytes = Vec::new();
-    let length = file
-        .take(LENGTH_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if length as u64 == LENGTH_MAX {
-        return Err(failed(io::Error::from_raw_os_error(libc::EFBIG)));
-    }
+    let bytes = regular_file::read_below(file, LENGTH_MAX).map_err(failed)?;
     String::from_utf8(bytes)
         .map_err(|error| refused(path, &Error::new(ErrorKind::Damaged, error.to_string())))
 }

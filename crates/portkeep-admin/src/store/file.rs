@@ -1,11 +1,12 @@
 //! The store's directory: its lock, and how the file in it is replaced.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use portkeep_host::regular_file;
 
 use crate::error::{Error, ErrorKind};
 use crate::store::document::Document;
@@ -142,7 +143,7 @@ impl Store {
 
     fn text(&self, name: &str) -> Result<Option<String>, Error> {
         let path = self.directory.join(name);
-        let bytes = match read(&path) {
+        let bytes = match regular_file::read(&path, LENGTH_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes.map_err(|error| Error::path("reading", &path, error))?,
         };
@@ -184,23 +185,6 @@ impl Store {
 
 /// Far more than a store with every reservation that the kernel part has room for.
 const LENGTH_MAX: u64 = 64 << 20;
-
-/// The bytes of a file, and of nothing else: a FIFO would keep an administrator waiting, a device have
-/// no end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    match file.take(LENGTH_MAX).read_to_end(&mut bytes)? as u64 {
-        LENGTH_MAX => Err(io::Error::from_raw_os_error(libc::EFBIG)),
-        _ => Ok(bytes),
-    }
-}
 
 /// The store is left as it is, and so is the kernel: both are better than nothing.
 fn refused(path: &Path, error: &Error) -> Error {

@@ -156,10 +156,7 @@ fn is_socket(path: &Path) -> bool {
 
 /// Nobody guesses the name, and so nobody is there first.
 fn random() -> Result<String> {
-    let mut bytes = [0; 8];
-    // SAFETY: the kernel writes no more than the length.
-    let length = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
-    Errno::result(length).context("getrandom")?;
+    let bytes = portkeep_host::random::bytes(0).context("getrandom")?;
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 

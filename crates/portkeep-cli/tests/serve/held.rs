@@ -120,23 +120,16 @@ pub fn where_the_whole_pool_is_automatic(sandbox: &Sandbox) {
 
 pub fn within_another_run(_sandbox: &Sandbox) {
     without_portkeep();
-    let inner = actor::words(&["--serve=4"]);
     let outer = ["run", "--quiet", "--tcp", "1", "--serve=4", PORTKEEP];
-    let mut command = Command::new(PORTKEEP);
-    command.args(outer).args(inner);
-    let mut actor = Running::start(command);
-    let port = actor::ask(&mut actor);
-    for who in [ITSELF, CHILD, GRANDCHILD] {
-        assert_eq!(bind(&mut actor, who, port), BOUND, "{who}");
-    }
     // Without a server of its own, the inner command asks the outer one's.
-    let inner = actor::words(&["--tcp", "1"]);
-    let mut command = Command::new(PORTKEEP);
-    command.args(outer).args(inner);
-    let mut actor = Running::start(command);
-    let port = actor::ask(&mut actor);
-    for who in [ITSELF, CHILD, GRANDCHILD] {
-        assert_eq!(bind(&mut actor, who, port), BOUND, "{who}");
+    for inner in [["--serve=4"].as_slice(), &["--tcp", "1"]] {
+        let mut command = Command::new(PORTKEEP);
+        command.args(outer).args(actor::words(inner));
+        let mut actor = Running::start(command);
+        let port = actor::ask(&mut actor);
+        for who in [ITSELF, CHILD, GRANDCHILD] {
+            assert_eq!(bind(&mut actor, who, port), BOUND, "{inner:?}: {who}");
+        }
     }
 }
 

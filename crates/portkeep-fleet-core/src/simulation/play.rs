@@ -90,6 +90,20 @@ struct Job {
     answers: usize,
 }
 
+impl Job {
+    fn new(kind: Kind, nodes: Vec<Name>, ports: Ports, runner: Option<usize>) -> Job {
+        Job {
+            kind,
+            nodes,
+            ports,
+            granted: false,
+            runner,
+            releasing: false,
+            answers: 0,
+        }
+    }
+}
+
 struct Player {
     settings: Settings,
     random: Random,
@@ -222,17 +236,7 @@ impl Player {
         let coordinator = Coordinator::reserve(kind, id.clone(), draft, &nodes, rules);
         let coordinator = coordinator.at_once(1 + self.random.below(60));
         let runner = Some(self.world.coordinate(coordinator));
-        let (granted, releasing, answers) = (false, false, 0);
-        let job = Job {
-            kind,
-            nodes,
-            ports,
-            granted,
-            runner,
-            releasing,
-            answers,
-        };
-        self.jobs.insert(id, job);
+        self.jobs.insert(id, Job::new(kind, nodes, ports, runner));
     }
 
     fn act(&mut self, faults: bool) {
@@ -479,17 +483,8 @@ impl Player {
             .map(|(id, truth)| (id.clone(), truth.kind))
             .collect();
         for (id, kind) in open {
-            let (nodes, ports) = (Vec::new(), self.world.truth[&id].record.ports.clone());
-            let (granted, runner, releasing, answers) = (false, None, false, 0);
-            let job = Job {
-                kind,
-                nodes,
-                ports,
-                granted,
-                runner,
-                releasing,
-                answers,
-            };
+            let ports = self.world.truth[&id].record.ports.clone();
+            let job = Job::new(kind, Vec::new(), ports, None);
             self.jobs.entry(id.clone()).or_insert(job);
             self.steward(&id, Goal::Release);
         }
