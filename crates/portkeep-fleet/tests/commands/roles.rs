@@ -37,7 +37,7 @@ fn of(key: &Key) -> Value {
         Key::Have(..) => Value::Have(Have::new(Report::Held, boot, 1, &[])),
         Key::Want(..) => Value::Want(Want::of(&record(), WantState::End)),
         Key::Spec(_) => Value::Spec(Spec::new(Default::default())),
-        _ => Value::Record(record()),
+        _ => Value::Record(Box::new(record())),
     }
 }
 
