@@ -94,8 +94,11 @@ impl PortState {
             };
             format!("is reserved for {consumers}")
         };
+        let fleet = self.record.as_ref().and_then(|it| it.fleet.as_ref());
+        let by = fleet.map(|tag| format!(", by {}", tag.owner()));
+        let by = by.unwrap_or_default();
         let mut lines = vec![format!(
-            "{name} {how}{everywhere}, in the kernel since {} ({}){block}.",
+            "{name} {how}{everywhere}{by}, in the kernel since {} ({}){block}.",
             since.local(),
             since.ago(),
         )];

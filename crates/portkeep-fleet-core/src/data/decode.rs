@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Alive, FORMAT, Have, Key, Name, Record, Want};
+use super::{Alive, FORMAT, Have, Hold, Key, Name, Record, Removed, Want};
 
 /// Values are at most this long. etcd takes 1.5 MiB a request.
 pub const MAX_VALUE: usize = 1024 * 1024;
@@ -17,9 +17,13 @@ pub enum Value {
     /// Of [`Key::Have`]
     Have(Have),
     /// Of [`Key::Policy`] and [`Key::Grant`]
-    Record(Record),
+    Record(Box<Record>),
     /// Of [`Key::Members`]
     Members(Vec<Name>),
+    /// Of [`Key::Hold`]
+    Hold(Hold),
+    /// Of [`Key::Removed`]
+    Removed(Removed),
 }
 
 /// A value that cannot be acted on. Whoever reads it does nothing about that key; in particular, it is no
@@ -83,6 +87,8 @@ impl Value {
             Key::Have(..) => Value::Have(parse(bytes)?),
             Key::Policy(_) | Key::Grant(_) => Value::Record(parse(bytes)?),
             Key::Members(..) => Value::Members(parse(bytes)?),
+            Key::Hold(_) => Value::Hold(parse(bytes)?),
+            Key::Removed(_) => Value::Removed(parse(bytes)?),
         })
     }
 
@@ -94,6 +100,8 @@ impl Value {
             Value::Have(have) => serde_json::to_vec(have),
             Value::Record(record) => serde_json::to_vec(record),
             Value::Members(names) => serde_json::to_vec(names),
+            Value::Hold(hold) => serde_json::to_vec(hold),
+            Value::Removed(removed) => serde_json::to_vec(removed),
         };
         // Maps with string keys and no own Serialize that fails: serde_json has nothing to refuse.
         bytes.unwrap_or_default()

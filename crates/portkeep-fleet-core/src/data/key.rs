@@ -37,23 +37,29 @@ pub enum Key {
     Grant(Name),
     /// `members/ID/K`: a piece of the members' names of a policy.
     Members(Name, u32),
+    /// `hold/ID`: somebody is at work on the reservation, or holds the grant. Its lease says that they still are.
+    /// Its absence ends what is being prepared, and nothing else by itself.
+    Hold(Name),
+    /// `removed/NODE`: the operator has removed the node for ever.
+    Removed(Name),
 }
 
 impl Key {
     /// The reservation that the key belongs to.
     pub fn id(&self) -> Option<&Name> {
         match self {
-            Key::Alive(_) => None,
+            Key::Alive(_) | Key::Removed(_) => None,
             Key::Want(_, id) | Key::Have(_, id) | Key::Members(id, _) => Some(id),
-            Key::Policy(id) | Key::Grant(id) => Some(id),
+            Key::Policy(id) | Key::Grant(id) | Key::Hold(id) => Some(id),
         }
     }
 
     /// The node that the key belongs to.
     pub fn node(&self) -> Option<&Name> {
         match self {
-            Key::Alive(node) | Key::Want(node, _) | Key::Have(node, _) => Some(node),
-            Key::Policy(_) | Key::Grant(_) | Key::Members(..) => None,
+            Key::Alive(node) | Key::Removed(node) => Some(node),
+            Key::Want(node, _) | Key::Have(node, _) => Some(node),
+            Key::Policy(_) | Key::Grant(_) | Key::Members(..) | Key::Hold(_) => None,
         }
     }
 }
@@ -67,6 +73,8 @@ impl fmt::Display for Key {
             Key::Policy(id) => write!(f, "policy/{id}"),
             Key::Grant(id) => write!(f, "grant/{id}"),
             Key::Members(id, piece) => write!(f, "members/{id}/{piece}"),
+            Key::Hold(id) => write!(f, "hold/{id}"),
+            Key::Removed(node) => write!(f, "removed/{node}"),
         }
     }
 }
@@ -95,6 +103,8 @@ impl FromStr for Key {
             ["n", node, "have", id] => Ok(Key::Have(name(node)?, name(id)?)),
             ["policy", id] => Ok(Key::Policy(name(id)?)),
             ["grant", id] => Ok(Key::Grant(name(id)?)),
+            ["hold", id] => Ok(Key::Hold(name(id)?)),
+            ["removed", node] => Ok(Key::Removed(name(node)?)),
             ["members", id, piece] => {
                 let number: u32 = piece.parse().map_err(|_| ParseKeyError)?;
                 // One key has one spelling: no leading zeros, no plus sign.

@@ -12,8 +12,8 @@ pub use decode::{DecodeError, MAX_VALUE, Value};
 pub use key::{Key, Kind, ParseKeyError};
 pub use name::{Name, ParseNameError};
 pub use ports::{ParsePortsError, Ports};
-pub use record::{Members, Phase, Record, Selector};
-pub use report::{Alive, Boot, Have, MAX_OBSTACLES, Obstacle, Report};
+pub use record::{Members, Mode, Phase, Record, Selector};
+pub use report::{Alive, Boot, Have, Hold, MAX_OBSTACLES, Obstacle, Removed, Report};
 pub use want::{Want, WantState};
 
 /// The format of the values that this version writes. It reads this one and earlier ones.
