@@ -11,6 +11,7 @@ pub mod config;
 pub mod connect;
 pub mod engine;
 pub mod error;
+pub mod operator;
 #[path = "../../portkeep-cli/src/output.rs"]
 pub mod output;
 #[cfg(feature = "testing")]
