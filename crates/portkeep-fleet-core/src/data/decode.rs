@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Alive, FORMAT, Have, Hold, Key, Name, Record, Removed, Want};
+use super::{Alive, Config, FORMAT, Have, Hold, Key, Name, Record, Removed, Spec, Want};
 
 /// Values are at most this long. etcd takes 1.5 MiB a request.
 pub const MAX_VALUE: usize = 1024 * 1024;
@@ -10,6 +10,10 @@ pub const MAX_VALUE: usize = 1024 * 1024;
 /// A value of any key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
+    /// Of [`Key::Config`]
+    Config(Config),
+    /// Of [`Key::Spec`]
+    Spec(Spec),
     /// Of [`Key::Alive`]
     Alive(Alive),
     /// Of [`Key::Want`]
@@ -82,6 +86,8 @@ impl Value {
             }
         }
         Ok(match key {
+            Key::Config => Value::Config(parse(bytes)?),
+            Key::Spec(_) => Value::Spec(parse(bytes)?),
             Key::Alive(_) => Value::Alive(parse(bytes)?),
             Key::Want(..) => Value::Want(parse(bytes)?),
             Key::Have(..) => Value::Have(parse(bytes)?),
@@ -95,6 +101,8 @@ impl Value {
     /// What the engine is to hold.
     pub fn encode(&self) -> Vec<u8> {
         let bytes = match self {
+            Value::Config(config) => serde_json::to_vec(config),
+            Value::Spec(spec) => serde_json::to_vec(spec),
             Value::Alive(alive) => serde_json::to_vec(alive),
             Value::Want(want) => serde_json::to_vec(want),
             Value::Have(have) => serde_json::to_vec(have),

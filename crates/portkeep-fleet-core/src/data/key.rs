@@ -25,6 +25,10 @@ impl Kind {
 /// A key, below the fleet's prefix. The node comes first, so one role of the engine covers its keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
+    /// `config`: what holds for the whole fleet.
+    Config,
+    /// `n/NODE/spec`: a node as the operator has added it.
+    Spec(Name),
     /// `n/NODE/alive`: which boot of which machine acts for the node. Its lease says that it is connected.
     Alive(Name),
     /// `n/NODE/want/ID`: the inbox of a node.
@@ -48,7 +52,7 @@ impl Key {
     /// The reservation that the key belongs to.
     pub fn id(&self) -> Option<&Name> {
         match self {
-            Key::Alive(_) | Key::Removed(_) => None,
+            Key::Config | Key::Spec(_) | Key::Alive(_) | Key::Removed(_) => None,
             Key::Want(_, id) | Key::Have(_, id) | Key::Members(id, _) => Some(id),
             Key::Policy(id) | Key::Grant(id) | Key::Hold(id) => Some(id),
         }
@@ -57,9 +61,9 @@ impl Key {
     /// The node that the key belongs to.
     pub fn node(&self) -> Option<&Name> {
         match self {
-            Key::Alive(node) | Key::Removed(node) => Some(node),
+            Key::Spec(node) | Key::Alive(node) | Key::Removed(node) => Some(node),
             Key::Want(node, _) | Key::Have(node, _) => Some(node),
-            Key::Policy(_) | Key::Grant(_) | Key::Members(..) | Key::Hold(_) => None,
+            Key::Config | Key::Policy(_) | Key::Grant(_) | Key::Members(..) | Key::Hold(_) => None,
         }
     }
 }
@@ -67,6 +71,8 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Key::Config => f.write_str("config"),
+            Key::Spec(node) => write!(f, "n/{node}/spec"),
             Key::Alive(node) => write!(f, "n/{node}/alive"),
             Key::Want(node, id) => write!(f, "n/{node}/want/{id}"),
             Key::Have(node, id) => write!(f, "n/{node}/have/{id}"),
@@ -98,6 +104,8 @@ impl FromStr for Key {
         let name = |text: &str| text.parse::<Name>().map_err(|_| ParseKeyError);
         let parts: Vec<&str> = text.split('/').collect();
         match *parts.as_slice() {
+            ["config"] => Ok(Key::Config),
+            ["n", node, "spec"] => Ok(Key::Spec(name(node)?)),
             ["n", node, "alive"] => Ok(Key::Alive(name(node)?)),
             ["n", node, "want", id] => Ok(Key::Want(name(node)?, name(id)?)),
             ["n", node, "have", id] => Ok(Key::Have(name(node)?, name(id)?)),

@@ -1,6 +1,7 @@
 //! What the engine holds: keys, and values in JSON with a format number.
 
 mod decode;
+mod fleet;
 mod key;
 mod name;
 mod ports;
@@ -9,6 +10,7 @@ mod report;
 mod want;
 
 pub use decode::{DecodeError, MAX_VALUE, Value};
+pub use fleet::{Config, Spec};
 pub use key::{Key, Kind, ParseKeyError};
 pub use name::{Name, ParseNameError};
 pub use ports::{ParsePortsError, Ports};
