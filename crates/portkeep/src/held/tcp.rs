@@ -123,7 +123,8 @@ impl Sharing<'_> {
     /// after the last guard, and the holder makes the kernel forget it.
     fn is_closed(&self, family: Family) -> bool {
         let is_last = || memory::is_last(&self.one, family, self.address).unwrap_or(false);
-        is_last() || (0..TRIES).any(|_| memory::clear(self.holder.socket, self.address).unwrap_or(false))
+        is_last()
+            || (0..TRIES).any(|_| memory::clear(self.holder.socket, self.address).unwrap_or(false))
     }
 
     /// Where the last guard is: of the other family where the socket is at all addresses of one. Else of
