@@ -111,6 +111,7 @@ pub const RESERVATION: [&str; 19] = [
     "comment",
     "end",
     "every_netns",
+    "fleet",
     "groups",
     "kind",
     "may_bind",
