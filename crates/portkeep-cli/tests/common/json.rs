@@ -104,7 +104,7 @@ pub fn elements(array: &Value) -> &[Value] {
 }
 
 /// The members of a reservation.
-pub const RESERVATION: [&str; 19] = [
+pub const RESERVATION: [&str; 20] = [
     "backend",
     "cgroups",
     "command",
