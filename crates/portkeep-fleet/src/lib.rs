@@ -12,6 +12,7 @@ pub mod config;
 pub mod connect;
 pub mod engine;
 pub mod error;
+pub mod operator;
 #[path = "../../portkeep-cli/src/output.rs"]
 pub mod output;
 #[path = "../../portkeep-cli/src/sockets/mod.rs"]
@@ -23,6 +24,3 @@ pub mod output;
 mod sockets;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[path = "../../portkeep-cli/src/words.rs"]
-#[allow(dead_code, reason = "the command `portkeep` uses all of it")]
-mod words;
