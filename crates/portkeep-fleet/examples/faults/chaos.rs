@@ -83,7 +83,6 @@ impl Chaos {
     fn fault(&mut self, network: &mut Network) {
         let at = usize::try_from(self.random.below(network.machines.len() as u64)).unwrap_or(0);
         let member = usize::try_from(self.random.below(3)).unwrap_or(0);
-        let machine = &mut network.machines[at];
         let agent = [Undo::StartAgent(at), Undo::ResumeAgent(at)];
         let members_down = self
             .undo
@@ -92,7 +91,9 @@ impl Chaos {
         // One member at a time, mostly; now and then two, and etcd has no quorum.
         let one_more = members_down.count() == 0 || self.random.below(6) == 0;
         let of_member = [Undo::StartMember(member), Undo::ResumeMember(member)];
-        let free = |all: &[Undo]| !all.iter().any(|it| self.is_under(*it));
+        let under: Vec<Undo> = self.undo.iter().map(|(_, it)| *it).collect();
+        let free = |all: &[Undo]| !all.iter().any(|it| under.contains(it));
+        let machine = &mut network.machines[at];
         let name = match self.random.below(14) {
             0 | 1 if free(&agent) => {
                 machine.kill_agent();

@@ -156,7 +156,8 @@ impl Operator {
         }
         let ran = self.fleet(&["change", name, &ports, "--wait=6", "--json"]);
         let state = ran.document["state"].as_str().unwrap_or_default();
-        if (ran.status, state) == (Some(1), "refused") || ran.errors.contains("nothing was begun") {
+        let not_begun = ran.status == Some(2) || ran.errors.contains("nothing was begun");
+        if (ran.status, state) == (Some(1), "refused") || not_begun {
             // The old one goes on.
             return;
         }
