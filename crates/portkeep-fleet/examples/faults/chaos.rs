@@ -207,7 +207,7 @@ impl Chaos {
 
 fn cut_peer(port: usize) {
     let rule = format!("tcp dport {port} drop");
-    let chain = format!("chain output {{ type filter hook output priority 0; {rule}; }}");
+    let chain = format!("chain output {{ type filter hook output priority 0; {rule}; }}\n");
     crate::ok(Command::new("nft").arg(format!("table inet peers {{ {chain} }}")));
 }
 

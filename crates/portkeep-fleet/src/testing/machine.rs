@@ -201,7 +201,7 @@ impl Machine {
         let chain = |hook: &str, matched: &str| match matched {
             "" => String::new(),
             matched => {
-                format!("chain {hook} {{ type filter hook {hook} priority 0; {matched} drop; }}")
+                format!("chain {hook} {{ type filter hook {hook} priority 0; {matched} drop; }}\n")
             }
         };
         let chains = [chain("output", output), chain("input", input)];
