@@ -25,7 +25,6 @@ mod presets;
 mod reservation_document;
 mod run;
 mod serve;
-mod sockets;
 mod temporary;
 mod text_file;
 mod units;

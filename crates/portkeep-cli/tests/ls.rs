@@ -224,7 +224,7 @@ fn the_document_tells_everything(sandbox: &Sandbox) {
     let entry = the_reservation(sandbox);
     let expected = json!({
         "protocol": "tcp", "start": 20000, "end": 20003, "kind": "runtime",
-        "users": [], "groups": [], "cgroups": [], "comment": null, "every_netns": false,
+        "users": [], "groups": [], "cgroups": [], "comment": null, "fleet": null, "every_netns": false,
         "pid": holder.pid().as_raw(), "command": "portkeep", "uid": USER,
         "user": user_name(USER), "since": reservation["since"], "may_bind": "associated",
         "backend": "kernel", "token": entry.token, "socket_cookie": entry.socket, "netns_cookie": entry.netns,

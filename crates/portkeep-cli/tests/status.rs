@@ -46,6 +46,7 @@ fn no_store(sandbox: &Sandbox) -> Value {
         "file": sandbox.state_dir().join("reservations.toml"),
         "reservations": 0,
         "exclusions": 0,
+        "fleet": [],
         "differences": [],
         "error": null,
     })
@@ -298,7 +299,8 @@ fn the_store_is_counted(sandbox: &Sandbox) {
         assert!(rows(&text).contains(&("store", &expected)), "{text}");
         let store = document(&mut command(&["status", "--json"]))["store"].take();
         let expected = json!({
-            "file": file, "reservations": 2, "exclusions": 1, "differences": [], "error": null,
+            "file": file, "reservations": 2, "exclusions": 1, "fleet": [], "differences": [],
+            "error": null,
         });
         assert_eq!(store, expected);
     }

@@ -23,6 +23,15 @@ enum Command {
     Init(commands::init::Init),
     #[command(subcommand)]
     Node(commands::node::Node),
+    Reserve(commands::reserve::Reserve),
+    Exclude(commands::exclude::Exclude),
+    Unreserve(commands::unreserve::Unreserve),
+    Status(commands::status::Status),
+    Drift(commands::drift::Drift),
+    Repair(commands::repair::Repair),
+    Forget(commands::forget::Forget),
+    Why(commands::why::Why),
+    Who(commands::who::Who),
 }
 
 impl Cli {
@@ -36,6 +45,15 @@ impl Cli {
             Command::Agent(command) => command.execute().await,
             Command::Init(command) => command.execute().await,
             Command::Node(command) => command.execute().await,
+            Command::Reserve(command) => command.execute().await,
+            Command::Exclude(command) => command.execute().await,
+            Command::Unreserve(command) => command.execute().await,
+            Command::Status(command) => command.execute().await,
+            Command::Drift(command) => command.execute().await,
+            Command::Repair(command) => command.execute().await,
+            Command::Forget(command) => command.execute().await,
+            Command::Why(command) => command.execute().await,
+            Command::Who(command) => command.execute().await,
         }
     }
 }

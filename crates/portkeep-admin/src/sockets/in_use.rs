@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
 use portkeep::{Consumer, PortRange};
-use portkeep_admin::{FindSockets, FoundSockets, Stranger, sysctl, user_name};
 
-use crate::output::printable;
 use crate::sockets::diag;
 use crate::sockets::processes::{Processes, command_line, is_consumer};
 use crate::sockets::socket::{Socket, State};
-use crate::words::process;
+use crate::sockets::words::{printable, process};
+use crate::store::{FindSockets, FoundSockets, Stranger, sysctl, user_name};
 
 /// Finds them with sock_diag(7) and in /proc.
 #[derive(Debug)]
