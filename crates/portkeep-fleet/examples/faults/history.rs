@@ -160,7 +160,7 @@ impl Counts {
     pub fn check(&self) {
         let enough = [
             self.granted,
-            self.refused,
+
             self.strangers_refused,
             self.owners_bound,
         ];
