@@ -44,6 +44,7 @@ enum Command {
     Apply(commands::apply::Apply),
     Doctor(commands::doctor::Doctor),
     Metrics(commands::metrics::MetricsCommand),
+    Fleet(commands::fleet::Fleet),
 }
 
 /// The one command in which `--cgroup` names who may bind. There the location goes before the name.
@@ -144,6 +145,7 @@ impl Invocation {
             Command::Apply(command) => command.execute(installation),
             Command::Doctor(command) => command.execute(installation),
             Command::Metrics(command) => command.execute(installation),
+            Command::Fleet(command) => command.execute(installation),
         };
         match ended {
             Err(error) if error.kind() == Kind::Usage => Ok(self.misused(&error)),

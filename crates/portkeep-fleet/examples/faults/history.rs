@@ -158,12 +158,7 @@ pub fn counts(histories: &[History], seen: &[Seen]) -> Counts {
 impl Counts {
     /// A run in which nothing happened proves nothing.
     pub fn check(&self) {
-        let enough = [
-            self.granted,
-
-            self.strangers_refused,
-            self.owners_bound,
-        ];
+        let enough = [self.granted, self.strangers_refused, self.owners_bound];
         assert!(enough.iter().all(|it| *it > 0), "too little happened");
     }
 }

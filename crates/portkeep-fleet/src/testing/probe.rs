@@ -94,6 +94,25 @@ impl Probe {
         probe.read()
     }
 
+    /// Binds one UDP port, and keeps it until this value goes, or says why not.
+    ///
+    /// # Panics
+    ///
+    /// If it did not start.
+    pub fn hold(machine: &Machine, user: u32, port: u16) -> Result<Probe, String> {
+        let probe = Probe::begin(machine, user, (port, port), 3);
+        let over = Instant::now() + Duration::from_secs(60);
+        loop {
+            let said = fs::read_to_string(&probe.file).unwrap_or_default();
+            match said.trim() {
+                "" => assert!(Instant::now() < over, "the probe says nothing"),
+                "bound" => return Ok(probe),
+                why => return Err(why.to_owned()),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it, and reads what it saw.
     ///
     /// # Panics
@@ -125,6 +144,14 @@ impl Probe {
     }
 }
 
+impl Drop for Probe {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The monotonic clock, which all processes of a machine share.
 ///
 /// # Panics
@@ -146,8 +173,10 @@ pub fn run_if_probe() {
     };
     let uid = Uid::from_raw(user);
     setresuid(uid, uid, uid).expect("become another user");
-    if holds == 2 {
-        sweep(first, last);
+    match holds {
+        2 => sweep(first, last),
+        3 => hold(u16::try_from(first).expect("a port")),
+        _ => {}
     }
     // Ends when whoever started it closes the pipe.
     std::thread::spawn(|| {
@@ -187,6 +216,16 @@ fn sweep(first: u32, last: u32) -> ! {
         });
         std::thread::sleep(Duration::from_millis(200));
     }
+    std::process::exit(0);
+}
+
+fn hold(port: u16) -> ! {
+    let socket = bind_port(Protocol::Udp, port, u64::MAX);
+    match &socket {
+        Ok(_) => println!("bound"),
+        Err(errno) => println!("{}", errno.desc()),
+    }
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
     std::process::exit(0);
 }
 
