@@ -53,8 +53,7 @@ fn run(sandbox: &Sandbox) {
         text: String::new(),
     };
     tour.join();
-    let stranger = tour.binds("media-04", 10042).expect("a free port");
-    tour.reserve(stranger);
+    tour.reserve();
     tour.look();
     tour.drift();
     tour.without_etcd();
@@ -81,8 +80,9 @@ impl Tour {
         self.admin("node ls", 0);
     }
 
-    fn reserve(&mut self, stranger: Probe) {
+    fn reserve(&mut self) {
         self.say("All media servers are to keep a range for one user. On media-04, a stranger is in the way.");
+        let stranger = self.binds("media-04", 10042).expect("a free port");
         self.admin(
             "reserve rtp 10000-20000/udp --on role=media --user daemon --dry-run",
             1,

@@ -19,6 +19,9 @@ use crate::operator::leftovers::finish;
 use crate::operator::standing::{Standing, words};
 use crate::output::{json, write_table};
 
+/// Within which time a node that was asked has tried again.
+const TRIED: Duration = Duration::from_secs(2);
+
 /// Finish what commands that died have left, and let nodes hold again what they do not hold
 ///
 /// Ends what nobody prepares any more and completes what ends. The named nodes, or all with --all, try again to
@@ -109,11 +112,17 @@ impl Repair {
         for (id, nodes) in &open {
             ask(engine, nodes, &Ask::Repair { id: id.clone() }, wait).await?;
         }
-        let end = Instant::now() + wait;
+        let asked = Instant::now();
+        let end = asked + wait;
         loop {
             let fleet = Fleet::read(engine).await?;
             let repaired = outcome(&fleet, &open);
-            let pending = |it: &Repaired| it.standing == Standing::Pending;
+            // A node answers before it has tried. If it is in conflict again, it says nothing new.
+            let pending = |it: &Repaired| match it.standing {
+                Standing::Pending | Standing::Lost => true,
+                Standing::Conflict => asked.elapsed() < TRIED,
+                Standing::Enforced | Standing::Unknown => false,
+            };
             if !repaired.iter().any(pending) || Instant::now() > end {
                 return Ok(repaired);
             }

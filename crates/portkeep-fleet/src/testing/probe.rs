@@ -68,7 +68,9 @@ impl Probe {
     fn begin(machine: &Machine, user: u32, (first, last): (u16, u16), how: u8) -> Probe {
         let file = machine.directory().join(format!("probe-{user}-{how}"));
         let output = File::create(&file).expect("a file for the probe");
-        let mut command = machine.command("/proc/self/exe");
+        // By its name, which reports of what is in the way show.
+        let program = fs::read_link("/proc/self/exe").expect("this program");
+        let mut command = machine.command(program.to_str().expect("a path in UTF-8"));
         command
             .env(VARIABLE, format!("{user} {first} {last} {how}"))
             .stdin(Stdio::piped())
