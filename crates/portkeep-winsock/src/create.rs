@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 use crate::address;
 use crate::blocking;
 use crate::code::Code;
+use crate::kernel_wait;
 use crate::last_error;
 use crate::monitor;
 use crate::socket;
@@ -119,10 +120,13 @@ pub unsafe extern "C" fn portkeep_winsock_accept(
                 .is_none_or(|socket| socket.overlapped)
         };
         // SAFETY: the caller vouches for the pointers.
-        let descriptor = unsafe { libc::accept4(listener, address, length, libc::SOCK_CLOEXEC) };
-        if descriptor < 0 {
-            return Err(blocking::timed_out(listener, 0, Code::last_os_error()));
-        }
+        let accept = || unsafe { libc::accept4(listener, address, length, libc::SOCK_CLOEXEC) };
+        let accept = || match accept() {
+            -1 => Err(Code::last_os_error()),
+            descriptor => Ok(descriptor),
+        };
+        let descriptor = kernel_wait::at_one(listener, accept, |_| true)
+            .map_err(|code| blocking::timed_out(listener, 0, code))?;
         socket::made(&mut monitor::lock(), descriptor, overlapped)?;
         Ok(descriptor)
     };

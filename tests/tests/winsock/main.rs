@@ -71,6 +71,7 @@ fn main() -> ExitCode {
             runs::transfer,
             runs::port,
             runs::transfer_storm,
+            runs::closing,
             runs::persistent,
             patterns::quic,
             patterns::sampler,

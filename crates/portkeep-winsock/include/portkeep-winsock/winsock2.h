@@ -307,6 +307,11 @@ SOCKET WSAAPI WSASocketW(int af, int type, int protocol, LPWSAPROTOCOL_INFOW lpP
 #define WSASocket WSASocketA
 #endif
 
+/*
+ * Calls that wait at the socket in other threads fail with WSAEINTR (select with
+ * WSAENOTSOCK; WSAPoll tells POLLNVAL). Copies of a socket at which one waits are shut
+ * down.
+ */
 int WSAAPI closesocket(SOCKET s);
 /* FIONBIO and FIONREAD; another command is WSAEOPNOTSUPP. */
 int WSAAPI ioctlsocket(SOCKET s, LONG cmd, u_long *argp);

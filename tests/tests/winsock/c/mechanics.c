@@ -215,7 +215,7 @@ static void a_connection(void)
 	CHECK_EQUAL(WSAGetLastError(), WSAEWOULDBLOCK);
 	CHECK(shutdown(client, SD_SEND) == 0);
 	CHECK(send(client, "more", 4, 0) == SOCKET_ERROR);
-	CHECK_EQUAL(WSAGetLastError(), WSAECONNRESET);
+	CHECK_EQUAL(WSAGetLastError(), WSAESHUTDOWN);
 	CHECK(connect(client, (SOCKADDR *)&address, sizeof(address)) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAEISCONN);
 	length = sizeof(address);
