@@ -234,9 +234,12 @@ impl Message {
         let mut name = MaybeUninit::<sockaddr_storage>::zeroed();
         // SAFETY: all fields are integers or pointers, which may be null.
         let mut header: msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-        let buffers = &mut self.buffers[self.first..];
-        header.msg_iov = buffers.as_mut_ptr();
-        header.msg_iovlen = buffers.len().min(MOST_BUFFERS) as _;
+        header.msg_iov = self.buffers[self.first..].as_mut_ptr();
+        header.msg_iovlen = match self.is_stream || self.direction() == Direction::Receive {
+            true => self.buffers.len().min(self.first + MOST_BUFFERS) - self.first,
+            // The part of a datagram is none: the kernel refuses more.
+            false => self.buffers.len(),
+        } as _;
         let flags = self.flags | flags;
         let moved = match &mut self.peer {
             Peer::To(to) => {
