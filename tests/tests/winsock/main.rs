@@ -51,6 +51,7 @@ fn main() -> ExitCode {
             absent::implicit_binds,
             absent::addresses_and_options,
             absent::forks,
+            absent::a_crowded_pool,
             enabled::in_the_middle_of_a_programs_life,
             netdown::is_told,
             secure::the_callers_store_is_not_written,
