@@ -1,6 +1,6 @@
 //! What a `HANDLE` names. `WSAEVENT` is one, too.
 //!
-//! A `HANDLE` may also be a `SOCKET`, which is a descriptor: [`is_handle`] tells the two apart.
+//! A `HANDLE` may also be a `SOCKET`, which is a descriptor: `is_handle` tells the two apart.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
