@@ -29,7 +29,7 @@ static int stay(void)
 			    sizeof(out), &returned),
 		    WSAEINPROGRESS);
 	CHECK_EQUAL(returned, UNTOUCHED_DWORD);
-	CHECK(socket(AF_INET, SOCK_STREAM, 0) == SOCKET_ERROR);
+	CHECK(socket(AF_INET, SOCK_STREAM, 0) == INVALID_SOCKET);
 	CHECK_EQUAL(WSAGetLastError(), WSAEINPROGRESS);
 	CHECK(closesocket(here->s) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAEINPROGRESS);
