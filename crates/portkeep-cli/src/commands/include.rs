@@ -20,6 +20,9 @@ pub struct Include {
     /// The ports, such as 8080/tcp
     #[arg(value_name = "A-B/tcp|udp|both", required = true)]
     ports: Vec<PersistentBlock>,
+    /// Also end a fleet's exclusion, on this machine alone; its agent reports that as drift
+    #[arg(long)]
+    force: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -32,9 +35,11 @@ impl Include {
         let ranges = ranges(&self.ports)?;
         let scope = self.netns.enter()?;
         let _control = InControlCgroup::enter(installation);
-        let outcome = installation
-            .keeper()
-            .remove(Kind::Exclusion, &ranges, scope)?;
+        let keeper = installation.keeper();
+        let outcome = match self.force {
+            true => keeper.remove_by_force(Kind::Exclusion, &ranges, scope)?,
+            false => keeper.remove(Kind::Exclusion, &ranges, scope)?,
+        };
         if outcome.changed {
             let ports = list(&outcome.ports);
             report(&outcome, &format!("{ports} no longer excluded"), self.json)

@@ -14,12 +14,16 @@ use crate::words::list;
 
 /// End a persistent reservation or part of one
 ///
-/// The rest of the block stays reserved. Bound sockets stay bound. Needs root.
+/// The rest of the block stays reserved. Bound sockets stay bound. A fleet's reservation is ended on all
+/// nodes by `portkeep fleet unreserve`. Needs root.
 #[derive(Debug, Args)]
 pub struct Unreserve {
     /// The ports, such as 10000-20000/udp
     #[arg(value_name = "A-B/tcp|udp|both", required = true)]
     ports: Vec<PersistentBlock>,
+    /// Also end a fleet's reservation, on this machine alone; its agent reports that as drift
+    #[arg(long)]
+    force: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -32,9 +36,11 @@ impl Unreserve {
         let ranges = ranges(&self.ports)?;
         let scope = self.netns.enter()?;
         let _control = InControlCgroup::enter(installation);
-        let outcome = installation
-            .keeper()
-            .remove(Kind::Reservation, &ranges, scope)?;
+        let keeper = installation.keeper();
+        let outcome = match self.force {
+            true => keeper.remove_by_force(Kind::Reservation, &ranges, scope)?,
+            false => keeper.remove(Kind::Reservation, &ranges, scope)?,
+        };
         if outcome.changed {
             let ports = list(&outcome.ports);
             report(&outcome, &format!("{ports} no longer reserved"), self.json)
