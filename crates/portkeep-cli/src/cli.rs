@@ -23,7 +23,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage, 3 `apply --check` found differences; `run` has its own.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage, 3 `apply --check` found differences; `run` has its own.\n\n`portkeep fleet` reserves the same ports on many machines; it is a program of its own, portkeep-fleet.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -44,7 +44,6 @@ enum Command {
     Apply(commands::apply::Apply),
     Doctor(commands::doctor::Doctor),
     Metrics(commands::metrics::MetricsCommand),
-    Fleet(commands::fleet::Fleet),
 }
 
 /// The one command in which `--cgroup` names who may bind. There the location goes before the name.
@@ -145,7 +144,6 @@ impl Invocation {
             Command::Apply(command) => command.execute(installation),
             Command::Doctor(command) => command.execute(installation),
             Command::Metrics(command) => command.execute(installation),
-            Command::Fleet(command) => command.execute(installation),
         };
         match ended {
             Err(error) if error.kind() == Kind::Usage => Ok(self.misused(&error)),

@@ -1,6 +1,4 @@
-//! `portkeep fleet`: the program beside it, or in PATH.
-
-mod common;
+//! `portkeep fleet`: the start of `portkeep-fleet`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,64 +7,55 @@ use std::process::Command;
 
 use portkeep_tests::trials;
 
-use common::{PORTKEEP, done, outcome};
-
 trials! {
     plain:
-        the_program_beside_it_gets_all_arguments,
-        a_program_in_path,
-        not_installed;
+        starts_the_program_beside_it,
+        says_how_to_get_it;
 }
 
-/// A directory of its own with `portkeep` in it.
-fn directory(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&directory);
+/// The command in a directory of its own.
+fn installed(name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("portkeep-{name}-{}", std::process::id()));
     fs::create_dir_all(&directory).expect("a directory");
-    fs::hard_link(PORTKEEP, directory.join("portkeep")).expect("a link");
+    fs::copy(env!("CARGO_BIN_EXE_portkeep"), directory.join("portkeep")).expect("copy");
     directory
 }
 
-fn program(directory: &Path) {
-    let path = directory.join("portkeep-fleet");
-    let script = "#!/bin/sh\necho \"$PORTKEEP_STATE_DIR: $*\"\nexit 3\n";
-    fs::write(&path, script).expect("write a program");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make it executable");
+fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(directory.join("portkeep"))
+        .args(arguments)
+        .env("PATH", directory.join("empty"))
+        .output()
+        .expect("run portkeep");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
-fn portkeep(directory: &Path) -> Command {
-    let mut command = Command::new(directory.join("portkeep"));
-    command.args(["--state-dir", "/there", "fleet"]);
-    command
+fn starts_the_program_beside_it() {
+    let directory = installed("fleet-beside");
+    let program = directory.join("portkeep-fleet");
+    fs::write(&program, "#!/bin/sh\nfor a; do echo \"$a\"; done\nexit 4\n").expect("write");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let arguments = [
+        "fleet", "reserve", "--help", "--json", "--cgroup", "a b", "--", "-x",
+    ];
+    let (status, out, errors) = run(&directory, &arguments);
+    assert_eq!((status, errors.as_str()), (Some(4), ""));
+    assert_eq!(out, "reserve\n--help\n--json\n--cgroup\na b\n--\n-x\n");
+    fs::remove_dir_all(directory).expect("remove");
 }
 
-fn the_program_beside_it_gets_all_arguments() {
-    let directory = directory("fleet-beside");
-    program(&directory);
-    let arguments = ["reserve", "rtp", "--cgroup", "a.service", "--help"];
-    let outcome = outcome(portkeep(&directory).args(arguments));
-    assert_eq!(outcome.code, Some(3));
-    assert_eq!(
-        outcome.stdout,
-        "/there: reserve rtp --cgroup a.service --help\n"
-    );
-    assert!(done(Command::new(PORTKEEP).arg("--help")).contains("fleet"));
-}
-
-fn a_program_in_path() {
-    let (directory, other) = (directory("fleet-path"), directory("fleet-path-other"));
-    program(&other);
-    let outcome = outcome(portkeep(&directory).arg("--help").env("PATH", &other));
-    assert_eq!(outcome.code, Some(3));
-}
-
-fn not_installed() {
-    let directory = directory("fleet-absent");
-    let outcome = outcome(portkeep(&directory).arg("status").env("PATH", &directory));
-    assert_eq!(outcome.code, Some(1));
-    let said = outcome.stderr;
+fn says_how_to_get_it() {
+    let directory = installed("fleet-missing");
+    let (status, out, errors) = run(&directory, &["fleet", "status"]);
+    assert_eq!((status, out.as_str()), (Some(1), ""));
     assert!(
-        said.contains("portkeep-fleet is not installed\nHint: "),
-        "{said}"
+        errors.starts_with("portkeep: portkeep-fleet is not installed\nHint: "),
+        "{errors}"
     );
+    fs::remove_dir_all(directory).expect("remove");
 }

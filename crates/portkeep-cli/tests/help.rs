@@ -79,8 +79,7 @@ fn listed() -> Vec<String> {
     commands
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
-        // The help of `fleet` is that of another program.
-        .filter(|name| name != "help" && name != "fleet")
+        .filter(|name| name != "help")
         .collect()
 }
 

@@ -1,65 +1,37 @@
-//! `portkeep fleet`: becomes the separate program `portkeep-fleet`.
+//! `portkeep fleet …`: starts `portkeep-fleet`, a program of its own, as git does.
 
-use std::ffi::OsString;
+use std::env;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
-
-use clap::Args;
-use portkeep_admin::Installation;
+use std::process::Command;
 
 use crate::error::{Error, Kind, Result};
 
 const PROGRAM: &str = "portkeep-fleet";
 
-/// Reserve the same ports on many machines, on all of them or on none
-///
-/// This is the separate program portkeep-fleet, which is looked for beside this one and then in PATH.
-/// `portkeep fleet --help` is its help.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub struct Fleet {
-    /// A command of portkeep-fleet with its arguments
-    #[arg(
-        value_name = "COMMAND",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    arguments: Vec<OsString>,
-}
-
-impl Fleet {
-    pub fn execute(&self, installation: &Installation) -> Result<ExitCode> {
-        let mut command = Command::new(program());
-        command.args(&self.arguments);
-        let locations = [
-            ("PORTKEEP_CGROUP", &installation.cgroup),
-            ("PORTKEEP_BPFFS", &installation.bpffs),
-            ("PORTKEEP_STATE_DIR", &installation.state_dir),
-        ];
-        for (variable, path) in locations {
-            if let Some(path) = path {
-                command.env(variable, path);
-            }
-        }
-        // It returns only if it fails.
-        let error = command.exec();
-        Err(match error.kind() {
-            io::ErrorKind::NotFound => Error::refused(format!("{PROGRAM} is not installed"))
-                .with_hint(format!(
-                    "cargo build --release -p {PROGRAM} builds it; put it beside portkeep or into PATH"
-                )),
-            _ => Error::new(Kind::Refused, format!("cannot start {PROGRAM}: {error}")),
-        })
+/// Becomes the program, if the command line says so. It has its own options, help and exit statuses.
+pub fn start_if_asked() -> Result<()> {
+    let mut arguments = env::args_os().skip(1);
+    if arguments.next().is_none_or(|first| first != "fleet") {
+        return Ok(());
     }
+    let error = Command::new(program()).args(arguments).exec();
+    let error = match error.kind() {
+        io::ErrorKind::NotFound => Error::new(Kind::Refused, format!("{PROGRAM} is not installed"))
+            .with_hint(
+                "it is a package of its own, as it brings the client of etcd; \
+                 in the sources: cargo build --release -p portkeep-fleet",
+            ),
+        _ => Error::refused(format!("cannot start {PROGRAM}: {error}")),
+    };
+    Err(error)
 }
 
+/// The one that was installed with this command, else the one in PATH.
 fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    let beside = own.with_file_name(PROGRAM);
-    match beside.is_file() {
-        true => beside,
-        false => PROGRAM.into(),
-    }
+    let own = env::current_exe().ok();
+    let beside = own.and_then(|own| Some(own.parent()?.join(PROGRAM)));
+    let beside = beside.filter(|program| program.exists());
+    beside.unwrap_or_else(|| PROGRAM.into())
 }
