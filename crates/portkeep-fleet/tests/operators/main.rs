@@ -4,6 +4,12 @@
 mod common;
 mod decide;
 mod faults;
+#[path = "../../../portkeep-cli/tests/common/json.rs"]
+#[allow(
+    dead_code,
+    reason = "the tests of the command `portkeep` use all of it"
+)]
+mod json;
 mod nodes;
 mod show;
 
@@ -14,7 +20,7 @@ use std::time::{Duration, Instant};
 use portkeep_fleet::testing::Etcd;
 use portkeep_tests::trials;
 
-use common::{fleet, made, ok};
+use common::{fleet, made, ok, ok as done};
 use nodes::Node;
 
 trials! {
@@ -66,19 +72,21 @@ pub fn made_of(etcd: &Etcd, count: usize) -> Vec<Node> {
         })
         .collect();
     until("the agents are connected", || {
-        let listed = document(&ok(fleet(etcd, "operator").args(["node", "ls", "--json"])));
+        let listed = ok(fleet(etcd, "operator").args(["node", "ls", "--json"]));
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
         let listed = listed["nodes"].as_array().expect("nodes").clone();
         listed.len() == count && listed.iter().all(|node| node["connected"] == true)
     });
     nodes
 }
 
-/// What `--json` prints.
-pub fn document(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).expect("JSON")
+/// What a command prints with `--json`, as docs/json.md says.
+pub fn document(command: &str, text: &str) -> serde_json::Value {
+    json::parse(&format!("fleet-{command}"), text)
 }
 
 /// The policies, as `status --json` has them.
 pub fn status(etcd: &Etcd) -> serde_json::Value {
-    document(&ok(fleet(etcd, "operator").args(["status", "--json"])))["policies"].clone()
+    let text = ok(fleet(etcd, "operator").args(["status", "--json"]));
+    serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["policies"].clone()
 }
