@@ -50,7 +50,7 @@ impl Chaos {
 
     /// One more fault, unless it is already there, and the end of those whose time has come.
     pub fn step(&mut self, network: &mut Network) {
-        thread::sleep(Duration::from_millis(50 + self.random.below(350)));
+        thread::sleep(Duration::from_millis(100 + self.random.below(700)));
         let now = Instant::now();
         let (due, later) = self.undo.drain(..).partition(|(at, _)| *at <= now);
         self.undo = later;
