@@ -49,8 +49,10 @@ impl Change {
             .into_iter()
             .filter(|(_, record)| record.phase == Phase::Committed);
         let (Some((id, old)), None) = (committed.next(), committed.next()) else {
-            return Err(Error::refused(format!("there is no one policy {}", self.name))
-                .with_hint("`portkeep fleet status` shows them, and `--json` their IDs"));
+            return Err(
+                Error::refused(format!("there is no one policy {}", self.name))
+                    .with_hint("`portkeep fleet status` shows them, and `--json` their IDs"),
+            );
         };
         let given = self.consumers.words();
         let wish = Wish {

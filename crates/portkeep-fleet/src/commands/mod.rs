@@ -2,6 +2,7 @@
 
 pub mod adopt_engine;
 pub mod agent;
+pub mod change;
 pub mod drift;
 pub mod exclude;
 pub mod forget;

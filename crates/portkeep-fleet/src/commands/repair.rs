@@ -177,7 +177,8 @@ impl Repair {
 fn reports(fleet: &Fleet) -> BTreeMap<Key, Revision> {
     let reads = fleet.reads.iter();
     let reports = reads.filter(|read| matches!(read.key, Key::Have(..)));
-    let versions = reports.filter_map(|read| Some((read.key.clone(), read.found.as_ref()?.revision)));
+    let versions =
+        reports.filter_map(|read| Some((read.key.clone(), read.found.as_ref()?.revision)));
     versions.collect()
 }
 

@@ -1,8 +1,9 @@
 //! One reservation on all nodes of a selector, or on none.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use portkeep_fleet_core::coordinator::{Answer, Coordinator};
+use portkeep_fleet_core::coordinator::{Answer, Coordinator, Goal};
 use portkeep_fleet_core::data::{Ask, Kind, Name, Record};
 use portkeep_fleet_core::rules::Rules;
 use serde::Serialize;
@@ -70,7 +71,7 @@ pub struct Reserved {
     pub pending: Vec<String>,
     /// Nodes that cannot.
     pub in_the_way: Vec<InTheWay>,
-    /// Nodes have still to hear that it was refused.
+    /// Nodes have still to hear that it was refused, or of the end of what it has changed.
     pub left: bool,
     /// Ctrl-C ended it.
     pub interrupted: bool,
@@ -147,13 +148,16 @@ pub async fn reserve(
         return Ok(reserved);
     }
     decide(engine, wish, terms, &chosen, &record, &mut reserved).await?;
+    if let (State::Reserved, Some((id, _))) = (reserved.state, old) {
+        reserved.left |= complete(engine, id).await?;
+    }
     Ok(reserved)
 }
 
 fn taken(name: &Name, known: &Record) -> Error {
     let words = format!("the policy {name} is there already, with {}", known.ports);
     Error::refused(words).with_hint(format!(
-        "choose another name; or `portkeep fleet unreserve {name}` ends it"
+        "`portkeep fleet change {name} PORTS` changes it, `portkeep fleet unreserve {name}` ends it"
     ))
 }
 
@@ -185,6 +189,47 @@ async fn look(
     Ok(())
 }
 
+/// The first refusal decides. Those that had not voted then may have something in the way, too.
+async fn ask_others(
+    engine: &Engine,
+    wish: &Wish,
+    terms: Terms,
+    chosen: &Chosen,
+    reserved: &mut Reserved,
+) -> Result<()> {
+    let known = |node: &Name| {
+        let mut refused = reserved.in_the_way.iter();
+        refused.any(|it| it.node == node.as_str())
+    };
+    let others: BTreeSet<Name> = chosen.up.iter().filter(|it| !known(it)).cloned().collect();
+    let question = Ask::Try {
+        ports: wish.ports.clone(),
+        consumers: wish.consumers.clone(),
+        mode: wish.mode,
+    };
+    let replies = ask(engine, &others, &question, terms.wait.min(CLEANUP)).await?;
+    let found = replies.iter();
+    let found = found.filter_map(|(node, reply)| InTheWay::replied(node, reply));
+    reserved.in_the_way.extend(found);
+    reserved.in_the_way.sort_by(|a, b| a.node.cmp(&b.node));
+    Ok(())
+}
+
+/// Waits until all nodes have released what a change has left of the policy before it. Says whether some have
+/// still to hear of it.
+async fn complete(engine: &Engine, old: &Name) -> Result<bool> {
+    let lease = hold(engine, old).await?;
+    let coordinator =
+        Coordinator::resume(Kind::Policy, old.clone(), Goal::Finish, Rules::default());
+    let patience = Patience {
+        wait: CLEANUP,
+        cleanup: CLEANUP,
+    };
+    let driven = drive(engine, coordinator, patience).await?;
+    lease.revoke().await;
+    Ok(driven.is_left)
+}
+
 async fn decide(
     engine: &Engine,
     wish: &Wish,
@@ -212,7 +257,16 @@ async fn decide(
             reserved.id = Some(id);
             reserved.state = State::Reserved;
         }
-        Answer::Refused { by, silent } => reserved.in_the_way = all(&by, &silent, SILENT),
+        Answer::Refused { by, silent } if driven.timed_out => {
+            reserved.in_the_way = all(&by, &silent, SILENT);
+        }
+        Answer::Refused { by, .. } => {
+            reserved.in_the_way = all(&by, &[], SILENT);
+            // What a change changes would be in its own way.
+            if !driven.interrupted && record.replaces.is_none() {
+                ask_others(engine, wish, terms, chosen, reserved).await?;
+            }
+        }
         Answer::Outdated => {
             return Err(Error::refused(format!(
                 "{} was changed or ended by another meanwhile",

@@ -74,7 +74,11 @@ fn refused(reserved: &Reserved, wish: &Wish) -> Result<()> {
         true => "it was interrupted".to_owned(),
         false => format!("{} cannot", of(reserved.in_the_way.len(), reserved.nodes)),
     };
-    writeln!(err, "portkeep: {} is {done} on no node: {why}", wish.ports)?;
+    let is_change = reserved.generation > 1;
+    match is_change {
+        true => writeln!(err, "portkeep: {} stays as it is: {why}", wish.name)?,
+        false => writeln!(err, "portkeep: {} is {done} on no node: {why}", wish.ports)?,
+    }
     if !reserved.interrupted {
         write_table(&mut err, &rows(&reserved.in_the_way))?;
         let names: Vec<&str> = reserved
@@ -83,10 +87,13 @@ fn refused(reserved: &Reserved, wish: &Wish) -> Result<()> {
             .map(|node| node.node.as_str())
             .collect();
         let without = names.join(",");
-        writeln!(
-            err,
-            "Hint: free them, or leave them out: `--except {without}`"
-        )?;
+        match is_change {
+            true => writeln!(err, "Hint: free them, and change it then")?,
+            false => writeln!(
+                err,
+                "Hint: free them, or leave them out: `--except {without}`"
+            )?,
+        }
     }
     if reserved.left {
         writeln!(

@@ -56,6 +56,23 @@ pub fn a_command_that_dies_at_any_point(_: &Sandbox) {
             assert!(open());
         }
     }
+    for when in ["before", "after"] {
+        ok(fleet(&etcd, "operator").args(RTP));
+        die(Point::Commit, when, &["change", "rtp", "15000-25000/udp"]);
+        until("one of the two is left", || {
+            ok(fleet(&etcd, "operator").args(["repair"]));
+            status(&etcd).as_array().expect("policies").len() == 1
+        });
+        let ports = match when {
+            "before" => "10000-20000/udp",
+            _ => "15000-25000/udp",
+        };
+        assert!(
+            nodes.iter().all(|node| node.ports() == [ports]),
+            "change {when}"
+        );
+        ok(fleet(&etcd, "operator").args(["unreserve", "rtp"]));
+    }
     for point in [Point::End, Point::Forget] {
         for when in ["before", "after"] {
             ok(fleet(&etcd, "operator").args(RTP));
@@ -137,7 +154,7 @@ pub fn a_removed_node_is_waited_for_no_longer(_: &Sandbox) {
     nodes[1].stop();
     let said = ok(fleet(&etcd, "operator").args(["unreserve", "rtp", "--wait=1"]));
     assert!(
-        said.contains("1 node keep it closed until they hear of that: b"),
+        said.contains("stays closed on these nodes until they hear of that: b"),
         "{said}"
     );
     assert!(nodes[0].ports().is_empty());
