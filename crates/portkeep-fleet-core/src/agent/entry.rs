@@ -159,12 +159,11 @@ impl Entry {
         }
     }
 
-    /// Whether it is to take the place of that one, and has not in the kernel yet. That it is committed may be
-    /// read just after the end of the other, though both are of one transaction.
+    /// Whether it has taken the place of that one on the engine, and not in the kernel yet.
     pub(super) fn is_to_succeed(&self, id: &Name) -> bool {
         match &self.inbox {
             Inbox::Is(wanted) => {
-                wanted.replaces.as_ref() == Some(id) && !wanted.ends && !self.enforced
+                wanted.replaces.as_ref() == Some(id) && wanted.committed && !self.enforced
             }
             Inbox::Absent | Inbox::Unread => false,
         }

@@ -336,10 +336,9 @@ impl Driver {
     }
 
     fn successors(&self) -> Successors {
-        // The end of what is replaced may be read just before the commit of what replaces it.
-        let open = self.policies.iter();
-        let open = open.filter(|(_, record)| record.phase != Phase::Ending);
-        let pairs = open.filter_map(|(id, record)| {
+        let committed = self.policies.iter();
+        let committed = committed.filter(|(_, record)| record.phase == Phase::Committed);
+        let pairs = committed.filter_map(|(id, record)| {
             let mut standing = self.agent.as_ref()?.standing();
             let held = standing.any(|(of, standing)| of == id && standing == Standing::Held);
             let replaced = record.replaces.clone().filter(|_| held)?;

@@ -2,7 +2,6 @@
 
 pub mod adopt_engine;
 pub mod agent;
-pub mod change;
 pub mod drift;
 pub mod exclude;
 pub mod forget;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use portkeep_fleet_core::coordinator::{Answer, Coordinator, Goal};
+use portkeep_fleet_core::coordinator::{Answer, Coordinator};
 use portkeep_fleet_core::data::{Ask, Kind, Name, Record};
 use portkeep_fleet_core::rules::Rules;
 use serde::Serialize;
@@ -71,7 +71,7 @@ pub struct Reserved {
     pub pending: Vec<String>,
     /// Nodes that cannot.
     pub in_the_way: Vec<InTheWay>,
-    /// Nodes have still to hear that it was refused, or of the end of what it has changed.
+    /// Nodes have still to hear that it was refused.
     pub left: bool,
     /// Ctrl-C ended it.
     pub interrupted: bool,
@@ -95,31 +95,22 @@ impl Reserved {
     }
 }
 
-/// Reserves, after finishing what others began and left. `old` is the policy that this one takes the place of.
+/// Reserves, after finishing what others began and left.
 ///
 /// # Errors
 ///
 /// If it cannot be begun, or if what became of it is not known.
-pub async fn reserve(
-    engine: &Engine,
-    wish: &Wish,
-    terms: Terms,
-    old: Option<(&Name, &Record)>,
-) -> Result<Reserved> {
+pub async fn reserve(engine: &Engine, wish: &Wish, terms: Terms) -> Result<Reserved> {
     let mut fleet = Fleet::read(engine).await?;
     if !terms.dry_run && fleet.leftovers().next().is_some() {
         finish(engine, &fleet, CLEANUP).await?;
         fleet = Fleet::read(engine).await?;
     }
-    let mut record = wish.record();
-    if let Some((id, before)) = old {
-        record.replaces = Some(id.clone());
-        record.generation = before.generation + 1;
-    }
+    let record = wish.record();
     let chosen = Chosen::of(&fleet, &record);
     let mut reserved = Reserved::new(&record, &wish.name, &chosen);
     let named = fleet.policies_named(&wish.name);
-    if let (None, Some((id, known))) = (old, named.first()) {
+    if let Some((id, known)) = named.first() {
         if !wish.is(known) {
             return Err(taken(&wish.name, known));
         }
@@ -148,16 +139,13 @@ pub async fn reserve(
         return Ok(reserved);
     }
     decide(engine, wish, terms, &chosen, &record, &mut reserved).await?;
-    if let (State::Reserved, Some((id, _))) = (reserved.state, old) {
-        reserved.left |= complete(engine, id).await?;
-    }
     Ok(reserved)
 }
 
 fn taken(name: &Name, known: &Record) -> Error {
     let words = format!("the policy {name} is there already, with {}", known.ports);
     Error::refused(words).with_hint(format!(
-        "`portkeep fleet change {name} PORTS` changes it, `portkeep fleet unreserve {name}` ends it"
+        "choose another name; or `portkeep fleet unreserve {name}` ends it"
     ))
 }
 
@@ -215,21 +203,6 @@ async fn ask_others(
     Ok(())
 }
 
-/// Waits until all nodes have released what a change has left of the policy before it. Says whether some have
-/// still to hear of it.
-async fn complete(engine: &Engine, old: &Name) -> Result<bool> {
-    let lease = hold(engine, old).await?;
-    let coordinator =
-        Coordinator::resume(Kind::Policy, old.clone(), Goal::Finish, Rules::default());
-    let patience = Patience {
-        wait: CLEANUP,
-        cleanup: CLEANUP,
-    };
-    let driven = drive(engine, coordinator, patience).await?;
-    lease.revoke().await;
-    Ok(driven.is_left)
-}
-
 async fn decide(
     engine: &Engine,
     wish: &Wish,
@@ -262,8 +235,7 @@ async fn decide(
         }
         Answer::Refused { by, .. } => {
             reserved.in_the_way = all(&by, &[], SILENT);
-            // What a change changes would be in its own way.
-            if !driven.interrupted && record.replaces.is_none() {
+            if !driven.interrupted {
                 ask_others(engine, wish, terms, chosen, reserved).await?;
             }
         }

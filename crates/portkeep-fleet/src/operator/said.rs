@@ -74,11 +74,7 @@ fn refused(reserved: &Reserved, wish: &Wish) -> Result<()> {
         true => "it was interrupted".to_owned(),
         false => format!("{} cannot", of(reserved.in_the_way.len(), reserved.nodes)),
     };
-    let is_change = reserved.generation > 1;
-    match is_change {
-        true => writeln!(err, "portkeep: {} stays as it is: {why}", wish.name)?,
-        false => writeln!(err, "portkeep: {} is {done} on no node: {why}", wish.ports)?,
-    }
+    writeln!(err, "portkeep: {} is {done} on no node: {why}", wish.ports)?;
     if !reserved.interrupted {
         write_table(&mut err, &rows(&reserved.in_the_way))?;
         let names: Vec<&str> = reserved
@@ -87,13 +83,10 @@ fn refused(reserved: &Reserved, wish: &Wish) -> Result<()> {
             .map(|node| node.node.as_str())
             .collect();
         let without = names.join(",");
-        match is_change {
-            true => writeln!(err, "Hint: free them, and change it then")?,
-            false => writeln!(
-                err,
-                "Hint: free them, or leave them out: `--except {without}`"
-            )?,
-        }
+        writeln!(
+            err,
+            "Hint: free them, or leave them out: `--except {without}`"
+        )?;
     }
     if reserved.left {
         writeln!(

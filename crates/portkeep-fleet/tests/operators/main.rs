@@ -35,7 +35,6 @@ trials! {
         decide::nodes_that_are_down,
         decide::late_and_left_out,
         decide::exclusions_are_in_nobodys_way,
-        decide::changes,
         faults::a_command_that_dies_at_any_point,
         faults::ctrl_c_leaves_nothing,
         faults::two_operators_compete,
@@ -46,8 +45,7 @@ trials! {
         real::a_socket_in_the_way_is_named,
         real::taken_out_by_force_is_drift,
         real::a_node_that_was_down_takes_it_over,
-        real::exclusions_keep_nobody_out,
-        real::a_change_opens_nothing;
+        real::exclusions_keep_nobody_out;
 }
 
 /// Longer than anything takes on a busy machine.

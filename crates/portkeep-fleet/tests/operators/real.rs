@@ -1,6 +1,5 @@
 //! One of the nodes is this machine, with its agent's process and its kernel part.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use portkeep_admin::Kind;
@@ -151,44 +150,4 @@ pub fn exclusions_keep_nobody_out(sandbox: &Sandbox) {
     ok(operator().args(["unreserve", "soft"]));
     let protected = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports");
     assert!(!protected.expect("the setting").contains("40000-40003"));
-}
-
-/// A stranger tries to bind all the time.
-pub fn a_change_opens_nothing(sandbox: &Sandbox) {
-    let (here, _other) = two(sandbox);
-    let operator = || fleet(&here.etcd, "operator");
-    ok(operator().args(WEB));
-    let over = Arc::new(AtomicBool::new(false));
-    let stop = over.clone();
-    let strangers = std::thread::spawn(move || {
-        let (mut bound, mut tried) = (Vec::new(), 0);
-        while !stop.load(Ordering::Relaxed) {
-            for port in [40002, 40003] {
-                tried += 1;
-                bound.extend(stranger(port).is_none().then_some(port));
-            }
-        }
-        (bound, tried)
-    });
-    let taken = sock::tcp4();
-    sock::bind_any(&taken, 40008).expect("bind");
-    let said = fails(operator().args(["change", "web", "40002-40010/tcp"]), 1);
-    assert!(said.contains("a     40008/tcp"), "{said}");
-    assert_eq!((stranger(40000), stranger(40004)), (Some(EADDRINUSE), None));
-    drop(taken);
-    let said = ok(operator().args(["change", "web", "40002-40010/tcp"]));
-    assert!(
-        said.contains("40002-40010/tcp reserved on 2 nodes (web, generation 2)"),
-        "{said}"
-    );
-    assert_eq!((stranger(40000), stranger(40010)), (None, Some(EADDRINUSE)));
-    // Back, and smaller.
-    ok(operator().args(["change", "web", "40002-40003/tcp"]));
-    assert_eq!((stranger(40004), stranger(40003)), (None, Some(EADDRINUSE)));
-    over.store(true, Ordering::Relaxed);
-    let (bound, tried) = strangers.join().expect("the strangers");
-    assert!(bound.is_empty(), "{bound:?} of {tried} binds");
-    ok(operator().args(["unreserve", "web"]));
-    assert_eq!((stranger(40002), stranger(40003)), (None, None));
-    assert_eq!(here.keeper().fleet_entries().expect("entries"), []);
 }
