@@ -43,7 +43,7 @@ pub enum Answer {
     Refused {
         /// The nodes that cannot.
         by: Vec<(Name, Have)>,
-        /// The nodes that did not answer in time.
+        /// The nodes that have not answered yet.
         silent: Vec<Name>,
     },
     /// It ends, and every member releases it as soon as it hears of it.

@@ -191,7 +191,8 @@ impl Coordinator {
         let members = self.members.iter();
         let refusals = members.clone().filter(|(_, member)| member.refuses());
         let by = refusals.filter_map(|(node, member)| Some((node.clone(), member.have()?.clone())));
-        let silent = members.filter(|(_, member)| member.have().is_none());
+        let same_boot = self.rules.hold(Rule::SameBoot);
+        let silent = members.filter(|(_, member)| !member.refuses() && !member.holds(same_boot));
         Answer::Refused {
             by: by.collect(),
             silent: silent.map(|(node, _)| node.clone()).collect(),

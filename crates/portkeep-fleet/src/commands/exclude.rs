@@ -57,7 +57,7 @@ impl Exclude {
         };
         let engine = engine().await?;
         let start = Instant::now();
-        let reserved = reserve(&engine, &wish, terms, None).await?;
+        let reserved = reserve(&engine, &wish, terms).await?;
         say(&reserved, &wish, start.elapsed(), self.json)
     }
 }

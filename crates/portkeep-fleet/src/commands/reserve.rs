@@ -61,7 +61,7 @@ impl Reserve {
         };
         let engine = engine().await?;
         let start = Instant::now();
-        let reserved = reserve(&engine, &wish, terms, None).await?;
+        let reserved = reserve(&engine, &wish, terms).await?;
         say(&reserved, &wish, start.elapsed(), self.json)
     }
 }

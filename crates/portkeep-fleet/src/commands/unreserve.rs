@@ -60,7 +60,9 @@ impl Unreserve {
         // A change that is decided meanwhile takes the place of what is being ended, and is ended next.
         loop {
             let fleet = Fleet::read(&engine).await?;
-            let named = fleet.policies_named(&self.name);
+            let mut named = fleet.policies_named(&self.name);
+            // A node may keep a policy until a change of it that nobody decided is over.
+            named.sort_by_key(|(_, record)| record.phase);
             let Some((id, record)) = named
                 .into_iter()
                 .find(|(id, _)| !document.ids.contains(*id))
@@ -115,12 +117,11 @@ impl Unreserve {
                 nodes(document.nodes)
             )?;
         } else {
+            let left = document.left.join(", ");
             writeln!(
                 out,
-                "{} ends; {} keep it closed until they hear of that: {}",
-                self.name,
-                nodes(document.left.len()),
-                document.left.join(", ")
+                "{} ends, and stays closed on these nodes until they hear of that: {left}",
+                self.name
             )?;
         }
         Ok(ExitCode::SUCCESS)

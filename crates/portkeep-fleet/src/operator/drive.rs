@@ -33,6 +33,8 @@ pub struct Driven {
     pub is_left: bool,
     /// The user has pressed Ctrl-C.
     pub interrupted: bool,
+    /// Nodes have not answered in time.
+    pub timed_out: bool,
 }
 
 /// Says on the engine that somebody is at work on a reservation, as long as the lease is kept.
@@ -73,6 +75,7 @@ pub async fn drive(
         watch: engine.watch(ranges.to_vec()),
         answer: None,
         interrupted: false,
+        timed_out: false,
         deadline: Instant::now() + patience.wait,
         patience,
         over: false,
@@ -92,6 +95,7 @@ struct Driver<'a> {
     over: bool,
     answer: Option<Answer>,
     interrupted: bool,
+    timed_out: bool,
 }
 
 impl Driver<'_> {
@@ -117,6 +121,7 @@ impl Driver<'_> {
                     if self.over || self.answer.is_some() {
                         return Ok(self.driven(true));
                     }
+                    self.timed_out = true;
                     self.end_waiting();
                     effects.extend(self.coordinator.step(Input::Deadline));
                 }
@@ -144,6 +149,7 @@ impl Driver<'_> {
             answer: self.answer.unwrap_or(Answer::Unknown),
             is_left,
             interrupted: self.interrupted,
+            timed_out: self.timed_out,
         }
     }
 

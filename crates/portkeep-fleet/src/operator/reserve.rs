@@ -1,5 +1,6 @@
 //! One reservation on all nodes of a selector, or on none.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portkeep_fleet_core::coordinator::{Answer, Coordinator};
@@ -94,31 +95,22 @@ impl Reserved {
     }
 }
 
-/// Reserves, after finishing what others began and left. `old` is the policy that this one takes the place of.
+/// Reserves, after finishing what others began and left.
 ///
 /// # Errors
 ///
 /// If it cannot be begun, or if what became of it is not known.
-pub async fn reserve(
-    engine: &Engine,
-    wish: &Wish,
-    terms: Terms,
-    old: Option<(&Name, &Record)>,
-) -> Result<Reserved> {
+pub async fn reserve(engine: &Engine, wish: &Wish, terms: Terms) -> Result<Reserved> {
     let mut fleet = Fleet::read(engine).await?;
     if !terms.dry_run && fleet.leftovers().next().is_some() {
         finish(engine, &fleet, CLEANUP).await?;
         fleet = Fleet::read(engine).await?;
     }
-    let mut record = wish.record();
-    if let Some((id, before)) = old {
-        record.replaces = Some(id.clone());
-        record.generation = before.generation + 1;
-    }
+    let record = wish.record();
     let chosen = Chosen::of(&fleet, &record);
     let mut reserved = Reserved::new(&record, &wish.name, &chosen);
     let named = fleet.policies_named(&wish.name);
-    if let (None, Some((id, known))) = (old, named.first()) {
+    if let Some((id, known)) = named.first() {
         if !wish.is(known) {
             return Err(taken(&wish.name, known));
         }
@@ -185,6 +177,32 @@ async fn look(
     Ok(())
 }
 
+/// The first refusal decides. Those that had not voted then may have something in the way, too.
+async fn ask_others(
+    engine: &Engine,
+    wish: &Wish,
+    terms: Terms,
+    chosen: &Chosen,
+    reserved: &mut Reserved,
+) -> Result<()> {
+    let known = |node: &Name| {
+        let mut refused = reserved.in_the_way.iter();
+        refused.any(|it| it.node == node.as_str())
+    };
+    let others: BTreeSet<Name> = chosen.up.iter().filter(|it| !known(it)).cloned().collect();
+    let question = Ask::Try {
+        ports: wish.ports.clone(),
+        consumers: wish.consumers.clone(),
+        mode: wish.mode,
+    };
+    let replies = ask(engine, &others, &question, terms.wait.min(CLEANUP)).await?;
+    let found = replies.iter();
+    let found = found.filter_map(|(node, reply)| InTheWay::replied(node, reply));
+    reserved.in_the_way.extend(found);
+    reserved.in_the_way.sort_by(|a, b| a.node.cmp(&b.node));
+    Ok(())
+}
+
 async fn decide(
     engine: &Engine,
     wish: &Wish,
@@ -212,7 +230,15 @@ async fn decide(
             reserved.id = Some(id);
             reserved.state = State::Reserved;
         }
-        Answer::Refused { by, silent } => reserved.in_the_way = all(&by, &silent, SILENT),
+        Answer::Refused { by, silent } if driven.timed_out => {
+            reserved.in_the_way = all(&by, &silent, SILENT);
+        }
+        Answer::Refused { by, .. } => {
+            reserved.in_the_way = all(&by, &[], SILENT);
+            if !driven.interrupted {
+                ask_others(engine, wish, terms, chosen, reserved).await?;
+            }
+        }
         Answer::Outdated => {
             return Err(Error::refused(format!(
                 "{} was changed or ended by another meanwhile",

@@ -137,7 +137,7 @@ pub fn a_removed_node_is_waited_for_no_longer(_: &Sandbox) {
     nodes[1].stop();
     let said = ok(fleet(&etcd, "operator").args(["unreserve", "rtp", "--wait=1"]));
     assert!(
-        said.contains("1 node keep it closed until they hear of that: b"),
+        said.contains("stays closed on these nodes until they hear of that: b"),
         "{said}"
     );
     assert!(nodes[0].ports().is_empty());

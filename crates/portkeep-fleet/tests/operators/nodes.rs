@@ -28,7 +28,7 @@ pub struct Machine {
     pub taken_out: Option<Name>,
     /// The agent reads and does not act.
     pub is_stuck: bool,
-    /// Ports that were open for an instant though a policy had them before and after.
+    /// What a policy had before and after a change was open for an instant.
     pub opened: bool,
 }
 
@@ -178,11 +178,13 @@ impl Running {
             }
             Effect::Delete(id) => {
                 let mut machine = self.machine();
-                let kernel = &mut machine.kernel;
-                let old = kernel.remove(&id);
-                let successor = |note: &Note| note.replaces.as_ref() == Some(&id);
-                let is_succeeded = kernel.values().any(successor);
-                machine.opened |= old.is_some_and(|note| note.replaces.is_some()) && !is_succeeded;
+                let successor = machine.store.iter();
+                let successor = successor.filter(|(_, note)| note.replaces.as_ref() == Some(&id));
+                let is_closed = successor
+                    .clone()
+                    .all(|(id, _)| machine.kernel.contains_key(id));
+                machine.opened |= !is_closed;
+                machine.kernel.remove(&id);
                 Input::Deleted(id)
             }
             Effect::Erase(id) => {

@@ -130,7 +130,7 @@ pub fn a_node_that_was_down_takes_it_over(sandbox: &Sandbox) {
     here.kill();
     let said = ok(fleet(&here.etcd, "operator").args(["unreserve", "web", "--wait=1"]));
     assert!(
-        said.contains("keep it closed until they hear of that: a"),
+        said.contains("stays closed on these nodes until they hear of that: a"),
         "{said}"
     );
     assert_eq!(stranger(40000), Some(EADDRINUSE));
