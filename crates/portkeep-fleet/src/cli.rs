@@ -19,6 +19,7 @@ const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on stand
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Agent(commands::agent::Agent),
     Init(commands::init::Init),
     #[command(subcommand)]
     Node(commands::node::Node),
@@ -32,6 +33,7 @@ impl Cli {
     /// What the command says.
     pub async fn execute(&self) -> Result<ExitCode> {
         match &self.command {
+            Command::Agent(command) => command.execute().await,
             Command::Init(command) => command.execute().await,
             Command::Node(command) => command.execute().await,
         }

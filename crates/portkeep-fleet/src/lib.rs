@@ -5,6 +5,7 @@
 
 #![deny(missing_docs)]
 
+pub mod agent;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -13,5 +14,15 @@ pub mod engine;
 pub mod error;
 #[path = "../../portkeep-cli/src/output.rs"]
 pub mod output;
+#[path = "../../portkeep-cli/src/sockets/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the command `portkeep` uses all of it"
+)]
+mod sockets;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[path = "../../portkeep-cli/src/words.rs"]
+#[allow(dead_code, reason = "the command `portkeep` uses all of it")]
+mod words;
