@@ -23,6 +23,12 @@ enum Command {
     Init(commands::init::Init),
     #[command(subcommand)]
     Node(commands::node::Node),
+    Acquire(commands::acquire::Acquire),
+    Attach(commands::attach::Attach),
+    Quota(commands::quota::Quota),
+    Release(commands::release::Release),
+    Run(commands::run::Run),
+    Steward(commands::steward::Steward),
 }
 
 impl Cli {
@@ -36,6 +42,12 @@ impl Cli {
             Command::Agent(command) => command.execute().await,
             Command::Init(command) => command.execute().await,
             Command::Node(command) => command.execute().await,
+            Command::Acquire(command) => command.execute().await,
+            Command::Attach(command) => command.execute().await,
+            Command::Quota(command) => command.execute().await,
+            Command::Release(command) => command.execute().await,
+            Command::Run(command) => command.execute().await,
+            Command::Steward(command) => command.execute().await,
         }
     }
 }

@@ -12,17 +12,9 @@ pub mod config;
 pub mod connect;
 pub mod engine;
 pub mod error;
+pub mod jobs;
+pub mod operator;
 #[path = "../../portkeep-cli/src/output.rs"]
 pub mod output;
-#[path = "../../portkeep-cli/src/sockets/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the command `portkeep` uses all of it"
-)]
-mod sockets;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[path = "../../portkeep-cli/src/words.rs"]
-#[allow(dead_code, reason = "the command `portkeep` uses all of it")]
-mod words;

@@ -11,7 +11,7 @@ use portkeep_fleet_core::points::Point;
 use super::effects::die;
 use super::machine;
 use crate::error::Result;
-use crate::sockets::InUse;
+use portkeep_admin::sockets::InUse;
 
 /// Consumers of an exclusion, in the store's words.
 const EVERYBODY: &str = "everybody";

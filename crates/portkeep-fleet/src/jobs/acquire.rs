@@ -127,9 +127,15 @@ fn none_left(in_the_way: Vec<InTheWay>, wanted: usize) -> Answer {
 
 fn config(fleet: &Fleet) -> Result<Config> {
     let found = fleet.reads.iter().find(|read| read.key == Key::Config);
-    match found.and_then(|read| read.found.as_ref()).map(|it| &it.value) {
+    match found
+        .and_then(|read| read.found.as_ref())
+        .map(|it| &it.value)
+    {
         Some(Value::Config(config)) => Ok(config.clone()),
-        _ => Err(Error::refused("there is no such fleet").with_hint("`portkeep fleet init` makes one")),
+        _ => {
+            Err(Error::refused("there is no such fleet")
+                .with_hint("`portkeep fleet init` makes one"))
+        }
     }
 }
 
@@ -150,9 +156,15 @@ fn over(quota: &Quota, fleet: &Fleet, wish: &Wish, nodes: usize, owner: &str) ->
     let limits = [
         (nodes, quota.nodes, "nodes in one grant"),
         (grants + 1, quota.grants, "grants at once"),
-        (ports + more, quota.ports, "ports at once, each counted on each node"),
+        (
+            ports + more,
+            quota.ports,
+            "ports at once, each counted on each node",
+        ),
     ];
-    let exceeded = limits.into_iter().find(|(count, limit, _)| *count > *limit as usize);
+    let exceeded = limits
+        .into_iter()
+        .find(|(count, limit, _)| *count > *limit as usize);
     exceeded.map(|(count, limit, what)| Answer::Refused {
         message: format!("{owner} would have {count} {what}, and {limit} are allowed"),
         hint: Some(
@@ -264,7 +276,9 @@ impl Numbers {
         let mut free = BTreeMap::new();
         for (protocol, _) in counts.iter().filter(|(_, count)| *count > 0) {
             let bands = config.band.ranges().iter();
-            let band = bands.filter(|band| band.protocol() == *protocol).max_by_key(|band| band.count());
+            let band = bands
+                .filter(|band| band.protocol() == *protocol)
+                .max_by_key(|band| band.count());
             let band = band.ok_or_else(|| {
                 Error::refused(format!("the fleet's band has no {protocol} ports"))
             })?;
@@ -299,11 +313,18 @@ impl Numbers {
                     continue;
                 };
                 if members.iter().any(|member| nodes.contains(member)) {
-                    record.ports.ranges().iter().for_each(|range| free.exclude(*range));
+                    record
+                        .ports
+                        .ranges()
+                        .iter()
+                        .for_each(|range| free.exclude(*range));
                 }
             }
             let range = free.choose(count, 1, random()).map_err(|error| {
-                format!("no block of {count} {protocol} ports is free on all of {} nodes: {error}", nodes.len())
+                format!(
+                    "no block of {count} {protocol} ports is free on all of {} nodes: {error}",
+                    nodes.len()
+                )
             })?;
             ranges.push(range);
         }

@@ -35,7 +35,8 @@ impl Caller {
     /// If the kernel does not say.
     pub fn of(socket: impl AsFd) -> io::Result<Caller> {
         let socket = socket.as_fd();
-        let peer = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials)?;
+        let peer =
+            nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials)?;
         let mut number: libc::c_int = -1;
         let mut length = size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: the kernel writes one int, for which there is room.
@@ -67,7 +68,10 @@ impl Caller {
             Ok((fs::metadata(hierarchy.join(&below))?.ino(), below))
         };
         let found = read().map_err(|error| {
-            Error::refused(format!("the cgroup of process {} is not known: {error}", self.pid))
+            Error::refused(format!(
+                "the cgroup of process {} is not known: {error}",
+                self.pid
+            ))
         })?;
         // It is there after we have looked, so it was the one that we looked at.
         if !self.is_alive() {
@@ -90,31 +94,36 @@ impl Caller {
 /// # Errors
 ///
 /// If the node has no such grant, or it is another user's.
-pub fn admit(keeper: &Keeper, fleet: &Name, id: &Name, caller: &Caller) -> Result<Vec<String>> {
+pub fn admit(keeper: &Keeper, id: &Name, caller: &Caller) -> Result<Vec<String>> {
     let entries = keeper.fleet_entries()?;
-    let entry = entries.into_iter().find(|entry| {
-        entry.tag.grant && entry.tag.fleet == fleet.as_str() && entry.tag.id == id.as_str()
-    });
+    let is_it = |entry: &FleetEntry| entry.tag.grant && entry.tag.id == id.as_str();
+    let entry = entries.into_iter().find(is_it);
     let entry = entry.ok_or_else(|| {
-        Error::refused(format!("this node has no grant {id}"))
-            .with_hint("it may have ended, or be of other nodes; `portkeep ls` shows what is reserved")
+        Error::refused(format!("this node has no grant {id}")).with_hint(
+            "it may have ended, or be of other nodes; `portkeep ls` shows what is reserved",
+        )
     })?;
     if !is_owner(&entry, caller.uid) {
         return Err(Error::refused(format!("the grant {id} is another user's")));
     }
     let (cgroup, path) = caller.cgroup()?;
     if path.as_os_str().is_empty() {
-        return Err(
-            Error::refused("the process is in the root cgroup, and with it everybody would be let in")
-                .with_hint("start it in a cgroup of its own: `systemd-run --scope portkeep fleet attach …`"),
-        );
+        return Err(Error::refused(
+            "the process is in the root cgroup, and with it everybody would be let in",
+        )
+        .with_hint(
+            "start it in a cgroup of its own: `systemd-run --scope portkeep fleet attach …`",
+        ));
     }
     keeper.admit_for_fleet(&entry.tag, &[Consumer::Cgroup(cgroup)])?;
     Ok(entry.ports.iter().map(ToString::to_string).collect())
 }
 
 fn is_owner(entry: &FleetEntry, uid: u32) -> bool {
-    let mut owners = entry.consumers.iter().filter_map(|it| it.strip_prefix("owner "));
+    let mut owners = entry
+        .consumers
+        .iter()
+        .filter_map(|it| it.strip_prefix("owner "));
     let is = |name: &str| {
         let user = User::from_name(name).ok().flatten();
         user.is_some_and(|user| user.uid.as_raw() == uid)

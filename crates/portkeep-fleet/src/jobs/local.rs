@@ -200,7 +200,10 @@ pub async fn read<T: serde::de::DeserializeOwned>(
     stream: &mut BufReader<UnixStream>,
 ) -> io::Result<T> {
     let mut line = Vec::new();
-    (&mut *stream).take(MAX_LINE).read_until(b'\n', &mut line).await?;
+    (&mut *stream)
+        .take(MAX_LINE)
+        .read_until(b'\n', &mut line)
+        .await?;
     if line.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

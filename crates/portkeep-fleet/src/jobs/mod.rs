@@ -9,8 +9,9 @@
 
 pub mod acquire;
 pub mod admit;
-pub mod hosts;
+pub mod environment;
 mod holder;
+pub mod hosts;
 pub mod local;
 pub mod release;
 pub mod steward;

@@ -11,6 +11,7 @@ use nix::unistd::{Uid, User};
 use portkeep_fleet_core::data::{Kind, Name, Phase, Value};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, sleep, timeout};
 
@@ -46,17 +47,26 @@ pub struct Terms {
 /// If it cannot listen.
 pub async fn serve(engine: Engine, terms: Terms) -> Result<()> {
     let path = local::path();
-    let listener = listen(&path).map_err(|error| {
-        Error::refused(format!("cannot listen at {}: {error}", path.display()))
-    })?;
-    let look = tokio::spawn(look_after(engine.clone(), terms));
+    let listener = listen(&path)
+        .map_err(|error| Error::refused(format!("cannot listen at {}: {error}", path.display())))?;
+    // The driver of a coordinator listens for these, so they do not end the process by themselves.
+    let (mut end, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    tokio::spawn(look_after(engine.clone(), terms));
     let places = Arc::new(Semaphore::new(AT_A_TIME));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            look.abort();
-            return Ok(());
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
         };
-        match listener.accept().await {
+        let (place, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = end.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let engine = engine.clone();
                 tokio::spawn(async move {
@@ -70,6 +80,8 @@ pub async fn serve(engine: Engine, terms: Terms) -> Result<()> {
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
     }
+    let _ = std::fs::remove_file(&path);
+    Ok(())
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -205,7 +217,9 @@ async fn look_after(engine: Engine, terms: Terms) {
             missing.remove(&id);
             match finish(&engine, &id, goal(phase), CLEANUP).await {
                 Ok(_) if phase == Phase::Committed => {
-                    say(&format!("the grant {id} was not held any more, and has ended"));
+                    say(&format!(
+                        "the grant {id} was not held any more, and has ended"
+                    ));
                 }
                 Ok(_) => {}
                 Err(error) => say(&format!("cannot end the grant {id}: {}", error.message())),

@@ -39,7 +39,12 @@ pub struct WishArguments {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     any: Option<u32>,
     /// With --any: of the nodes with this label
-    #[arg(long, value_name = "NAME=VALUE", requires = "any", conflicts_with = "on")]
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        requires = "any",
+        conflicts_with = "on"
+    )]
     of: Vec<String>,
     /// A block of so many TCP ports
     #[arg(long, value_name = "COUNT", default_value_t = 0)]

@@ -64,7 +64,11 @@ pub async fn hold(engine: &Engine, id: &Name) -> Result<Lease> {
 /// # Errors
 ///
 /// [`Kind::Undecided`](crate::error::Kind::Undecided) if the engine is lost in the middle.
-pub async fn drive(engine: &Engine, coordinator: Coordinator, patience: Patience) -> Result<Driven> {
+pub async fn drive(
+    engine: &Engine,
+    coordinator: Coordinator,
+    patience: Patience,
+) -> Result<Driven> {
     let ranges = ["n/", "policy/", "grant/", "members/", "removed/"];
     let ranges = ranges.map(|prefix| Range::Prefix(prefix.to_owned()));
     let driver = Driver {
@@ -80,7 +84,7 @@ pub async fn drive(engine: &Engine, coordinator: Coordinator, patience: Patience
     driver.run().await
 }
 
-type Interrupt = Pin<Box<dyn Future<Output = ()>>>;
+type Interrupt = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Driver<'a> {
     engine: &'a Engine,

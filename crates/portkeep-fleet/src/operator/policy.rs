@@ -15,7 +15,12 @@ use crate::error::{Error, Result};
 #[command(next_help_heading = "Nodes")]
 pub struct Nodes {
     /// Labels that a node has to have, as role=media; `all` for all nodes
-    #[arg(long, value_name = "LABEL=VALUE,…|all", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        value_name = "LABEL=VALUE,…|all",
+        value_delimiter = ',',
+        required = true
+    )]
     on: Vec<String>,
     /// Nodes that are left out, now and later
     #[arg(long, value_name = "NODE,…", value_delimiter = ',')]
