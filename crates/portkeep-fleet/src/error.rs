@@ -168,39 +168,6 @@ impl From<nix::errno::Errno> for Error {
     }
 }
 
-impl From<procfs::ProcError> for Error {
-    fn from(error: procfs::ProcError) -> Error {
-        Error::refused(error.to_string())
-    }
-}
-
-/// Adds what failed to an error.
-pub trait Context<T> {
-    /// Says first what failed.
-    ///
-    /// # Errors
-    ///
-    /// Those of the value.
-    fn context(self, what: impl Into<String>) -> Result<T>;
-
-    /// Says first what failed.
-    ///
-    /// # Errors
-    ///
-    /// Those of the value.
-    fn with_context(self, what: impl FnOnce() -> String) -> Result<T>;
-}
-
-impl<T, E: Into<Error>> Context<T> for Result<T, E> {
-    fn context(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|error| error.into().context(&what.into()))
-    }
-
-    fn with_context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| error.into().context(&what()))
-    }
-}
-
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         let kind = match error.kind() {

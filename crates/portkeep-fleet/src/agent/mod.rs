@@ -10,7 +10,7 @@ mod known;
 pub mod local;
 mod machine;
 mod questions;
-mod status;
+pub mod status;
 mod store;
 #[cfg(feature = "testing")]
 mod suicide;

@@ -1,8 +1,9 @@
-use std::collections::BTreeSet;
+//! What the agent says about this node.
 
 use portkeep_fleet_core::agent::Standing;
 use portkeep_fleet_core::data::Report;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 use super::driver::Driver;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portkeep::PortRange;
+use portkeep_admin::sockets::InUse;
 use portkeep_admin::{FleetEntry, FleetRequest, FleetTag, InTheWay, Keeper};
 use portkeep_fleet_core::agent::{Input, Note, Refusal};
 use portkeep_fleet_core::data::{Mode, Name, Obstacle, Ports};
@@ -11,7 +12,6 @@ use portkeep_fleet_core::points::Point;
 use super::effects::die;
 use super::machine;
 use crate::error::Result;
-use portkeep_admin::sockets::InUse;
 
 /// Consumers of an exclusion, in the store's words.
 const EVERYBODY: &str = "everybody";

@@ -15,9 +15,6 @@ use super::points::{When, pass};
 use crate::engine::{Engine, EngineError, Event, Lease, Range, Watch};
 use crate::error::{Error, Result};
 
-/// Its lease says that somebody is at work on a reservation.
-const HOLD: u32 = 15;
-
 /// How a coordinator is driven.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -38,13 +35,13 @@ pub struct Driven {
     pub interrupted: bool,
 }
 
-/// Says on the engine that somebody is at work on a reservation.
+/// Says on the engine that somebody is at work on a reservation, as long as the lease is kept.
 ///
 /// # Errors
 ///
 /// If etcd does not answer.
 pub async fn hold(engine: &Engine, id: &Name) -> Result<Lease> {
-    let lease = engine.lease(HOLD).await?;
+    let lease = engine.lease(engine.config().timing.lease).await?;
     let key = Key::Hold(id.clone());
     let value = Value::Hold(Hold {
         format: FORMAT,
@@ -112,7 +109,7 @@ impl Driver<'_> {
             }
             tokio::select! {
                 event = self.watch.next() => {
-                    if let Some(input) = self.heard(event)? {
+                    if let Some(input) = self.heard(event).await? {
                         effects.extend(self.coordinator.step(input));
                     }
                 }
@@ -196,18 +193,14 @@ impl Driver<'_> {
         Ok(nodes.collect())
     }
 
-    fn heard(&self, event: Event) -> Result<Option<Input>> {
+    async fn heard(&self, event: Event) -> Result<Option<Input>> {
         let reads = match event {
-            Event::Listed { listing, .. } => listing.reads,
-            Event::Read(read) => vec![read],
+            // What was deleted meanwhile is not among what is listed.
+            Event::Listed { .. } => self.engine.read(&self.coordinator.keys()).await?,
+            Event::Read(read) if self.coordinator.watches(&read.key) => vec![read],
             Event::Lost(error @ EngineError::Denied(_)) => return Err(error.into()),
-            Event::Unreadable(_) | Event::Lost(_) | Event::Resumed => Vec::new(),
+            _ => Vec::new(),
         };
-        let mut reads: Vec<_> = reads
-            .into_iter()
-            .filter(|read| self.coordinator.watches(&read.key))
-            .collect();
-        reads.dedup_by(|a, b| a.key == b.key);
         Ok((!reads.is_empty()).then_some(Input::Changed(reads)))
     }
 }

@@ -8,4 +8,6 @@ pub mod leftovers;
 pub mod points;
 pub mod policy;
 pub mod report;
+pub mod reserve;
+pub mod said;
 pub mod standing;

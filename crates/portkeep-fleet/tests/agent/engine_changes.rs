@@ -1,12 +1,11 @@
 use portkeep_fleet::agent::local::Request;
 use portkeep_fleet::engine::Engine;
-use portkeep_fleet_core::data::{Key, Phase, Report, WantState};
-use portkeep_fleet_core::engine::Transaction;
+use portkeep_fleet_core::data::{Key, Phase, Record, Report, Selector, Value, WantState};
 use portkeep_tests::Sandbox;
 use portkeep_tests::libc::EADDRINUSE;
 
 use crate::common::made;
-use crate::node::{Node, name, run, stranger, wait};
+use crate::node::{Node, name, record, run, stranger, wait};
 
 fn holding(sandbox: &Sandbox) -> Node<'_> {
     let node = Node::started(sandbox);
@@ -108,10 +107,16 @@ pub fn an_old_snapshot(sandbox: &Sandbox) {
     node.grant("job", "61000/tcp", WantState::Want);
     node.wait_report("rtp", Report::Held);
     node.wait_report("job", Report::Held);
+    let Value::Record(record) = record("50000/tcp", Phase::Preparing) else {
+        unreachable!()
+    };
+    let selector = Selector([("no".to_owned(), "such".to_owned())].into());
+    let foreign = Value::Record(Box::new(Record {
+        selector,
+        ..*record
+    }));
     for number in 0..30 {
-        let noise = Transaction::default().delete(Key::Policy(name(&format!("n{number}"))));
-        run(node.engine.transact(&noise)).expect("an outcome");
-        node.policy("noise", "50000/tcp", Phase::Preparing);
+        node.put(Key::Policy(name(&format!("n{number}"))), foreign.clone());
     }
     node.etcd.kill(0);
     node.etcd.load(0);

@@ -26,11 +26,16 @@ pub fn range(text: &str) -> PortRange {
     text.parse().expect("a range")
 }
 
-pub fn run<T>(body: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+thread_local! {
+    /// An engine's connection lives in the runtime that made it.
+    static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(body)
+        .build()
+        .expect("a runtime");
+}
+
+pub fn run<T>(body: impl Future<Output = T>) -> T {
+    RUNTIME.with(|runtime| runtime.block_on(body))
 }
 
 /// Waits for what comes sooner or later.
@@ -165,7 +170,10 @@ impl<'a> Node<'a> {
     pub fn remove(&self, keys: &[Key]) {
         let all = keys.iter().cloned();
         let transaction = all.fold(Transaction::default(), Transaction::delete);
-        run(self.engine.transact(&transaction)).expect("an outcome");
+        wait("a deletion", || {
+            let done = run(self.engine.transact(&transaction));
+            matches!(done, Ok(Outcome::Done(_))).then_some(())
+        });
     }
 
     pub fn value(&self, key: &Key) -> Option<Value> {
