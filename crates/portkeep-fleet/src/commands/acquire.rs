@@ -21,6 +21,9 @@ use crate::output::{json, write_table};
 pub struct Acquire {
     #[command(flatten)]
     wish: WishArguments,
+    /// For a job of this user, who may attach to it and give it back; only root may
+    #[arg(long = "for", value_name = "USER")]
+    owner: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,7 +44,8 @@ struct Document<'a> {
 
 impl Acquire {
     pub(crate) async fn execute(&self) -> Result<ExitCode> {
-        let wish = self.wish.wish(false)?;
+        let mut wish = self.wish.wish(false)?;
+        wish.owner.clone_from(&self.owner);
         let mut client = Client::connect().await?;
         let answer = client.ask(&Request::Acquire(wish)).await?;
         if !self.json {

@@ -26,6 +26,9 @@ pub struct Attach {
     /// Print JSON
     #[arg(long, conflicts_with = "command")]
     json: bool,
+    /// Print `export NAME=VALUE` for each of the variables, and MASTER_PORT and SLURM_STEP_RESV_PORTS
+    #[arg(long, conflicts_with_all = ["json", "command"])]
+    export: bool,
     /// A command to run
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<std::ffi::OsString>,
@@ -59,6 +62,10 @@ impl Attach {
                 ports: &ports,
             };
             writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+        } else if self.export {
+            for line in environment::exports(&self.id, &ports)? {
+                writeln!(out, "{line}")?;
+            }
         } else {
             writeln!(out, "{} {}", self.id, ports.join(","))?;
         }

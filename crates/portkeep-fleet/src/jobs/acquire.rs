@@ -91,6 +91,8 @@ pub async fn acquire(engine: &Engine, wish: &Wish, owner: &str) -> Result<Answer
                 }));
             }
             Decided::Refused { by, silent } => {
+                // Where one has refused, the others may not have had the time.
+                let silent = if by.is_empty() { silent } else { Vec::new() };
                 in_the_way = all(&by, &silent, SILENT);
                 for (node, have) in &by {
                     numbers.refused(&ports, have);

@@ -148,7 +148,12 @@ async fn answer(
 
 async fn carry_out(engine: &Engine, request: &Request, user: &str) -> Result<Answer> {
     match request {
-        Request::Acquire(wish) => acquire(engine, wish, user).await,
+        Request::Acquire(wish) => match &wish.owner {
+            Some(owner) if owner != user && user != "root" => {
+                Ok(Answer::refused("only root may ask for another user's job"))
+            }
+            owner => acquire(engine, wish, owner.as_deref().unwrap_or(user)).await,
+        },
         Request::Release { id, wait } => {
             release(engine, id, user, Duration::from_secs((*wait).into())).await
         }

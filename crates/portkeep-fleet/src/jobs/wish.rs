@@ -27,6 +27,9 @@ pub struct Wish {
     pub wait: u32,
     /// Whether the grant ends with the process that asks.
     pub held: bool,
+    /// Whose job it is for, if root asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// Which ports, and on which nodes.
@@ -76,6 +79,7 @@ impl WishArguments {
             udp: self.udp,
             wait: self.wait,
             held,
+            owner: None,
         })
     }
 }

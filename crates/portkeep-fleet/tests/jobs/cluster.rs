@@ -16,6 +16,7 @@ use portkeep_tests::{Sandbox, enable, proc, sock};
 use serde_json::Value;
 
 use crate::common::{fails, fleet, ok};
+use crate::json::parse;
 
 const GATEWAY: &str = "10.98.0.1";
 
@@ -185,7 +186,7 @@ impl<'a> Cluster<'a> {
         });
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.sandbox.state_dir().join("steward.sock")
     }
 
@@ -215,7 +216,7 @@ impl<'a> Cluster<'a> {
 
     pub fn acquire(&self, user: &str, arguments: &[&str]) -> Value {
         let all = [&["acquire", "--json"], arguments].concat();
-        json(ok(&mut self.user(user, &all)))
+        parse("fleet-acquire", &ok(&mut self.user(user, &all)))
     }
 
     /// What a refusal says, as a document.
@@ -232,11 +233,14 @@ impl<'a> Cluster<'a> {
             "{}",
             String::from_utf8_lossy(&stderr)
         );
-        json(String::from_utf8(stdout).expect("UTF-8"))
+        parse("fleet-acquire", &String::from_utf8(stdout).expect("UTF-8"))
     }
 
     pub fn release(&self, user: &str, id: &str) -> Value {
-        json(ok(&mut self.user(user, &["release", "--json", id])))
+        parse(
+            "fleet-release",
+            &ok(&mut self.user(user, &["release", "--json", id])),
+        )
     }
 
     pub fn release_fails(&self, user: &str, id: &str) -> String {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cluster::{Cluster, as_user, in_cgroup, json, port};
 use crate::common::{fails, ok};
+use crate::json::parse;
 
 /// Acquired by a user, closed to all others and to the user, open to what is attached on that node, and given back.
 pub fn the_same_ports_on_all_nodes(sandbox: &Sandbox) {
@@ -31,7 +32,7 @@ pub fn the_same_ports_on_all_nodes(sandbox: &Sandbox) {
     let refused = fails(&mut attach(0, "daemon"), 1);
     assert!(refused.contains("another user's"), "{refused}");
     assert_eq!(cluster.bind(0, Some("job"), tcp), EADDRINUSE);
-    let attached = json(ok(&mut attach(0, "nobody")));
+    let attached = parse("fleet-attach", &ok(&mut attach(0, "nobody")));
     assert_eq!(
         (&attached["grant"], &attached["ports"]),
         (&grant["grant"], &grant["ports"])
@@ -56,6 +57,26 @@ pub fn the_same_ports_on_all_nodes(sandbox: &Sandbox) {
         format!("{tcp} {tcp},{} {} {id}", tcp + 1, port(&grant, "udp"))
     );
     assert_eq!(cluster.bind(1, Some("job"), tcp), 0);
+    let mut command = cluster.fleet_on(2);
+    command.args(["attach", "--export", id]);
+    let mut command = as_user_on(&cluster, 2, command, "nobody");
+    let said = ok(in_cgroup(&mut command, cluster.cgroup("job")));
+    assert!(
+        said.contains(&format!("\nexport MASTER_PORT={tcp}\n")),
+        "{said}"
+    );
+    // Root's job system asks for a user; users only for themselves.
+    let on = ["--on", "n1", "--tcp", "1", "--for"];
+    let of_job = cluster.acquire("root", &[&on[..], &["nobody"]].concat());
+    cluster.release("nobody", of_job["grant"].as_str().expect("an ID"));
+    let refused = cluster.refused("daemon", &[&on[..], &["nobody"]].concat());
+    assert!(
+        refused["refused"]
+            .as_str()
+            .expect("words")
+            .contains("only root"),
+        "{refused}"
+    );
     // A second one has other ports.
     let second = cluster.acquire("daemon", &["--on", "n2,n3", "--tcp", "1"]);
     assert!(![tcp, tcp + 1].contains(&port(&second, "tcp")));
@@ -164,9 +185,10 @@ pub fn any_nodes_with_a_label(sandbox: &Sandbox) {
 pub fn what_users_may_hold(sandbox: &Sandbox) {
     let cluster = Cluster::new(sandbox, 2, "61000-61999");
     let quota = ["quota", "--grants", "2", "--ports", "10", "--json"];
-    let limits = json(ok(
-        crate::common::fleet(&cluster.etcd, "operator").args(quota)
-    ));
+    let limits = parse(
+        "fleet-quota",
+        &ok(crate::common::fleet(&cluster.etcd, "operator").args(quota)),
+    );
     assert_eq!(
         (&limits["grants"], &limits["ports"]),
         (&json!(2), &json!(10))

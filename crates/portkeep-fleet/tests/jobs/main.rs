@@ -6,7 +6,15 @@ mod common;
 mod grants;
 mod holders;
 mod jobs;
+#[path = "../../../portkeep-cli/tests/common/json.rs"]
+#[allow(
+    dead_code,
+    reason = "the tests of the command `portkeep` use all of it"
+)]
+mod json;
+mod slurm;
 
+use common::ok as done;
 use portkeep_tests::trials;
 
 trials! {
@@ -19,5 +27,6 @@ trials! {
         holders::a_killed_run_gives_its_ports_back,
         holders::a_steward_that_starts_anew_is_told,
         holders::while_etcd_is_down,
-        jobs::a_job_on_two_nodes;
+        jobs::a_job_on_two_nodes,
+        slurm::jobs_learn_their_ports;
 }
