@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portkeep_fleet_core::agent::{Agent, Effect, Identity, Input, Note, Standing};
-use portkeep_fleet_core::data::{Boot, Key, Name, Phase, Record, Spec, Value};
+use portkeep_fleet_core::data::{Boot, Key, Name, Phase, Record, Report, Spec, Value};
 use portkeep_fleet_core::engine::Read;
 use portkeep_fleet_core::rules::Rules;
 use tokio::net::UnixListener;
@@ -55,6 +55,8 @@ pub(super) struct Driver {
     pub(super) unreadable: BTreeMap<Key, String>,
     /// The policies, as they were read.
     pub(super) policies: BTreeMap<Name, Record>,
+    /// What this boot has voted `held` for, when the agent began.
+    voted: BTreeSet<Name>,
     /// What the agent has made the kernel hold.
     pub(super) notes: BTreeMap<Name, Note>,
     pub(super) lease: Option<Lease>,
@@ -93,6 +95,7 @@ impl Driver {
             lost: None,
             unreadable: BTreeMap::new(),
             policies: BTreeMap::new(),
+            voted: BTreeSet::new(),
             notes: BTreeMap::new(),
             lease: None,
             queue: Vec::new(),
@@ -235,13 +238,16 @@ impl Driver {
                 return;
             }
         };
+        let (mut notes, mut enforced) = (notes, enforced);
+        self.voted = voted(&reads, &self.boot);
+        self.add_successors(&mut notes, &mut enforced);
         let identity = Identity {
             node: self.node.clone(),
             boot: self.boot.clone(),
             labels,
         };
         self.number += 1;
-        self.notes = notes.clone();
+        self.notes.clone_from(&notes);
         self.agent = Some(Agent::new(identity, Rules::default(), notes, &enforced));
         self.step(Input::Connected);
         self.step(Input::Listed(reads));
@@ -333,14 +339,39 @@ impl Driver {
         let committed = self.policies.iter();
         let committed = committed.filter(|(_, record)| record.phase == Phase::Committed);
         let pairs = committed.filter_map(|(id, record)| {
-            let held = self.notes.get(id)?;
-            let note = Note {
-                ports: record.ports.clone(),
-                ..held.clone()
-            };
-            Some((record.replaces.clone()?, (id.clone(), note)))
+            let mut standing = self.agent.as_ref()?.standing();
+            let held = standing.any(|(of, standing)| of == id && standing == Standing::Held);
+            let replaced = record.replaces.clone().filter(|_| held)?;
+            Some((replaced, (id.clone(), of_record(record))))
         });
         pairs.collect()
+    }
+
+    /// A policy that takes another's place, and has no port of its own yet, is held by what the other has.
+    fn add_successors(&self, notes: &mut BTreeMap<Name, Note>, enforced: &mut BTreeSet<Name>) {
+        for (id, record) in &self.policies {
+            let Some(old) = record.replaces.as_ref().filter(|_| !notes.contains_key(id)) else {
+                continue;
+            };
+            let covers = |known: &Note| {
+                let mut ranges = record.ports.ranges().iter();
+                ranges.all(|range| {
+                    let mut all = known.ports.ranges().iter();
+                    all.any(|of| {
+                        of.protocol() == range.protocol()
+                            && of.start() <= range.start()
+                            && range.end() <= of.end()
+                    })
+                })
+            };
+            if enforced.contains(old)
+                && notes.get(old).is_some_and(covers)
+                && self.voted.contains(id)
+            {
+                notes.insert(id.clone(), of_record(record));
+                enforced.insert(id.clone());
+            }
+        }
     }
 
     fn message(&mut self, message: Message) {
@@ -422,4 +453,30 @@ impl Driver {
         let rest = effects.into_iter().filter(|effect| !is_create(effect));
         (creates, rest.collect())
     }
+}
+
+fn of_record(record: &Record) -> Note {
+    Note {
+        lasting: true,
+        ports: record.ports.clone(),
+        consumers: record.consumers.clone(),
+        generation: record.generation,
+        mode: record.mode,
+        replaces: record.replaces.clone(),
+    }
+}
+
+fn voted(reads: &[Read], boot: &Boot) -> BTreeSet<Name> {
+    let voted = reads
+        .iter()
+        .filter_map(|read| match (&read.key, &read.found) {
+            (Key::Have(_, id), Some(found)) => match &found.value {
+                Value::Have(have) if have.report == Report::Held && have.boot == *boot => {
+                    Some(id.clone())
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+    voted.collect()
 }

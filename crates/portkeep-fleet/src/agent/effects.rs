@@ -47,18 +47,14 @@ impl Driver {
     /// Remembers what the machine holds now.
     pub(super) fn finished(&mut self, input: &Input) {
         match input {
-            Input::Created(id, Ok(())) => {
-                if let Ok((notes, _)) = self.store.entries()
-                    && let Some(note) = notes.get(id)
-                {
-                    if note.lasting {
+            Input::Created(..) | Input::Deleted(_) | Input::Erased(_) => {
+                if let Ok((notes, _)) = self.store.entries() {
+                    // On the disk how far the engine was, with what was promised then.
+                    if notes.keys().any(|id| !self.notes.contains_key(id)) {
                         self.memory.save();
                     }
-                    self.notes.insert(id.clone(), note.clone());
+                    self.notes = notes;
                 }
-            }
-            Input::Deleted(id) | Input::Erased(id) => {
-                self.notes.remove(id);
             }
             _ => {}
         }

@@ -153,8 +153,9 @@ impl Store {
     fn note(&self, id: Name, note: &Note) -> Done {
         let known = self.entries().map(|(notes, _)| notes).unwrap_or_default();
         let mut obstacles = self.forbidden(note, &known);
-        if obstacles.is_empty() {
-            match self.keeper().note_for_fleet(&[self.request(&id, note)]) {
+        let beyond = self.beyond(note, &known);
+        if let Some(beyond) = beyond.filter(|_| obstacles.is_empty()) {
+            match self.keeper().note_for_fleet(&[self.request(&id, &beyond)]) {
                 Ok(answers) => {
                     let refused = answers.into_iter().filter_map(Result::err).flatten();
                     obstacles.extend(refused.map(|it| obstacle(&it)));
@@ -172,11 +173,24 @@ impl Store {
     }
 
     fn create(&self, id: Name, note: &Note) -> Input {
-        let request = [self.request(&id, note)];
+        let known = match self.entries() {
+            Ok((notes, _)) => notes,
+            Err(error) => return cannot(id, note, &error.to_string()),
+        };
+        let replaces = note.replaces.as_ref();
+        if replaces.is_some_and(|old| known.contains_key(old)) {
+            match self.in_the_way_of_successor(&id, note) {
+                Ok(obstacles) if obstacles.is_empty() => {}
+                Ok(obstacles) => return Input::Created(id, Err(Refusal { obstacles })),
+                Err(error) => return cannot(id, note, &error.to_string()),
+            }
+        }
+        let Some(beyond) = self.beyond(note, &known) else {
+            return Input::Created(id, Ok(()));
+        };
+        let request = [self.request(&id, &beyond)];
         let keeper = self.keeper();
-        let noted = self
-            .entries()
-            .is_ok_and(|(notes, _)| notes.contains_key(&id));
+        let noted = known.contains_key(&id);
         let mut answer = match noted {
             true => Ok(vec![Ok(())]),
             // Root has taken it out of the store; now it is to be held again.
@@ -187,12 +201,7 @@ impl Store {
         }
         let refused = match answer {
             Ok(answers) => answers.into_iter().filter_map(Result::err).flatten(),
-            Err(error) => {
-                let what = error.to_string();
-                let port = note.ports.to_string();
-                let obstacles = vec![Obstacle { port, what }];
-                return Input::Created(id, Err(Refusal { obstacles }));
-            }
+            Err(error) => return cannot(id, note, &error.to_string()),
         };
         let obstacles: Vec<Obstacle> = refused.map(|it| obstacle(&it)).collect();
         match obstacles.is_empty() {
@@ -201,9 +210,48 @@ impl Store {
         }
     }
 
-    fn delete(&self, id: &Name, _successors: &Successors) -> Result<()> {
+    /// What another policy takes over stays closed at every instant.
+    fn delete(&self, id: &Name, successors: &Successors) -> Result<()> {
         let tag = self.tag(id, None);
-        Ok(self.keeper().delete_for_fleet(&[tag])?)
+        let keeper = self.keeper();
+        if let Some((successor, note)) = successors.get(id) {
+            keeper.pass_on_for_fleet(&tag, &self.request(successor, note))?;
+        }
+        Ok(keeper.delete_for_fleet(&[tag])?)
+    }
+
+    /// What a reservation has that the one whose place it takes does not hold already.
+    fn beyond(&self, note: &Note, known: &BTreeMap<Name, Note>) -> Option<Note> {
+        let old = note.replaces.as_ref().and_then(|old| known.get(old));
+        let Some(old) = old else {
+            return Some(note.clone());
+        };
+        let mut left = note.ports.ranges().to_vec();
+        for cut in old.ports.ranges() {
+            left = left
+                .into_iter()
+                .flat_map(|range| without(range, *cut))
+                .collect();
+        }
+        if left.is_empty() {
+            return None;
+        }
+        // In more pieces than a reservation may have, it is asked for whole, and refused.
+        let ports = Ports::new(left).unwrap_or_else(|_| note.ports.clone());
+        Some(Note {
+            ports,
+            ..note.clone()
+        })
+    }
+
+    /// Sockets in the way at ports that the one before holds for others, and names that do not exist.
+    fn in_the_way_of_successor(&self, id: &Name, note: &Note) -> Result<Vec<Obstacle>> {
+        let request = self.request(id, note);
+        let found = self.keeper().in_the_way_of_fleet(&request, Some(&InUse))?;
+        let found = found
+            .iter()
+            .filter(|it| !matches!(it.what, InTheWay::Reservation(_)));
+        Ok(found.map(obstacle).collect())
     }
 
     /// What this machine's own configuration is against.
@@ -234,6 +282,28 @@ impl Store {
         }
         obstacles
     }
+}
+
+fn cannot(id: Name, note: &Note, why: &str) -> Input {
+    let obstacle = Obstacle {
+        port: note.ports.to_string(),
+        what: why.to_owned(),
+    };
+    let obstacles = vec![obstacle];
+    Input::Created(id, Err(Refusal { obstacles }))
+}
+
+/// What is left of a range without the ports of another one.
+fn without(whole: PortRange, cut: PortRange) -> Vec<PortRange> {
+    let apart = whole.end() < cut.start() || cut.end() < whole.start();
+    if apart || whole.protocol() != cut.protocol() {
+        return vec![whole];
+    }
+    let part =
+        |start: Option<u16>, end: Option<u16>| PortRange::new(whole.protocol(), start?, end?).ok();
+    let before = part(Some(whole.start()), cut.start().checked_sub(1));
+    let after = part(cut.end().checked_add(1), Some(whole.end()));
+    [before, after].into_iter().flatten().collect()
 }
 
 fn note(entry: &FleetEntry) -> Result<Note, ()> {

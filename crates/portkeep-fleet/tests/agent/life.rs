@@ -7,7 +7,7 @@ use portkeep_tests::libc::EADDRINUSE;
 use portkeep_tests::{Sandbox, sock};
 
 use crate::common::{fleet, ok};
-use crate::node::{Node, name, range, record, stranger, wait};
+use crate::node::{Node, name, range, record, stranger, stranger_as_nobody, wait};
 
 pub fn of_a_policy(sandbox: &Sandbox) {
     let node = Node::started(sandbox);
@@ -29,6 +29,73 @@ pub fn of_a_policy(sandbox: &Sandbox) {
     wait("the report is deleted", || {
         node.have("rtp").is_none().then_some(())
     });
+}
+
+/// A policy takes another's place: what both have is closed at every instant.
+pub fn of_a_policy_that_changes(sandbox: &Sandbox) {
+    let mut node = Node::started(sandbox);
+    let change = |id: &str, ports: &str, replaces: &str, phase| {
+        let Value::Record(made) = record(ports, phase) else {
+            unreachable!()
+        };
+        let replaces = (!replaces.is_empty()).then(|| name(replaces));
+        let made = Record {
+            replaces,
+            consumers: vec!["user root".to_owned()],
+            ..*made
+        };
+        (Key::Policy(name(id)), Value::Record(Box::new(made)))
+    };
+    // Wider, then narrower, then elsewhere in part.
+    let versions = [
+        "40000-40009/tcp",
+        "40000-40019/tcp",
+        "40005-40007/tcp",
+        "40006-40011/tcp",
+    ];
+    let (key, value) = change("r0", versions[0], "", Phase::Committed);
+    node.put(key, value);
+    node.wait_report("r0", Report::Held);
+    for (index, ports) in versions.iter().enumerate().skip(1) {
+        let (old, new) = (format!("r{}", index - 1), format!("r{index}"));
+        let (key, value) = change(&new, ports, &old, Phase::Preparing);
+        node.put(key, value);
+        node.wait_report(&new, Report::Held);
+        assert_eq!(stranger_as_nobody(40006), Some(EADDRINUSE));
+        // The agent may die between the two.
+        node.kill();
+        node.start();
+        node.wait_until_acting();
+        node.wait_standing(&new, "held");
+        let before = if index > 1 {
+            format!("r{}", index - 2)
+        } else {
+            String::new()
+        };
+        let commit = change(&new, ports, &old, Phase::Committed);
+        let end = change(&old, versions[index - 1], &before, Phase::Ending);
+        let transaction = portkeep_fleet_core::engine::Transaction::default()
+            .put(commit.0, commit.1)
+            .put(end.0.clone(), end.1);
+        crate::node::run(node.engine.transact(&transaction)).expect("an outcome");
+        wait("the old one is released", || {
+            assert_eq!(stranger_as_nobody(40006), Some(EADDRINUSE));
+            node.have(&old)
+                .filter(|have| have.report == Report::Released)
+        });
+        node.remove(&[end.0]);
+        let entries = node.keeper().fleet_entries().expect("entries");
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert_eq!(
+            (entries[0].tag.id.as_str(), entries[0].enforced),
+            (new.as_str(), true)
+        );
+        assert_eq!(entries[0].ports, [range(ports)]);
+    }
+    assert_eq!(stranger_as_nobody(40000), None);
+    assert_eq!(stranger_as_nobody(40005), None);
+    assert_eq!(stranger_as_nobody(40011), Some(EADDRINUSE));
+    assert_eq!(stranger_as_nobody(40012), None);
 }
 
 pub fn of_a_grant(sandbox: &Sandbox) {

@@ -69,7 +69,7 @@ pub fn only_root_changes_something(sandbox: &Sandbox) {
                 "--reuid=65534",
                 "--regid=65534",
                 "--clear-groups",
-                "python3",
+                "/usr/bin/python3",
                 "-c",
                 python,
             ])

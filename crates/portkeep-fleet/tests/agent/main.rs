@@ -13,6 +13,7 @@ use portkeep_tests::trials;
 trials! {
     root:
         life::of_a_policy,
+        life::of_a_policy_that_changes,
         life::of_a_grant,
         life::what_is_in_the_way_is_named,
         life::limits_of_the_node,

@@ -227,3 +227,16 @@ pub fn record(ports: &str, phase: Phase) -> Value {
 pub fn stranger(port: u16) -> Option<i32> {
     sock::bind_any(sock::tcp4(), port).err()
 }
+
+/// The same of another user, as root may bind.
+pub fn stranger_as_nobody(port: u16) -> Option<i32> {
+    let socket = std::thread::spawn(move || {
+        // SAFETY: changes the user of this thread alone, which ends at once.
+        let changed = unsafe {
+            portkeep_tests::libc::syscall(portkeep_tests::libc::SYS_setresuid, 65534, 65534, 65534)
+        };
+        assert_eq!(changed, 0);
+        stranger(port)
+    });
+    socket.join().expect("the thread")
+}

@@ -1,4 +1,5 @@
-//! The operators' commands on a real etcd, with the production agent on nodes whose kernels are simulated.
+//! The operators' commands on a real etcd: with the production state machine on nodes whose kernels are
+//! simulated, and with one node that has its agent's process and a real kernel part.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,7 +11,11 @@ mod faults;
     reason = "the tests of the command `portkeep` use all of it"
 )]
 mod json;
+#[path = "../agent/node.rs"]
+#[allow(dead_code, reason = "the agent's tests use all of it")]
+mod node;
 mod nodes;
+mod real;
 mod show;
 
 use std::future::Future;
@@ -36,7 +41,11 @@ trials! {
         faults::a_removed_node_is_waited_for_no_longer,
         show::drift_and_repair,
         show::forget_what_etcd_has_lost,
-        show::why_and_who;
+        show::why_and_who,
+        real::a_socket_in_the_way_is_named,
+        real::taken_out_by_force_is_drift,
+        real::a_node_that_was_down_takes_it_over,
+        real::exclusions_keep_nobody_out;
 }
 
 /// Longer than anything takes on a busy machine.
