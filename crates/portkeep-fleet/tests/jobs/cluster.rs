@@ -354,7 +354,8 @@ pub fn json(text: String) -> Value {
 /// The first port of a grant of one protocol.
 pub fn port(grant: &Value, protocol: &str) -> u16 {
     let ports = grant["ports"].as_array().expect("ports").iter();
-    let mut of = ports.filter_map(|ports| ports.as_str()?.strip_suffix(protocol)?.strip_suffix('/'));
+    let mut of =
+        ports.filter_map(|ports| ports.as_str()?.strip_suffix(protocol)?.strip_suffix('/'));
     let range = of.next().expect("a range");
     let first = range.split('-').next().expect("a port");
     first.parse().expect("a port")
