@@ -34,6 +34,12 @@ enum Command {
     Forget(commands::forget::Forget),
     Why(commands::why::Why),
     Who(commands::who::Who),
+    Acquire(commands::acquire::Acquire),
+    Attach(commands::attach::Attach),
+    Quota(commands::quota::Quota),
+    Release(commands::release::Release),
+    Run(commands::run::Run),
+    Steward(commands::steward::Steward),
 }
 
 impl Cli {
@@ -58,6 +64,12 @@ impl Cli {
             Command::Forget(command) => command.execute().await,
             Command::Why(command) => command.execute().await,
             Command::Who(command) => command.execute().await,
+            Command::Acquire(command) => command.execute().await,
+            Command::Attach(command) => command.execute().await,
+            Command::Quota(command) => command.execute().await,
+            Command::Release(command) => command.execute().await,
+            Command::Run(command) => command.execute().await,
+            Command::Steward(command) => command.execute().await,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod connect;
 pub mod engine;
 pub mod error;
+pub mod jobs;
 pub mod operator;
 #[path = "../../portkeep-cli/src/output.rs"]
 pub mod output;

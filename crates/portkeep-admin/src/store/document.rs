@@ -48,6 +48,9 @@ pub struct Record {
     /// The fleet's reservation that it is, on this machine. The fleet's agent makes and ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<FleetTag>,
+    /// Whose job a grant of a fleet is for: that user may let processes bind there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl Document {

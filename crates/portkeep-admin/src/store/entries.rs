@@ -22,7 +22,7 @@ const VERSION: u32 = 3;
 /// What to write a document as.
 fn version_of(document: &Document) -> u32 {
     let needed = |(_, record): (Kind, &Record)| match record {
-        Record { fleet: Some(_), .. } => 3,
+        Record { fleet: Some(_), .. } | Record { owner: Some(_), .. } => 3,
         Record {
             source: Some(_), ..
         } => 2,
@@ -260,6 +260,7 @@ fn change(
             comment: None,
             source: None,
             fleet: None,
+            owner: None,
         };
         table["ports"] = toml_edit::value(record.ports.to_string());
         update(&mut table, &nothing, record);
@@ -293,6 +294,10 @@ fn update(table: &mut Table, old: &Record, new: &Record) {
     if old.source != new.source {
         let source = new.source.as_deref().and_then(Path::to_str);
         set(table, "source", source.map(|source| source.into()));
+    }
+    if old.owner != new.owner {
+        let owner = new.owner.as_ref();
+        set(table, "owner", owner.map(|owner| owner.into()));
     }
     if old.fleet != new.fleet {
         let fleet = new.fleet.as_ref().map(|fleet| fleet.to_string().into());
@@ -394,6 +399,7 @@ ports = "8000-8009/tcp"
             comment: None,
             source: None,
             fleet: None,
+            owner: None,
         }
     }
 

@@ -85,6 +85,7 @@ impl Request {
             comment: self.comment.clone(),
             source: None,
             fleet: None,
+            owner: None,
         };
         record.check_names()?;
         Ok(record)

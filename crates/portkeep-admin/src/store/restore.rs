@@ -302,6 +302,7 @@ impl Document {
             comment: None,
             source: None,
             fleet: None,
+            owner: None,
         };
         let kind = if entry.named == [portkeep::Consumer::EVERYBODY] {
             Kind::Exclusion

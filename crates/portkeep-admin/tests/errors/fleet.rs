@@ -174,7 +174,8 @@ pub fn a_boot(sandbox: &Sandbox) {
 pub fn a_grant_is_closed_until_a_cgroup_is_let_in(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let keeper = keeper(sandbox);
-    let wanted = [grant("g1", &["61000-61001/tcp", "61000-61001/udp"])];
+    let mut wanted = [grant("g1", &["61000-61001/tcp", "61000-61001/udp"])];
+    wanted[0].consumers = vec!["owner nobody".to_owned()];
     let files = [store(sandbox), sandbox.state_dir().join("notes.toml")];
     keeper
         .reserve(&request(&["20000/tcp"]), None)
@@ -193,6 +194,10 @@ pub fn a_grant_is_closed_until_a_cgroup_is_let_in(sandbox: &Sandbox) {
             .err()
             .unwrap_or(0)
     };
+    assert_eq!(
+        keeper.fleet_entries().expect("list")[0].consumers,
+        ["owner nobody"]
+    );
     let job = sandbox.inside_cgroup().join("job");
     let other = sandbox.inside_cgroup().join("other");
     for cgroup in [&job, &other] {

@@ -265,7 +265,9 @@ fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
         ],
         _ if fleet.is_some() => {
             let owner = fleet.map(FleetTag::owner).unwrap_or_default();
-            [owner, "-".to_owned(), "-".to_owned()]
+            let user = record.and_then(|record| record.owner.as_deref());
+            let user = user.map_or_else(|| "-".to_owned(), printable);
+            [owner, "-".to_owned(), user]
         }
         _ if is_exclusion(entry) => [EXCLUDED, "-", "-"].map(str::to_owned),
         _ => [PERSISTENT, "-", "-"].map(str::to_owned),

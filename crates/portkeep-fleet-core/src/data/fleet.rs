@@ -11,9 +11,39 @@ pub struct Config {
     pub format: u32,
     /// From which ports the fleet chooses numbers.
     pub band: Ports,
+    /// How much jobs may hold.
+    #[serde(default, skip_serializing_if = "Quota::is_default")]
+    pub quota: Quota,
     /// What this version does not know.
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+/// How much a user's jobs may hold at once. Root's are not limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Quota {
+    /// Grants.
+    pub grants: u32,
+    /// Ports, each counted on each of its nodes.
+    pub ports: u32,
+    /// Nodes of one grant.
+    pub nodes: u32,
+}
+
+impl Default for Quota {
+    fn default() -> Quota {
+        Quota {
+            grants: 64,
+            ports: 65_536,
+            nodes: 4096,
+        }
+    }
+}
+
+impl Quota {
+    fn is_default(&self) -> bool {
+        *self == Quota::default()
+    }
 }
 
 impl Config {
@@ -22,6 +52,7 @@ impl Config {
         Config {
             format: FORMAT,
             band,
+            quota: Quota::default(),
             unknown: Unknown::new(),
         }
     }

@@ -11,7 +11,7 @@ mod report;
 mod want;
 
 pub use decode::{DecodeError, MAX_VALUE, Value};
-pub use fleet::{Config, Spec};
+pub use fleet::{Config, Quota, Spec};
 pub use key::{Key, Kind, ParseKeyError};
 pub use name::{Name, ParseNameError};
 pub use ports::{ParsePortsError, Ports};

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::machine::run_directory;
 use crate::error::{Error, Result};
+use crate::jobs::admit::{Caller, admit};
 
 /// The longest question.
 const MAX_QUESTION: u64 = 64 * 1024;
@@ -42,6 +43,11 @@ pub enum Request {
         /// The port, as `10042/udp`.
         port: String,
     },
+    /// Let the caller's cgroup bind at the ports of a grant, if it is the caller's.
+    Attach {
+        /// Its ID.
+        id: Name,
+    },
     /// Release what the engine does not know. Only root.
     Forget {
         /// Its ID.
@@ -60,7 +66,7 @@ impl Request {
     /// Whether only root may ask it.
     pub fn is_privileged(&self) -> bool {
         match self {
-            Request::Status | Request::Why { .. } => false,
+            Request::Status | Request::Why { .. } | Request::Attach { .. } => false,
             Request::Forget { .. } | Request::Repair { .. } | Request::AdoptEngine => true,
         }
     }
@@ -158,6 +164,7 @@ pub async fn serve(listener: UnixListener, questions: mpsc::Sender<Asked>) {
 }
 
 async fn answer(stream: UnixStream, questions: mpsc::Sender<Asked>) -> io::Result<()> {
+    let caller = Caller::of(&stream)?;
     let credentials = stream.peer_cred()?;
     let peer = Peer {
         uid: credentials.uid(),
@@ -173,6 +180,8 @@ async fn answer(stream: UnixStream, questions: mpsc::Sender<Asked>) -> io::Resul
         Ok(request) if request.is_privileged() && peer.uid != 0 => {
             Answer::refused("only root may ask that")
         }
+        // By this machine alone: it goes on while the engine is down.
+        Ok(Request::Attach { id }) => attach(id, caller).await,
         Ok(request) => {
             let (answer, answered) = oneshot::channel();
             let asked = Asked {
@@ -192,6 +201,18 @@ async fn answer(stream: UnixStream, questions: mpsc::Sender<Asked>) -> io::Resul
     timeout(PATIENCE, write.write_all(&bytes))
         .await
         .map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+async fn attach(id: Name, caller: Caller) -> Answer {
+    let admitted = tokio::task::spawn_blocking(move || {
+        let keeper = super::machine::installation().keeper();
+        admit(&keeper, &id, &caller)
+    });
+    match admitted.await {
+        Ok(Ok(ports)) => Answer::done(Value::from(ports)),
+        Ok(Err(error)) => Answer::refused(error.message()),
+        Err(error) => Answer::refused(error.to_string()),
+    }
 }
 
 /// Asks the agent of this machine.

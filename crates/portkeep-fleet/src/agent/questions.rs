@@ -94,6 +94,8 @@ impl Driver {
                 });
                 return;
             }
+            // Answered where it was asked.
+            Request::Attach { .. } => Answer::refused("not a question for the engine's driver"),
             Request::Forget { id } => done(self.forget(&id)),
             Request::Repair { id } => done(self.repair(&id)),
             Request::AdoptEngine => {

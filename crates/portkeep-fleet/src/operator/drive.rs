@@ -84,7 +84,7 @@ pub async fn drive(
     driver.run().await
 }
 
-type Interrupt = Pin<Box<dyn Future<Output = ()>>>;
+type Interrupt = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Driver<'a> {
     engine: &'a Engine,

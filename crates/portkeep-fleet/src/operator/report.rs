@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use portkeep_fleet_core::data::{Have, Name, Obstacle, Reply};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A node that cannot, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InTheWay {
     /// The node.
     pub node: String,
@@ -17,7 +17,7 @@ pub struct InTheWay {
 }
 
 /// One obstacle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The ports, as `10042/udp`; nothing, if it is not about a port.
     pub port: Option<String>,

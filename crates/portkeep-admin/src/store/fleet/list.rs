@@ -63,7 +63,9 @@ fn consumers(kind: Kind, record: &Record) -> Vec<String> {
             .map(|name| format!("{what} {name}"))
             .collect::<Vec<_>>()
     };
+    let owner = record.owner.iter().cloned().collect::<Vec<_>>();
     [
+        named("owner", &owner),
         named("user", &record.users),
         named("group", &record.groups),
         named("cgroup", &record.cgroups),

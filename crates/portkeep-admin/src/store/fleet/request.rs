@@ -15,7 +15,8 @@ pub struct FleetRequest {
     /// The ports; all or none.
     pub ports: Vec<PortRange>,
     /// Who may bind, as in `user asterisk`, `group voice` and `cgroup web.service`. `everybody`, alone, for
-    /// an exclusion. Nobody for none of them.
+    /// an exclusion. Nobody for none of them. `owner alice` names whose job a grant is for: a user who may
+    /// not bind there, but let processes bind ([`Keeper::admit_for_fleet`](crate::Keeper::admit_for_fleet)).
     pub consumers: Vec<String>,
     /// A note to keep with it.
     pub comment: Option<String>,
@@ -46,6 +47,7 @@ impl FleetRequest {
             comment: self.comment.clone(),
             source: None,
             fleet: Some(self.tag.clone()),
+            owner: None,
         };
         let kind = add_names(&self.consumers, &mut record)?;
         record.check_names()?;
@@ -86,6 +88,10 @@ fn add_names(consumers: &[String], record: &mut Record) -> Result<Kind, Error> {
     for consumer in consumers {
         let (what, name) = consumer.split_once(' ').unwrap_or((consumer, ""));
         let names = match what {
+            "owner" => {
+                record.owner = Some(name.to_owned());
+                continue;
+            }
             "user" => &mut record.users,
             "group" => &mut record.groups,
             "cgroup" => &mut record.cgroups,
