@@ -43,6 +43,8 @@ pub const USER: u32 = 16;
 
 /// Flag of a create: sockets bound in the block are not in the way.
 pub const ADOPT: u32 = 4;
+/// Flag of a create: a block that is there already gets other consumers.
+pub const CHANGE: u32 = 0x8_0000;
 /// Flag of a delete: a part of a block.
 pub const PART: u32 = 8;
 /// Flag of a create or delete: in every network namespace.

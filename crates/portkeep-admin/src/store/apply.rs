@@ -213,8 +213,7 @@ fn refuse(session: &mut Session<'_>, plan: &Plan) -> Result<(), Error> {
         plan.find_in_the_way(&session.document, &scope, &live, cookie)
             .refuse()?;
         for (_, record) in plan.changed(&scope) {
-            let exact = live.persistent(cookie, record.ports).is_some();
-            in_place |= !exact && !live.persistent_parts(cookie, record.ports).is_empty();
+            in_place |= !live.persistent_parts(cookie, record.ports).is_empty();
         }
     }
     if in_place && !session.kernel.can_reshape() {

@@ -39,7 +39,7 @@ pub use self::file::DEFAULT_DIRECTORY;
 #[cfg(feature = "interrupted")]
 pub use self::files::{Files, RealFiles};
 pub use self::keeper::{Contents, FindSockets, FoundSockets, Keeper, Kind};
-pub use self::names::{group_name, user_name};
+pub use self::names::{group_name, user_id, user_name};
 pub use self::notes::Settings;
 pub use self::plan::Change;
 pub use self::port_set::PortSet;

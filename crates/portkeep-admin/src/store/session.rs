@@ -14,7 +14,6 @@
 //! Whatever is pending when the next change begins was interrupted; the kernel part gives those
 //! ports back, but for what the entries have, and makes these ports the blocks that the entries say.
 
-use crate::install::set_consumers;
 use portkeep::{Consumer, PortRange};
 
 use crate::Keeper;
@@ -29,6 +28,7 @@ use crate::store::namespace::Namespace;
 use crate::store::notes::{Applied, Pending, Protected};
 use crate::store::port_set::PortSet;
 use crate::store::scope::Scope;
+use crate::store::shape::explained;
 use crate::store::sysctl;
 
 #[derive(Debug)]
@@ -325,9 +325,9 @@ impl<'a> Session<'a> {
 
     /// Changes who may bind, at one instant.
     pub fn set_consumers(&self, record: &Record, consumers: &[Consumer]) -> Result<(), Error> {
-        let cookie = self.kernel.cookie(&record.netns);
-        set_consumers(&self.keeper.installation, cookie, record.ports, consumers)?;
-        Ok(())
+        self.kernel
+            .change(record.ports, &record.netns, consumers)
+            .map_err(|error| explained(error, record.ports, "get other users"))
     }
 
     fn set_own_ports(&mut self, ports: PortSet) {
