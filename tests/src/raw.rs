@@ -31,6 +31,8 @@ pub const DELETE: i32 = 5;
 /// Looks up a persistent reservation; read, what this thread last looked up on the socket.
 pub const LOOKUP: i32 = 6;
 
+/// Watches for events; read, the events.
+pub const WATCH: i32 = 8;
 /// Makes another process the owner of a reservation.
 pub const HAND_OVER: i32 = 7;
 

@@ -73,7 +73,8 @@ impl Image {
     /// Adds a kernel module, which is loaded after those added before.
     pub fn add_module(&mut self, path: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().display();
-        let to = format!("/modules/{}-{name}", self.modules);
+        // In the order of their names.
+        let to = format!("/modules/{:03}-{name}", self.modules);
         self.modules += 1;
         self.copy(path, Path::new(&to))
     }
