@@ -6,6 +6,7 @@ mod bpf;
 mod command;
 mod dist;
 mod kernels;
+mod preload;
 mod verified;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use clap::Parser;
 enum Task {
     /// Rebuilds the committed BPF skeleton
     Bpf,
+    /// Rebuilds the committed library of `portkeep run --preload`
+    Preload,
     /// Fails if what is generated and committed differs from a fresh build
     Check,
     Api(api::Arguments),
@@ -36,9 +39,12 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bpf => bpf::rebuild(),
+        Task::Preload => preload::rebuild(),
         Task::Api(arguments) => api::run(&arguments),
         // What is quick first.
-        Task::Check => api::check().and_then(|()| bpf::check()),
+        Task::Check => api::check()
+            .and_then(|()| preload::check())
+            .and_then(|()| bpf::check()),
         Task::Kernels(arguments) => kernels::run(&arguments),
         Task::Dist(arguments) => dist::run(&arguments),
         Task::Benchmarks(arguments) => benchmarks::run(&arguments),

@@ -6,6 +6,9 @@ use crate::error::{Error, ErrorKind};
 use crate::install::layout::{first_mount, require_cgroup2};
 use crate::store::{DEFAULT_DIRECTORY, Keeper};
 
+/// Where the machine's store keeps what is gone with the boot.
+const RUN_DIRECTORY: &str = "/run/portkeep";
+
 /// Where one installation is: the kernel part and the store. What is left out is the machine's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installation {
@@ -36,6 +39,14 @@ impl Installation {
     /// What keeps the persistent reservations of this installation.
     pub fn keeper(&self) -> Keeper {
         Keeper::new(self.clone())
+    }
+
+    /// What is gone with the boot: of another store than the machine's, beside it.
+    pub(crate) fn run_directory(&self) -> PathBuf {
+        match &self.state_dir {
+            Some(state) => state.join("run"),
+            None => RUN_DIRECTORY.into(),
+        }
     }
 
     pub(crate) fn state_directory(&self) -> PathBuf {

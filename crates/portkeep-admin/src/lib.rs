@@ -82,6 +82,8 @@
 mod error;
 mod install;
 mod installation;
+#[cfg(feature = "sockets")]
+pub mod sockets;
 mod store;
 
 pub use error::{Error, ErrorKind};

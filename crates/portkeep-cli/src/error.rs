@@ -194,12 +194,6 @@ impl From<serde_json::Error> for Error {
     }
 }
 
-impl From<procfs::ProcError> for Error {
-    fn from(error: procfs::ProcError) -> Self {
-        Self::from_chain(Kind::Refused, &error, None)
-    }
-}
-
 /// Adds what failed to an error.
 pub trait Context<T> {
     fn context(self, what: impl Into<String>) -> Result<T>;

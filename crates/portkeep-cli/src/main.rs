@@ -26,7 +26,7 @@ mod presets;
 mod reservation_document;
 mod run;
 mod serve;
-mod sockets;
+mod temporary;
 mod text_file;
 mod units;
 mod waiting;

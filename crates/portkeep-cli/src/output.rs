@@ -5,11 +5,11 @@
 //! output passes through here: [`say`], [`lines`] or [`escaped`] for text, [`write_table`] for columns, [`json`]
 //! for documents.
 
-use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt as _;
 
 use clap::builder::styling::Style;
+use portkeep_admin::sockets::is_printable;
+pub use portkeep_admin::sockets::{escaped, printable, text_of};
 use serde::Serialize;
 
 /// Prints a message to standard error. Unlike eprintln, it goes on if nobody reads that any more.
@@ -17,43 +17,10 @@ pub fn say(message: &str) {
     let _ = writeln!(io::stderr().lock(), "portkeep: {}", lines(message));
 }
 
-/// The longest name that is shown, in characters.
-const LENGTH_MAX: usize = 200;
-
-/// Escapes a name in a line of text, and cuts it if it is long.
-pub fn printable(text: &str) -> String {
-    let shown: String = text.chars().take(LENGTH_MAX).collect();
-    let cut = if shown.len() < text.len() { "…" } else { "" };
-    escaped(&shown) + cut
-}
-
-/// Escapes invisible characters and line breaks as Rust does, `\u{1b}`.
-pub fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match is_printable(character) {
-            true => shown.push(character),
-            false => shown.extend(character.escape_default()),
-        }
-    }
-    shown
-}
-
 /// Like [`escaped`], but keeps line breaks.
 pub fn lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escaped).collect();
     lines.join("\n")
-}
-
-/// The text of a name; bytes that are not UTF-8 become `\xff`.
-pub fn text_of(name: impl AsRef<OsStr>) -> String {
-    let mut text = String::new();
-    for chunk in name.as_ref().as_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
-        let invalid = chunk.invalid().iter();
-        text.extend(invalid.map(|byte| format!("\\x{byte:02x}")));
-    }
-    text
 }
 
 /// A JSON document that is also safe to display. Invisible characters are escaped, `\u001b`, so the value
@@ -132,29 +99,11 @@ pub fn warn(warnings: &[String]) {
     }
 }
 
-/// Whether a character shows as itself: no control code (C0, C1), nothing that changes the direction,
-/// no line break, nothing without a width of which a font would draw nothing, nothing unassigned.
-fn is_printable(character: char) -> bool {
-    match character {
-        ' '..='~' => true,
-        '\0'..='\u{7f}' => false,
-        // Letters or marks that are not drawn: `Default_Ignorable_Code_Point`, and a blank.
-        '\u{34f}'
-        | '\u{115f}'..='\u{1160}'
-        | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}'
-        | '\u{2800}'
-        | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}'
-        | '\u{ffa0}'
-        | '\u{e0000}'..='\u{e0fff}' => false,
-        // The standard library knows the rest; a mark needs a letter before it.
-        _ => format!("x{character}").escape_debug().count() == 2,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     /// Must never reach a terminal.
@@ -202,7 +151,7 @@ mod tests {
     fn lines_and_length() {
         assert_eq!(printable("a\x1b[2J\nb ü"), r"a\u{1b}[2J\nb ü");
         assert_eq!(lines("a\x1b\nb\n"), "a\\u{1b}\nb\n");
-        let long = "x".repeat(LENGTH_MAX);
+        let long = "x".repeat(200);
         assert_eq!(printable(&long), long);
         assert_eq!(printable(&(long.clone() + "x")), long + "…");
     }

@@ -1,7 +1,7 @@
 //! A reservation in JSON.
 
 use portkeep::{Backend, Consumer, Consumers, Entry, EntryKind, HeldEntry};
-use portkeep_admin::{Record, group_name, user_name};
+use portkeep_admin::{FleetTag, Record, group_name, user_name};
 use serde::Serialize;
 
 use crate::words::Moment;
@@ -26,6 +26,8 @@ pub struct ReservationDocument {
     groups: Vec<String>,
     cgroups: Vec<String>,
     comment: Option<String>,
+    /// Of a fleet's reservation.
+    fleet: Option<FleetDocument>,
     /// Null if it is held, like the next one.
     token: Option<u64>,
     socket_cookie: Option<u64>,
@@ -33,11 +35,31 @@ pub struct ReservationDocument {
     every_netns: bool,
 }
 
+/// Which reservation of which fleet it is.
+#[derive(Debug, Serialize)]
+struct FleetDocument {
+    fleet: String,
+    kind: &'static str,
+    id: String,
+    generation: u64,
+}
+
+impl From<&FleetTag> for FleetDocument {
+    fn from(tag: &FleetTag) -> Self {
+        Self {
+            fleet: tag.fleet.clone(),
+            kind: if tag.grant { "grant" } else { "policy" },
+            id: tag.id.clone(),
+            generation: tag.generation,
+        }
+    }
+}
+
 impl ReservationDocument {
     /// `record` is its record in the store.
     pub fn new(entry: &Entry, record: Option<&Record>) -> Self {
         let owner = (entry.kind == EntryKind::Runtime).then_some(&entry.owner);
-        let [users, groups, cgroups] = match record {
+        let [users, groups, cgroups] = match record.filter(|record| !is_grant(record)) {
             Some(record) => [&record.users, &record.groups, &record.cgroups].map(Vec::clone),
             None => names(entry),
         };
@@ -57,6 +79,7 @@ impl ReservationDocument {
             groups,
             cgroups,
             comment: record.and_then(|record| record.comment.clone()),
+            fleet: record.and_then(|record| record.fleet.as_ref().map(FleetDocument::from)),
             token: Some(entry.token.as_raw()),
             socket_cookie: Some(entry.socket_cookie),
             netns_cookie: entry.netns_cookie,
@@ -83,12 +106,18 @@ impl From<&HeldEntry> for ReservationDocument {
             groups: Vec::new(),
             cgroups: Vec::new(),
             comment: None,
+            fleet: None,
             token: None,
             socket_cookie: None,
             netns_cookie: entry.netns_cookie,
             every_netns: false,
         }
     }
+}
+
+/// Who may bind in a grant changes with the job, so the kernel part knows better than the store.
+fn is_grant(record: &Record) -> bool {
+    record.fleet.as_ref().is_some_and(|tag| tag.grant)
 }
 
 /// In place of who may bind: the process that holds the ports by sockets decides that.

@@ -5,15 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use portkeep::{Conflict, Consumer, PortRange};
+pub use portkeep_admin::sockets::process;
 use portkeep_admin::{group_name, user_name};
-
-use crate::output::printable;
-
-/// As in `process 1234 (nginx), user www-data`.
-pub fn process(pid: u32, command: &str, uid: u32) -> String {
-    let (command, user) = (printable(command), user_name(uid));
-    format!("process {pid} ({command}), user {user}")
-}
 
 /// A refusal of the library, which has numbers, with names, as everywhere else in the output.
 pub fn conflict(conflict: &Conflict) -> String {

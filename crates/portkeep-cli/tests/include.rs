@@ -5,7 +5,7 @@ mod common;
 use portkeep_tests::{Protocol, Sandbox, assert_ok, raw, sock, trials};
 
 use common::kernel_part::{assert_nothing_reserved, reserved};
-use common::persistent::{assert_agreed, enable, protected, stored_ports};
+use common::persistent::{assert_agreed, enable, protected, reserve_for_fleet, stored_ports};
 use common::{done, hint, misused, portkeep, portkeep_as_user, refused};
 
 trials! {
@@ -14,6 +14,7 @@ trials! {
         a_part_of_a_block_splits_it,
         twice_is_success,
         a_reservation_is_refused,
+        a_fleets_is_refused_unless_forced,
         an_ordinary_user_is_refused;
     plain:
         wrong_usage;
@@ -78,4 +79,17 @@ fn wrong_usage() {
     misused(&["include"]);
     misused(&["include", "80"]);
     misused(&["include", "80/tcp", "--comment", "x"]);
+}
+
+fn a_fleets_is_refused_unless_forced(sandbox: &Sandbox) {
+    enable();
+    reserve_for_fleet(sandbox, "nodes", false, "30000-30009/tcp", &["everybody"]);
+    let reason = refused(&mut portkeep(["include", "30000-30009/tcp"]));
+    assert_eq!(
+        reason,
+        "30000-30009/tcp is excluded by fleet prod, policy nodes"
+    );
+    done(&mut portkeep(["include", "--force", "30000-30009/tcp"]));
+    assert_nothing_reserved(sandbox);
+    assert_agreed();
 }

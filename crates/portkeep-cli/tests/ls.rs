@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use common::json::{RESERVATION, document, elements, members};
 use common::kernel_part::{acquire, the_reservation};
+use common::persistent::reserve_for_fleet;
 use common::{
     EVERYBODY, PORTKEEP, Running, USER, cells, done, hint, misused, outcome, portkeep,
     portkeep_as_user, refused, user_name,
@@ -28,6 +29,7 @@ trials! {
         an_ordinary_user_sees_the_same,
         what_is_persistent_is_listed_with_the_rest,
         since_is_when_it_was_acquired,
+        a_fleets_are_named_after_it,
         who_may_bind_is_told,
         filters_leave_out_the_others,
         columns_as_asked_for,
@@ -222,7 +224,7 @@ fn the_document_tells_everything(sandbox: &Sandbox) {
     let entry = the_reservation(sandbox);
     let expected = json!({
         "protocol": "tcp", "start": 20000, "end": 20003, "kind": "runtime",
-        "users": [], "groups": [], "cgroups": [], "comment": null, "every_netns": false,
+        "users": [], "groups": [], "cgroups": [], "comment": null, "fleet": null, "every_netns": false,
         "pid": holder.pid().as_raw(), "command": "portkeep", "uid": USER,
         "user": user_name(USER), "since": reservation["since"], "may_bind": "associated",
         "backend": "kernel", "token": entry.token, "socket_cookie": entry.socket, "netns_cookie": entry.netns,
@@ -558,4 +560,35 @@ fn wrong_usage() {
     misused(&["ls", "tcp"]);
     misused(&["ls", "--tcp", "1"]);
     misused(&["ls", "--json=yes"]);
+}
+
+fn a_fleets_are_named_after_it(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    reserve_for_fleet(sandbox, "rtp", false, "20000-20003/udp", &["user root"]);
+    reserve_for_fleet(sandbox, "g7f3a2", true, "61040-61041/tcp", &[]);
+    let table = done(&mut portkeep(["ls", "--columns", "ports,owner,may-bind"]));
+    let lines: Vec<_> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "PORTS OWNER MAY-BIND",
+            "61040-61041 fleet prod, grant g7f3a2 associated",
+            "20000-20003 fleet prod, policy rtp user root",
+        ]
+    );
+    let document = document(&mut portkeep(["ls", "--json"]));
+    let fleets: Vec<_> = elements(&document["reservations"])
+        .iter()
+        .map(|it| &it["fleet"])
+        .collect();
+    assert_eq!(
+        fleets,
+        [
+            &json!({"fleet": "prod", "kind": "grant", "id": "g7f3a2", "generation": 3}),
+            &json!({"fleet": "prod", "kind": "policy", "id": "rtp", "generation": 3}),
+        ]
+    );
 }

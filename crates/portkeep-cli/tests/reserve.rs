@@ -771,7 +771,7 @@ fn a_damaged_store_is_left_alone(sandbox: &Sandbox) {
 }
 
 fn a_newer_store_is_left_alone(sandbox: &Sandbox) {
-    let text = "version = 3\n[[reservation]]\nblock = \"20000-20003/tcp\"\n";
+    let text = "version = 4\n[[reservation]]\nblock = \"20000-20003/tcp\"\n";
     is_left_alone(sandbox, text, "was written by a later version of Portkeep");
 }
 

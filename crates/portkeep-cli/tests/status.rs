@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use common::json::{document, members};
 use common::kernel_part::{acquire, control_call};
+use common::persistent::reserve_for_fleet;
 use common::{EVERYBODY, Running, cells, done, misused, outcome, portkeep, portkeep_as_user};
 
 trials! {
@@ -24,7 +25,8 @@ trials! {
         another_bpf_file_system,
         an_upgrade_is_seen,
         the_store_is_counted,
-        what_differs_from_the_store_is_told;
+        what_differs_from_the_store_is_told,
+        what_a_fleet_has_is_told;
     plain:
         wrong_usage;
 }
@@ -44,6 +46,7 @@ fn no_store(sandbox: &Sandbox) -> Value {
         "file": sandbox.state_dir().join("reservations.toml"),
         "reservations": 0,
         "exclusions": 0,
+        "fleet": [],
         "differences": [],
         "error": null,
     })
@@ -296,7 +299,8 @@ fn the_store_is_counted(sandbox: &Sandbox) {
         assert!(rows(&text).contains(&("store", &expected)), "{text}");
         let store = document(&mut command(&["status", "--json"]))["store"].take();
         let expected = json!({
-            "file": file, "reservations": 2, "exclusions": 1, "differences": [], "error": null,
+            "file": file, "reservations": 2, "exclusions": 1, "fleet": [], "differences": [],
+            "error": null,
         });
         assert_eq!(store, expected);
     }
@@ -334,4 +338,37 @@ fn what_differs_from_the_store_is_told(_sandbox: &Sandbox) {
 fn wrong_usage() {
     misused(&["status", "all"]);
     misused(&["status", "--yaml"]);
+}
+
+fn what_a_fleet_has_is_told(sandbox: &Sandbox) {
+    done(&mut portkeep(["enable"]));
+    reserve_for_fleet(sandbox, "rtp", false, "20000-20003/udp", &["user root"]);
+    reserve_for_fleet(sandbox, "g7f3a2", true, "61040-61041/tcp", &[]);
+    let said = done(&mut portkeep(["status"]));
+    for line in [
+        "fleet prod, policy rtp: 20000-20003/udp",
+        "fleet prod, grant g7f3a2: 61040-61041/tcp",
+    ] {
+        assert!(said.lines().any(|it| it.ends_with(line)), "{said}");
+    }
+    // Its policies are in the store, its grants are not.
+    assert!(
+        said.contains(" 1 reservation and 0 exclusions in"),
+        "{said}"
+    );
+    done(&mut portkeep(["disable"]));
+    done(&mut portkeep(["enable"]));
+    let store = &document(&mut portkeep(["status", "--json"]))["store"];
+    let fleet = |kind: &str, id: &str, ports: &str, enforced: bool| {
+        json!({
+            "fleet": "prod", "kind": kind, "id": id, "generation": 3, "ports": [ports],
+            "enforced": enforced,
+        })
+    };
+    let expected = [
+        fleet("grant", "g7f3a2", "61040-61041/tcp", false),
+        fleet("policy", "rtp", "20000-20003/udp", true),
+    ];
+    assert_eq!(store["fleet"], json!(expected));
+    assert_eq!(store["differences"], json!([]));
 }

@@ -7,7 +7,8 @@ use portkeep_tests::{Protocol, Sandbox, trials};
 
 use common::kernel_part::{acquire, assert_free, assert_kept, assert_nothing_reserved, reserved};
 use common::persistent::{
-    assert_agreed, bind, bind_as, enable, listed, protected, stored, stored_ports,
+    assert_agreed, bind, bind_as, enable, listed, protected, reserve_for_fleet, stored,
+    stored_ports,
 };
 use common::{USER, done, hint, misused, portkeep, portkeep_as_user, refused};
 
@@ -21,6 +22,7 @@ trials! {
         an_exclusion_is_refused,
         a_runtime_reservation_is_refused,
         one_that_only_the_kernel_part_has,
+        a_fleets_is_refused_unless_forced,
         protected_ports_are_given_back_exactly,
         an_ordinary_user_is_refused,
         without_the_kernel_part_it_is_refused;
@@ -215,4 +217,40 @@ fn wrong_usage() {
     ] {
         misused(words);
     }
+}
+
+fn a_fleets_is_refused_unless_forced(sandbox: &Sandbox) {
+    enable();
+    reserve_for_fleet(sandbox, "rtp", false, "20000-20003/tcp", &[]);
+    reserve_for_fleet(sandbox, "g7f3a2", true, "61040-61041/tcp", &[]);
+    for (ports, owner, ends) in [
+        (
+            "20000-20003/tcp",
+            "fleet prod, policy rtp",
+            "`portkeep fleet unreserve rtp`",
+        ),
+        (
+            "61040-61041/tcp",
+            "fleet prod, grant g7f3a2",
+            "`portkeep fleet release g7f3a2`",
+        ),
+    ] {
+        let reason = refused(&mut portkeep(["unreserve", ports]));
+        assert_eq!(reason, format!("{ports} is reserved by {owner}"));
+        let hint = hint(&mut portkeep(["unreserve", ports]));
+        assert!(
+            hint.starts_with(ends) && hint.contains("`--force`"),
+            "{hint}"
+        );
+    }
+    assert_kept(Protocol::Tcp, 20000..=20003);
+    for ports in ["20000-20003/tcp", "61040-61041/tcp"] {
+        let said = done(&mut portkeep(["unreserve", "--force", ports]));
+        assert_eq!(said, format!("{ports} no longer reserved\n"));
+    }
+    assert_nothing_reserved(sandbox);
+    assert_agreed();
+    // Not put back before an operator says so.
+    enable();
+    assert_nothing_reserved(sandbox);
 }

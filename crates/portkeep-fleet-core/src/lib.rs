@@ -7,6 +7,7 @@
 //!
 //! - [`agent`] makes one node agree with what the engine wants of it, and votes.
 //! - [`coordinator`] takes one reservation from its start to the decision, or finishes what another began.
+//! - [`sweeper`] deletes what a coordinator that died left behind without a record.
 //! - [`allocator`] chooses numbers that no node is known to refuse.
 //! - [`data`] is what the engine holds, and [`engine`] how it is read and changed.
 //! - [`rules`] lists what makes it safe; [`checker`] finds violations in a history of what clients saw.
@@ -26,3 +27,4 @@ pub mod points;
 pub mod rules;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+pub mod sweeper;

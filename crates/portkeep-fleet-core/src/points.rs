@@ -48,6 +48,8 @@ points! {
     Tell = "coordinator.tell",
     /// The coordinator deletes the inbox entries, votes and, last, the record.
     Forget = "coordinator.forget",
+    /// Names of members without a record are deleted.
+    Sweep = "coordinator.sweep",
 }
 
 impl fmt::Display for Point {

@@ -25,11 +25,19 @@ pub enum Rule {
     /// A node that is not a listed member of a policy says on the engine that it is about to hold it, before
     /// it does; and a policy's end waits for all that said so.
     JoinersAnnounce,
+    /// A change of a policy is committed, and what it takes the place of ends, in one transaction.
+    OneChange,
+    /// A node that is told to end what a policy has changed from holds what it has changed to first.
+    SuccessorFirst,
+    /// A policy's record is made only if the names of its members are there.
+    NamesFirst,
+    /// An end waits for a member that is down until an operator removes that node.
+    RemovedByWord,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 10] = [
+    pub const ALL: [Rule; 14] = [
         Rule::KernelFirst,
         Rule::Evidence,
         Rule::NoTimeouts,
@@ -40,6 +48,10 @@ impl Rule {
         Rule::WrittenFirst,
         Rule::SameBoot,
         Rule::JoinersAnnounce,
+        Rule::OneChange,
+        Rule::SuccessorFirst,
+        Rule::NamesFirst,
+        Rule::RemovedByWord,
     ];
 }
 

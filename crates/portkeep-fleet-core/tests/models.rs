@@ -56,11 +56,48 @@ const SCOPES: &[(&str, Scope)] = &[
     ),
     ("two members", Scope::GRANT),
     ("a policy and a node that comes later", Scope::POLICY),
+    (
+        "a policy, names of members are swept",
+        Scope {
+            coordinator_crashes: 1,
+            sweeps: 1,
+            ..Scope::POLICY
+        },
+    ),
+    (
+        "one member, and its node is removed",
+        Scope {
+            agent_crashes: 1,
+            removals: 1,
+            ..ONE
+        },
+    ),
+    ("a change, and a node that comes later", CHANGE),
+    (
+        "a change, and a node that is down",
+        Scope {
+            down: true,
+            ..CHANGE
+        },
+    ),
+    (
+        "two changes that compete, a coordinator dies",
+        Scope {
+            changes: 2,
+            coordinator_crashes: 1,
+            ..CHANGE
+        },
+    ),
 ];
+
+const CHANGE: Scope = Scope {
+    changes: 1,
+    ..Scope::POLICY
+};
 
 /// What a walk is cut at, in transitions: in every run, and in the long ones unless
 /// `PORTKEEP_FLEET_STATES` says otherwise.
-const EVERY_RUN: usize = 120_000;
+const EVERY_RUN: usize = 90_000;
 const LONG: usize = 20_000_000;
 
 fn long() -> usize {
@@ -167,5 +204,12 @@ without! {
     without_written_first: WrittenFirst, ONE => Violation::Unknown(..),
     without_same_boot: SameBoot, Scope { reboots: 1, ..ONE } => Violation::NotEnforced(..),
     without_joiners_announce: JoinersAnnounce, Scope { agent_crashes: 1, ..Scope::POLICY }
+        => Violation::Leaked(..),
+    without_one_change: OneChange, CHANGE => Violation::TwoOwners(..),
+    without_successor_first: SuccessorFirst, Scope { down: true, ..CHANGE }
+        => Violation::Opened(..),
+    without_names_first: NamesFirst, Scope { sweeps: 1, ..Scope::POLICY }
+        => Violation::Nameless(..),
+    without_removed_by_word: RemovedByWord, Scope { agent_crashes: 1, expiries: 1, ..ONE }
         => Violation::Leaked(..),
 }

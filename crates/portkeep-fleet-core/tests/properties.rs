@@ -6,7 +6,7 @@ use portkeep::{PortRange, Protocol};
 use portkeep_fleet_core::agent::{Agent, Effect, Identity, Input, Refusal};
 use portkeep_fleet_core::allocator::Allocator;
 use portkeep_fleet_core::data::{
-    Alive, Boot, FORMAT, Have, Key, Name, Ports, Report, Unknown, Value, Want, WantState,
+    Alive, Boot, FORMAT, Have, Key, Mode, Name, Ports, Report, Unknown, Value, Want, WantState,
 };
 use portkeep_fleet_core::engine::{Outcome, Read, Revision, Versioned};
 use portkeep_fleet_core::points::Point;
@@ -32,7 +32,9 @@ fn keys() -> Vec<Key> {
         Key::Have(node, id.clone()),
         Key::Policy(id.clone()),
         Key::Grant(id.clone()),
-        Key::Members(id, 7),
+        Key::Members(id.clone(), 7),
+        Key::Hold(id),
+        Key::Removed(name("n1")),
     ]
 }
 
@@ -67,7 +69,7 @@ fn read() -> impl Strategy<Value = Read> {
         let revision = Revision(revision);
         Versioned { revision, value }
     });
-    let key = (0..6_usize).prop_map(|index| keys()[index].clone());
+    let key = (0..8_usize).prop_map(|index| keys()[index].clone());
     (key, proptest::option::of(found)).prop_map(|(key, found)| Read { key, found })
 }
 
@@ -113,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn keys_have_one_spelling(text in "(n|policy|grant|members)(/[a-z0-9+]{1,4}){1,3}") {
+    fn keys_have_one_spelling(text in "(n|policy|grant|members|hold|removed)(/[a-z0-9+]{1,4}){1,3}") {
         if let Ok(key) = text.parse::<Key>() {
             prop_assert_eq!(key.to_string(), text);
         }
@@ -128,6 +130,8 @@ proptest! {
             ports: want(WantState::Want).ports,
             consumers: Vec::new(),
             generation: 1,
+            mode: Mode::Reserve,
+            replaces: None,
         };
         let identity = Identity {
             node: name("n1"),
@@ -219,6 +223,8 @@ fn a_note_survives_its_file() {
             .expect("ports"),
         consumers: vec!["user:asterisk".to_owned()],
         generation: 3,
+        mode: Mode::Exclude,
+        replaces: Some(name("rtp.0")),
     };
     let text = serde_json::to_string(&note).expect("write");
     let read: portkeep_fleet_core::agent::Note = serde_json::from_str(&text).expect("read");

@@ -193,6 +193,9 @@ fn check(kind: Kind, record: &mut Record) -> Result<(), Error> {
     if record.source.is_some() {
         return wrong("`source` is Portkeep's own; leave it out");
     }
+    if record.fleet.is_some() {
+        return wrong("`fleet` is Portkeep's own; leave it out");
+    }
     if matches!(record.netns, Scope::Living { .. }) {
         return wrong("a network namespace is declared by its path, or as \"every\"");
     }

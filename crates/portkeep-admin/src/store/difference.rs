@@ -113,6 +113,11 @@ impl Repairs {
                 if record.netns != namespace.scope && !is_everywhere(namespace, &record.netns) {
                     continue;
                 }
+                // A grant is the agent's to make, and who may bind there changes with the job.
+                if record.is_grant() {
+                    wanted.insert((cookie(namespace, &record.netns), record.ports));
+                    continue;
+                }
                 let consumers = match kind {
                     Kind::Exclusion => vec![Consumer::EVERYBODY],
                     Kind::Reservation => {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
+use crate::store::fleet::FleetTag;
 use crate::store::notes::Notes;
 use crate::store::scope::Scope;
 
@@ -44,6 +45,9 @@ pub struct Record {
     /// command or an editor made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<PathBuf>,
+    /// The fleet's reservation that it is, on this machine. The fleet's agent makes and ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetTag>,
 }
 
 impl Document {

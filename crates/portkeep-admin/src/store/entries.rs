@@ -14,18 +14,21 @@ use crate::store::notes::{Notes, Pending, Protected};
 use crate::store::obstacles::words;
 use crate::store::scope::Scope;
 
-/// The last version of the format that this crate writes and reads. Version 2 has `source`. A file
-/// without it is written as version 1, which every version of Portkeep reads.
-const VERSION: u32 = 2;
+/// The last version of the format that this crate writes and reads. Version 2 has `source`, version 3 has
+/// `fleet`. A file is written as the first version that has what is in it, so that an earlier Portkeep reads
+/// it once that is gone.
+const VERSION: u32 = 3;
 
 /// What to write a document as.
 fn version_of(document: &Document) -> u32 {
-    let mut records = document.reservations.iter().chain(&document.exclusions);
-    if records.any(|record| record.source.is_some()) {
-        VERSION
-    } else {
-        1
-    }
+    let needed = |(_, record): (Kind, &Record)| match record {
+        Record { fleet: Some(_), .. } => 3,
+        Record {
+            source: Some(_), ..
+        } => 2,
+        _ => 1,
+    };
+    document.with_kinds().map(needed).max().unwrap_or(1)
 }
 
 const FRESH: &str = "\
@@ -256,6 +259,7 @@ fn change(
             cgroups: Vec::new(),
             comment: None,
             source: None,
+            fleet: None,
         };
         table["ports"] = toml_edit::value(record.ports.to_string());
         update(&mut table, &nothing, record);
@@ -289,6 +293,10 @@ fn update(table: &mut Table, old: &Record, new: &Record) {
     if old.source != new.source {
         let source = new.source.as_deref().and_then(Path::to_str);
         set(table, "source", source.map(|source| source.into()));
+    }
+    if old.fleet != new.fleet {
+        let fleet = new.fleet.as_ref().map(|fleet| fleet.to_string().into());
+        set(table, "fleet", fleet);
     }
 }
 
@@ -385,6 +393,7 @@ ports = "8000-8009/tcp"
             cgroups: Vec::new(),
             comment: None,
             source: None,
+            fleet: None,
         }
     }
 
@@ -407,7 +416,7 @@ ports = "8000-8009/tcp"
     #[test]
     fn a_later_version_and_damage_are_told_apart() {
         let kind = |text: &str| Entries::parse(text).expect_err("refused").kind();
-        assert_eq!(kind("version = 3\nlater = true\n"), ErrorKind::NewerVersion);
+        assert_eq!(kind("version = 4\nlater = true\n"), ErrorKind::NewerVersion);
         for text in [
             "",
             "version = 1\nlater = true\n",

@@ -9,9 +9,11 @@ use nix::fcntl::{Flock, FlockArg};
 use portkeep_host::regular_file;
 
 use crate::error::{Error, ErrorKind};
-use crate::store::document::Document;
+use crate::store::document::{Document, Record};
 use crate::store::entries::{self, Entries};
 use crate::store::files::Files;
+use crate::store::fleet::Grants;
+use crate::store::namespace::boot;
 use crate::store::notes::Notes;
 
 /// Where the store is unless told otherwise.
@@ -23,10 +25,15 @@ const ENTRIES: &str = "reservations.toml";
 /// What Portkeep notes.
 const NOTES: &str = "notes.toml";
 
+/// The grants of the fleet in this boot.
+const GRANTS: &str = "fleet.toml";
+
 /// A directory with a store in it.
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
+    /// What is gone with the boot.
+    run_directory: PathBuf,
     files: Box<dyn Files>,
 }
 
@@ -45,8 +52,12 @@ pub struct Loaded {
 pub struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
 
 impl Store {
-    pub fn new(directory: PathBuf, files: Box<dyn Files>) -> Store {
-        Store { directory, files }
+    pub fn new(directory: PathBuf, run_directory: PathBuf, files: Box<dyn Files>) -> Store {
+        Store {
+            directory,
+            run_directory,
+            files,
+        }
     }
 
     pub fn files(&self) -> &dyn Files {
@@ -62,7 +73,7 @@ impl Store {
     ///
     /// Only root can open what is locked, so nobody else can keep an administrator waiting.
     pub fn lock(&self) -> Result<Lock, Error> {
-        self.make_directory()?;
+        self.make_directory(&self.directory)?;
         let path = self.directory.join("lock");
         let file = OpenOptions::new()
             .write(true)
@@ -77,18 +88,18 @@ impl Store {
             .map_err(|(_, errno)| Error::path("locking", &path, errno.into()))
     }
 
-    fn make_directory(&self) -> Result<(), Error> {
-        if self.directory.is_dir() {
+    fn make_directory(&self, directory: &Path) -> Result<(), Error> {
+        if directory.is_dir() {
             return Ok(());
         }
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
-            .create(&self.directory)
+            .create(directory)
             // Whatever the umask.
-            .and_then(|()| fs::set_permissions(&self.directory, Permissions::from_mode(0o755)))
-            .map_err(|error| Error::path("making", &self.directory, error))?;
-        match self.directory.parent() {
+            .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(0o755)))
+            .map_err(|error| Error::path("making", directory, error))?;
+        match directory.parent() {
             Some(parent) if parent != Path::new("") => self
                 .files
                 .sync_directory(parent)
@@ -110,20 +121,21 @@ impl Store {
     /// The same, with what is needed to write it again.
     pub fn read(&self) -> Result<Loaded, Error> {
         let notes = self.notes()?;
-        let (path, text) = (self.file(), self.text(ENTRIES)?);
+        let (path, text) = (self.file(), self.text(&self.file())?);
         let entries = match &text {
             Some(text) => Some(Entries::parse(text).map_err(|error| refused(&path, &error))?),
             None => None,
         };
         let notes_are_elsewhere =
             notes.is_none() && entries.as_ref().is_some_and(Entries::has_notes);
-        let document = match entries {
+        let mut document = match entries {
             Some(entries) => entries.with_notes(notes),
             None => Document {
                 notes: notes.unwrap_or_default(),
                 ..Document::default()
             },
         };
+        document.reservations.extend(self.grants()?);
         Ok(Loaded {
             document,
             text,
@@ -133,7 +145,7 @@ impl Store {
 
     /// The notes alone; `None` if there are none yet.
     pub fn notes(&self) -> Result<Option<Notes>, Error> {
-        let Some(text) = self.text(NOTES)? else {
+        let Some(text) = self.text(&self.notes_file())? else {
             return Ok(None);
         };
         Notes::parse(&text)
@@ -141,15 +153,27 @@ impl Store {
             .map_err(|error| refused(&self.notes_file(), &error))
     }
 
-    fn text(&self, name: &str) -> Result<Option<String>, Error> {
-        let path = self.directory.join(name);
-        let bytes = match regular_file::read(&path, LENGTH_MAX) {
+    fn grants_file(&self) -> PathBuf {
+        self.run_directory.join(GRANTS)
+    }
+
+    /// The grants of this boot.
+    fn grants(&self) -> Result<Vec<Record>, Error> {
+        let path = self.grants_file();
+        let Some(text) = self.text(&path)? else {
+            return Ok(Vec::new());
+        };
+        Grants::parse(&text, &boot()?).map_err(|error| refused(&path, &error))
+    }
+
+    fn text(&self, path: &Path) -> Result<Option<String>, Error> {
+        let bytes = match regular_file::read(path, LENGTH_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.map_err(|error| Error::path("reading", &path, error))?,
+            bytes => bytes.map_err(|error| Error::path("reading", path, error))?,
         };
         String::from_utf8(bytes)
             .map(Some)
-            .map_err(|error| refused(&path, &Error::new(ErrorKind::Damaged, error.to_string())))
+            .map_err(|error| refused(path, &Error::new(ErrorKind::Damaged, error.to_string())))
     }
 
     /// Writes the entries into the text that the file had; gives the new one.
@@ -162,6 +186,21 @@ impl Store {
     /// Writes the notes.
     pub fn save_notes(&self, notes: &Notes) -> Result<(), Error> {
         self.replace(NOTES, &notes.format()?)
+    }
+
+    /// Writes the grants. A crash leaves the old ones or the new ones; a power cut leaves none.
+    pub fn save_grants(&self, document: &Document, boot: &str) -> Result<(), Error> {
+        self.make_directory(&self.run_directory)?;
+        let text = Grants::among(&document.reservations, boot).format()?;
+        let path = self.grants_file();
+        let new = path.with_extension("toml.new");
+        let files = self.files();
+        let write = || -> io::Result<()> {
+            let mut file = files.create(&new)?;
+            files.write(&mut file, text.as_bytes())?;
+            files.rename(&new, &path)
+        };
+        write().map_err(|error| Error::path("writing", &path, error))
     }
 
     /// Replaces a file, so that a crash at any instant leaves the old one or the new one.

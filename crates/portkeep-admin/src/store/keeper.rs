@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::installation::Installation;
@@ -50,8 +51,32 @@ pub trait FindSockets {
 pub struct FoundSockets {
     /// How many belong to the consumers.
     pub of_consumers: usize,
-    /// The others in words, a line each: the port, and the process, user and command at it.
-    pub of_strangers: Vec<String>,
+    /// The others: one for each port and process.
+    pub of_strangers: Vec<Stranger>,
+}
+
+/// A socket of others than the consumers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stranger {
+    /// The port.
+    pub port: u16,
+    /// The process that has it open; `None` if none has, or none can be seen.
+    pub pid: Option<u32>,
+    /// The process's name, as in proc_pid_comm(5).
+    pub command: Option<String>,
+    /// The user of the process, or of the socket.
+    pub uid: u32,
+    /// Whether the kernel is likely to have chosen the port for a connection: it is in the automatic range,
+    /// and nobody listens there.
+    pub automatic: bool,
+    /// All of it in a line: the port, and the process, user and command at it.
+    pub words: String,
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
 }
 
 impl Keeper {
@@ -68,7 +93,11 @@ impl Keeper {
 
     fn of(installation: Installation, files: Box<dyn Files>) -> Keeper {
         Keeper {
-            store: Store::new(installation.state_directory(), files),
+            store: Store::new(
+                installation.state_directory(),
+                installation.run_directory(),
+                files,
+            ),
             installation,
         }
     }
@@ -128,9 +157,13 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// How many reservations there are, of all network namespaces.
+    /// How many reservations there are, of all network namespaces. Grants of a fleet are not counted, as
+    /// they are gone with the boot.
     pub fn reservations(&self) -> usize {
-        self.document.reservations.len()
+        let lasting = self.document.lasting();
+        lasting
+            .filter(|(kind, _)| *kind == Kind::Reservation)
+            .count()
     }
 
     /// How many exclusions there are, of all network namespaces.

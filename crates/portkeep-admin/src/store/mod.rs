@@ -9,6 +9,7 @@ mod document;
 mod entries;
 mod file;
 mod files;
+mod fleet;
 mod grace;
 mod keeper;
 mod kernel;
@@ -38,7 +39,8 @@ pub use self::document::Record;
 pub use self::file::DEFAULT_DIRECTORY;
 #[cfg(feature = "interrupted")]
 pub use self::files::{Files, RealFiles};
-pub use self::keeper::{Contents, FindSockets, FoundSockets, Keeper, Kind};
+pub use self::fleet::{FleetEntry, FleetRequest, FleetTag, InTheWay, Obstacle};
+pub use self::keeper::{Contents, FindSockets, FoundSockets, Keeper, Kind, Stranger};
 pub use self::names::{group_name, user_id, user_name};
 pub use self::notes::Settings;
 pub use self::plan::Change;

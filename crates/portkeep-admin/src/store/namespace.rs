@@ -61,7 +61,7 @@ impl Namespace {
 }
 
 /// The random id that the kernel gives itself at each boot.
-fn boot() -> Result<String, Error> {
+pub(crate) fn boot() -> Result<String, Error> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
     let text = fs::read_to_string(path).map_err(|error| Error::path("reading", path, error))?;
     Ok(text.trim().to_owned())

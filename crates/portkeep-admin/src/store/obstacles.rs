@@ -4,7 +4,7 @@ use portkeep::{Consumer, Entry, PortRange};
 
 use crate::error::{Error, ErrorKind};
 use crate::store::document::{Document, Record};
-use crate::store::keeper::{FindSockets, Kind};
+use crate::store::keeper::{FindSockets, Kind, Stranger};
 use crate::store::kernel::{Live, is_persistent, overlap};
 use crate::store::names::user_name;
 use crate::store::scope::Scope;
@@ -48,11 +48,13 @@ pub fn refuse(ports: PortRange, other: PortRange, words: &str) -> Error {
         .with_hint("choose other ports, or free these; `portkeep ls` shows all reservations")
 }
 
-/// As in `reserved for user asterisk ("RTP")`.
+/// As in `reserved for user asterisk ("RTP")`, or `reserved by fleet prod, policy rtp`.
 pub fn words(kind: Kind, record: &Record) -> String {
-    let mut words = match kind {
-        Kind::Exclusion => "excluded".to_owned(),
-        Kind::Reservation => format!("reserved for {}", record.consumers_in_words()),
+    let mut words = match (kind, &record.fleet) {
+        (Kind::Exclusion, None) => "excluded".to_owned(),
+        (Kind::Exclusion, Some(tag)) => format!("excluded by {}", tag.owner()),
+        (Kind::Reservation, None) => format!("reserved for {}", record.consumers_in_words()),
+        (Kind::Reservation, Some(tag)) => format!("reserved by {}", tag.owner()),
     };
     if let Some(comment) = &record.comment {
         words += &format!(" ({comment:?})");
@@ -90,7 +92,7 @@ pub fn find_strangers(
             )
         })?;
         adopt |= found.of_consumers > 0;
-        lines.extend(found.of_strangers);
+        lines.extend(found.of_strangers.iter().map(Stranger::to_string));
     }
     if lines.is_empty() {
         return Ok(adopt);

@@ -32,6 +32,11 @@ impl Record {
         self.netns == namespace.scope || self.netns == Scope::Every
     }
 
+    /// Whether it is a job's, which is gone with the boot.
+    pub(crate) fn is_grant(&self) -> bool {
+        self.fleet.as_ref().is_some_and(|tag| tag.grant)
+    }
+
     pub(crate) fn has_consumers_of(&self, other: &Record) -> bool {
         (&self.users, &self.groups, &self.cgroups) == (&other.users, &other.groups, &other.cgroups)
     }

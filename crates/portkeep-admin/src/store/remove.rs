@@ -4,6 +4,7 @@ use portkeep::PortRange;
 
 use crate::error::{Error, ErrorKind};
 use crate::store::document::{Document, Record};
+use crate::store::fleet::FleetTag;
 use crate::store::keeper::{Keeper, Kind};
 use crate::store::kernel::{Live, is_persistent, overlap, remainder};
 use crate::store::obstacles::words;
@@ -25,12 +26,37 @@ impl Keeper {
         ports: &[PortRange],
         scope: Option<Scope>,
     ) -> Result<Outcome, Error> {
+        self.remove_of(kind, ports, scope, Of::Others)
+    }
+
+    /// As [`Keeper::remove`], and also what a fleet has made: on this machine alone. Its agent reports that,
+    /// and does not make it again until an operator says so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Keeper::remove`].
+    pub fn remove_by_force(
+        &self,
+        kind: Kind,
+        ports: &[PortRange],
+        scope: Option<Scope>,
+    ) -> Result<Outcome, Error> {
+        self.remove_of(kind, ports, scope, Of::FleetsToo)
+    }
+
+    fn remove_of(
+        &self,
+        kind: Kind,
+        ports: &[PortRange],
+        scope: Option<Scope>,
+        of: Of,
+    ) -> Result<Outcome, Error> {
         let mut session = Session::begin(self, scope)?;
         let live = session.kernel.live()?;
         let mut outcome = Outcome::default();
         let mut cuts = Vec::new();
         for ports in ports {
-            if let Some((ports, scope)) = find_cut(&session, &live, kind, *ports)? {
+            if let Some((ports, scope)) = find_cut(&session, &live, kind, *ports, of)? {
                 outcome.ports.push(ports);
                 add_cut(&mut cuts, ports, scope);
             }
@@ -41,12 +67,28 @@ impl Keeper {
     }
 }
 
+/// Whose reservations may be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Others,
+    FleetsToo,
+}
+
+fn by_the_fleet(tag: &FleetTag) -> String {
+    let everywhere = match tag.grant {
+        true => format!("`portkeep fleet release {}`", tag.id),
+        false => format!("`portkeep fleet unreserve {}`", tag.id),
+    };
+    format!("{everywhere} ends it on all nodes; `--force` takes it out of this one alone")
+}
+
 /// The scope of the block that the ports lie in; `None` if nothing is there.
 fn find_cut(
     session: &Session<'_>,
     live: &Live,
     kind: Kind,
     ports: PortRange,
+    of: Of,
 ) -> Result<Option<(PortRange, Scope)>, Error> {
     let scope = &session.namespace.scope;
     // What holds everywhere is the business of who administers the machine.
@@ -60,6 +102,10 @@ fn find_cut(
             .filter(|record| overlap(record.ports, ports).is_some())
     };
     if let Some(record) = overlapping(kind).next() {
+        if let Some(tag) = record.fleet.as_ref().filter(|_| of == Of::Others) {
+            let message = format!("{} is {}", record.ports, words(kind, record));
+            return Err(Error::new(ErrorKind::Reserved, message).with_hint(by_the_fleet(tag)));
+        }
         if overlap(record.ports, ports) == Some(ports) {
             return Ok(Some((ports, record.netns.clone())));
         }

@@ -84,6 +84,7 @@ impl Request {
             cgroups: self.cgroups.clone(),
             comment: self.comment.clone(),
             source: None,
+            fleet: None,
         };
         record.check_names()?;
         Ok(record)

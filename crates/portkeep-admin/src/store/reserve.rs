@@ -133,6 +133,9 @@ impl Session<'_> {
         let Some(record) = records.iter_mut().find(|record| record.is_at(wanted)) else {
             return Ok(false);
         };
+        if record.fleet.is_some() {
+            return Err(refuse(wanted.ports, record.ports, &words(kind, record)));
+        }
         if !record.has_consumers_of(wanted) {
             return Err(refuse(wanted.ports, record.ports, &words(kind, record))
                 .with_hint("unreserve the ports first to change who may bind there"));

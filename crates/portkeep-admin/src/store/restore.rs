@@ -202,8 +202,9 @@ pub fn restore_in(
         ));
     }
     let count = |kind: Kind| {
-        let records = session.document.records(kind).iter();
-        let here = records.filter(|record| {
+        let records = session.document.lasting();
+        let of_kind = records.filter(|(of, _)| *of == kind).map(|(_, it)| it);
+        let here = of_kind.filter(|record| {
             record.netns == session.namespace.scope
                 || (session.namespace.scope.is_home() && record.netns == Scope::Every)
         });
@@ -300,6 +301,7 @@ impl Document {
             cgroups: Vec::new(),
             comment: None,
             source: None,
+            fleet: None,
         };
         let kind = if entry.named == [portkeep::Consumer::EVERYBODY] {
             Kind::Exclusion

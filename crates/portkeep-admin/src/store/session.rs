@@ -125,7 +125,13 @@ impl<'a> Session<'a> {
         let store = &self.keeper.store;
         let (new, old) = (&self.document, &mut self.saved);
         if (&new.reservations, &new.exclusions) != (&old.reservations, &old.exclusions) {
-            self.text = Some(store.save_entries(self.text.as_deref(), new)?);
+            if !new.grants().eq(old.grants()) {
+                store.save_grants(new, &self.namespace.boot)?;
+            }
+            if !new.lasting().eq(old.lasting()) {
+                let lasting = new.without_grants();
+                self.text = Some(store.save_entries(self.text.as_deref(), &lasting)?);
+            }
             old.reservations.clone_from(&new.reservations);
             old.exclusions.clone_from(&new.exclusions);
         }
@@ -233,8 +239,7 @@ impl<'a> Session<'a> {
     pub fn note_applied(&mut self, ports: PortRange, scope: &Scope) {
         let mut applied = self.applied(scope);
         applied.remove(ports);
-        let document = &self.document;
-        for record in document.reservations.iter().chain(&document.exclusions) {
+        for (_, record) in self.document.lasting() {
             if record.netns == *scope
                 && let Some(ports) = overlap(record.ports, ports)
             {
@@ -254,8 +259,7 @@ impl<'a> Session<'a> {
             } else {
                 self.nothing_applied(&scope)
             };
-            let document = &self.document;
-            let records = document.reservations.iter().chain(&document.exclusions);
+            let records = self.document.lasting().map(|(_, record)| record);
             let ours = records.filter(|record| record.netns == scope);
             ours.for_each(|record| applied.insert(record.ports));
             let besides = besides.iter().filter(|(_, of)| *of == scope);
@@ -361,6 +365,22 @@ impl Document {
         let of = |kind| move |record| (kind, record);
         let reservations = self.reservations.iter().map(of(Kind::Reservation));
         reservations.chain(self.exclusions.iter().map(of(Kind::Exclusion)))
+    }
+
+    /// What a boot restores.
+    pub(crate) fn lasting(&self) -> impl Iterator<Item = (Kind, &Record)> {
+        self.with_kinds().filter(|(_, record)| !record.is_grant())
+    }
+
+    fn grants(&self) -> impl Iterator<Item = &Record> {
+        let records = self.reservations.iter();
+        records.filter(|record| record.is_grant())
+    }
+
+    fn without_grants(&self) -> Document {
+        let mut document = self.clone();
+        document.reservations.retain(|record| !record.is_grant());
+        document
     }
 
     fn ranges_of(&self, scope: &Scope) -> impl Iterator<Item = PortRange> {

@@ -4,24 +4,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portkeep::{Consumer, PortRange};
 use portkeep_admin::{
-    Error, ErrorKind, FindSockets, FoundSockets, Keeper, Kind, Ports, Request, Scope, namespace,
+    Error, ErrorKind, FindSockets, FoundSockets, Keeper, Kind, Ports, Request, Scope, Stranger,
+    namespace,
 };
 use portkeep_tests::libc::{EACCES, EADDRINUSE, ENOPROTOOPT};
 use portkeep_tests::ports::probe_free;
 use portkeep_tests::{Channel, Protocol, Sandbox, assert_ok, enable, proc, sock};
 
-fn keeper(sandbox: &Sandbox) -> Keeper {
+pub fn keeper(sandbox: &Sandbox) -> Keeper {
     enable::installation(sandbox).keeper()
 }
 
-fn ranges(ports: &[&str]) -> Vec<PortRange> {
+pub fn ranges(ports: &[&str]) -> Vec<PortRange> {
     ports
         .iter()
         .map(|ports| ports.parse().expect("a range"))
         .collect()
 }
 
-fn request(ports: &[&str]) -> Request {
+pub fn request(ports: &[&str]) -> Request {
     Request {
         kind: Kind::Reservation,
         ports: Ports::These(ranges(ports)),
@@ -34,7 +35,7 @@ fn request(ports: &[&str]) -> Request {
 }
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind) -> Error {
+pub fn refused<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind) -> Error {
     let error = result.expect_err("a refusal");
     assert_eq!(error.kind(), kind, "{error}");
     assert!(
@@ -263,6 +264,17 @@ impl<'a> SlipsIn<'a> {
     }
 }
 
+fn stranger(port: u16) -> Stranger {
+    Stranger {
+        port,
+        pid: None,
+        command: None,
+        uid: 0,
+        automatic: false,
+        words: format!("{port}/tcp"),
+    }
+}
+
 impl FindSockets for SlipsIn<'_> {
     fn find(
         &self,
@@ -292,7 +304,7 @@ impl FindSockets for SlipsIn<'_> {
         let strangers = local.filter(|port| (ports.start()..=ports.end()).contains(port));
         Ok(FoundSockets {
             of_consumers: 0,
-            of_strangers: strangers.map(|port| format!("{port}/tcp")).collect(),
+            of_strangers: strangers.map(stranger).collect(),
         })
     }
 }

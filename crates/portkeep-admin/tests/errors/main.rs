@@ -1,6 +1,7 @@
 //! Every refusal of persistent reservations, with its errno and what is there afterwards: of the
 //! socket options as the library has them, and of the keeper.
 
+mod fleet;
 mod keeper;
 mod library;
 
@@ -34,5 +35,11 @@ trials! {
         keeper::unknown_names,
         keeper::stores_that_are_not_understood,
         keeper::another_installation_in_the_environment,
-        keeper::not_enabled;
+        keeper::not_enabled,
+        fleet::a_policy_from_its_note_to_its_end,
+        fleet::a_boot,
+        fleet::a_grant_is_closed_until_a_cgroup_is_let_in,
+        fleet::as_many_cgroups_as_there_is_room_for,
+        fleet::what_is_in_the_way,
+        fleet::local_changes;
 }

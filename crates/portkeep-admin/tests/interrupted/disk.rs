@@ -146,10 +146,12 @@ impl Files for Disk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step();
         let (directory, name) = to.parent().zip(to.file_name()).expect("a file");
-        let mut store = self.surely(directory);
-        let name = FILES.into_iter().find(|file| name == *file);
-        store.insert(name.expect("a file of the store"), self.synced(from));
-        self.remains.put("maybe", &store);
+        // What is gone with the boot is gone with the power.
+        if let Some(name) = FILES.into_iter().find(|file| name == *file) {
+            let mut store = self.surely(directory);
+            store.insert(name, self.synced(from));
+            self.remains.put("maybe", &store);
+        }
         RealFiles.rename(from, to)
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use portkeep::Protocol;
 use portkeep::sockopt::{self, CreateFlags, DeleteFlags};
-use portkeep_admin::{Declared, UnknownNames};
+use portkeep_admin::{Declared, FleetRequest, FleetTag, UnknownNames};
 use portkeep_admin::{Error, Installation, Keeper, Kind, Outcome, Ports, Request, sysctl};
 use portkeep_tests::{Sandbox, enable, proc, sock, trials};
 
@@ -38,6 +38,11 @@ trials! {
         applying_and_a_crash => LIMIT,
         applying_and_a_power_cut => LIMIT,
         applying_the_first_and_a_power_cut => LIMIT,
+        offering_to_a_fleet_and_a_crash => LIMIT,
+        offering_to_a_fleet_and_a_power_cut => LIMIT,
+        releasing_to_a_fleet_and_a_crash => LIMIT,
+        releasing_to_a_fleet_and_a_power_cut => LIMIT,
+        granting_and_a_crash => LIMIT,
         unreserving_beside_a_long_list_and_a_crash => LIMIT,
         a_store_written_without_fsync_would_be_noticed;
 }
@@ -396,6 +401,124 @@ fn applying_and_a_power_cut(sandbox: &Sandbox) {
 
 fn applying_the_first_and_a_power_cut(sandbox: &Sandbox) {
     interrupt(sandbox, Disaster::PowerCut, nothing, apply, untouched);
+}
+
+fn of_fleet(ids: [&str; 2], grant: bool) -> Vec<FleetRequest> {
+    let ports = [
+        ["43000-43003/tcp", "43000-43003/udp"],
+        ["61000-61003/udp", "44000/tcp"],
+    ];
+    let requests = ids.into_iter().zip(ports);
+    requests
+        .map(|(id, ports)| FleetRequest {
+            tag: FleetTag {
+                fleet: "prod".to_owned(),
+                id: id.to_owned(),
+                generation: 1,
+                grant,
+            },
+            ports: ports.map(range).to_vec(),
+            consumers: Vec::new(),
+            comment: None,
+        })
+        .collect()
+}
+
+fn make_for_fleet(keeper: &Keeper, requests: &[FleetRequest]) -> Result<Outcome, Error> {
+    for answers in [
+        keeper.note_for_fleet(requests)?,
+        keeper.create_for_fleet(requests, None)?,
+    ] {
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+    Ok(Outcome::default())
+}
+
+fn end_for_fleet(keeper: &Keeper, requests: &[FleetRequest]) -> Result<Outcome, Error> {
+    let tags: Vec<_> = requests.iter().map(|request| request.tag.clone()).collect();
+    keeper.delete_for_fleet(&tags)?;
+    keeper.erase_for_fleet(&tags)?;
+    Ok(Outcome::default())
+}
+
+fn prepare_fleet(keeper: &Keeper) -> Result<(), Error> {
+    prepare(keeper)?;
+    make_for_fleet(keeper, &of_fleet(["rtp", "sip"], false)).map(drop)
+}
+
+fn offer(keeper: &Keeper) -> Result<Outcome, Error> {
+    make_for_fleet(keeper, &of_fleet(["rtp", "sip"], false))
+}
+
+fn release(keeper: &Keeper) -> Result<Outcome, Error> {
+    end_for_fleet(keeper, &of_fleet(["rtp", "sip"], false))
+}
+
+fn offering_to_a_fleet_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare, offer, untouched);
+}
+
+fn offering_to_a_fleet_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::PowerCut, prepare, offer, untouched);
+}
+
+fn releasing_to_a_fleet_and_a_crash(sandbox: &Sandbox) {
+    interrupt(sandbox, Disaster::Crash, prepare_fleet, release, untouched);
+}
+
+fn releasing_to_a_fleet_and_a_power_cut(sandbox: &Sandbox) {
+    interrupt(
+        sandbox,
+        Disaster::PowerCut,
+        prepare_fleet,
+        release,
+        untouched,
+    );
+}
+
+/// At each step: what the kernel has of grants the store has, `enable` keeps none of it, and the agent that
+/// comes back can make all of it or end all of it.
+fn granting_and_a_crash(sandbox: &Sandbox) {
+    let grants = || of_fleet(["g1", "g2"], true);
+    let old = undisturbed(sandbox, "old", prepare, untouched, None);
+    let mut unfinished = 0;
+    for step in 0.. {
+        let directory = sandbox.state_dir().join(format!("step-{step}"));
+        boot(sandbox);
+        let keeper = keeper(sandbox, &directory);
+        prepare(&keeper).expect("prepare");
+        let disk = Disk::watch(&directory, step);
+        let child = proc::fork_child(|| {
+            let keeper = Keeper::with_files(installation(sandbox, &directory), Box::new(disk));
+            let made = make_for_fleet(&keeper, &grants());
+            made.and_then(|_| end_for_fleet(&keeper, &grants()))
+                .map_or(1, |_| 0)
+        });
+        let code = child.code();
+        assert!(code == CUT || code == 0, "step {step}: {code}");
+        let entries = keeper.fleet_entries().expect("list");
+        unfinished += usize::from(!entries.is_empty());
+        let noted: Vec<_> = entries.iter().flat_map(|it| it.ports.clone()).collect();
+        let of_grants = |range: &portkeep::PortRange| range.start() >= 43000;
+        let in_kernel = portkeep::list().expect("list").into_iter();
+        for range in in_kernel.map(|it| it.range).filter(of_grants) {
+            assert!(noted.contains(&range), "step {step}: {range}");
+        }
+        let report = keeper.restore(None).expect("restore");
+        assert!(report.failures.is_empty(), "step {step}: {report:?}");
+        let text = fs::read_to_string(directory.join("reservations.toml")).expect("read");
+        assert!(!text.contains("fleet"), "step {step}: {text}");
+        if step % 2 == 0 {
+            make_for_fleet(&keeper, &grants()).expect("make");
+        }
+        end_for_fleet(&keeper, &grants()).expect("end");
+        assert_eq!(State::of(&keeper), old, "step {step}");
+        assert_eq!(keeper.differences().expect("compare"), [], "step {step}");
+        if code == 0 {
+            break;
+        }
+    }
+    assert!(unfinished > 0);
 }
 
 /// The tables of the file, of which some are changed or left out.

@@ -18,6 +18,9 @@ pub struct Removal {
     /// The ports, such as 8080/tcp or 10000-20000/udp
     #[arg(value_name = "A-B/tcp|udp|both", required = true)]
     ports: Vec<PersistentBlock>,
+    /// Also end what a fleet made, on this machine alone; its agent reports that as drift
+    #[arg(long)]
+    force: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -31,7 +34,11 @@ impl Removal {
         let ranges = ranges(&self.ports)?;
         let scope = self.netns.enter()?;
         let _control = InControlCgroup::enter(installation);
-        let outcome = installation.keeper().remove(kind, &ranges, scope)?;
+        let keeper = installation.keeper();
+        let outcome = match self.force {
+            true => keeper.remove_by_force(kind, &ranges, scope)?,
+            false => keeper.remove(kind, &ranges, scope)?,
+        };
         let message = match outcome.changed {
             true => format!("{} no longer {done}", list(&outcome.ports)),
             false => format!("{} not {done}", list(&ranges)),

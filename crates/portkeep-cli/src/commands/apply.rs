@@ -12,7 +12,7 @@ use crate::declared_changes::{print_diff, print_document, summary};
 use crate::error::{Error, Kind, Result};
 use crate::locations::declarations;
 use crate::output::warn;
-use crate::sockets::InUse;
+use portkeep_admin::sockets::InUse;
 
 /// The exit status of `--check` where something differs.
 const DIFFERS: u8 = 3;

@@ -14,8 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::kept_options::{Given, to_be_noted};
 use crate::output::{escaped, text_of, warn};
 use crate::port_state::Settings;
-use crate::sockets::InUse;
 use crate::words::counted;
+use portkeep_admin::sockets::InUse;
 
 /// Install the kernel part, or upgrade it in place
 ///

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use portkeep::{Consumer, Entry, EntryKind, ErrorKind, HeldEntry, PortRange, Protocol};
-use portkeep_admin::{Contents, Installation, Record, user_name};
+use portkeep_admin::{Contents, FleetTag, Installation, Record, user_name};
 use serde::Serialize;
 
 use crate::arguments::color::{self, ColorArgument};
@@ -25,7 +25,7 @@ use crate::words::Moment;
 /// the block. Sockets that the owner has associated with the reservation always can; `process` adds
 /// the owning process, `tree` its descendants as well, and `user` every process of
 /// the owner's user. Persistent reservations name users, groups
-/// and cgroups. `everybody` can bind to excluded ports. `held` marks ports that one of your processes
+/// and cgroups; OWNER names the fleet for those that a fleet has made. `everybody` can bind to excluded ports. `held` marks ports that one of your processes
 /// holds by sockets, without the kernel part.
 #[derive(Debug, Args)]
 pub struct Ls {
@@ -220,7 +220,9 @@ impl Ls {
         let style = |row: usize, column: usize, cell: &str| match COLUMNS[columns[column]].0 {
             _ if row == 0 => Some(color::HEADING),
             Column::MayBind if cell == HELD => Some(color::ODD),
-            Column::Owner if cell == PERSISTENT => Some(color::LASTING),
+            Column::Owner if cell == PERSISTENT || cell.starts_with("fleet ") => {
+                Some(color::LASTING)
+            }
             Column::Owner if cell == EXCLUDED => Some(color::FAINT),
             _ => None,
         };
@@ -254,12 +256,17 @@ fn ports(range: PortRange) -> String {
 
 fn kernel_row(entry: &Entry, record: Option<&Record>) -> [String; 9] {
     let range = entry.range;
+    let fleet = record.and_then(|record| record.fleet.as_ref());
     let [owner, command, user] = match entry.kind {
         EntryKind::Runtime => [
             entry.owner.pid.to_string(),
             entry.owner.command.clone(),
             user_name(entry.owner.uid),
         ],
+        _ if fleet.is_some() => {
+            let owner = fleet.map(FleetTag::owner).unwrap_or_default();
+            [owner, "-".to_owned(), "-".to_owned()]
+        }
         _ if is_exclusion(entry) => [EXCLUDED, "-", "-"].map(str::to_owned),
         _ => [PERSISTENT, "-", "-"].map(str::to_owned),
     };

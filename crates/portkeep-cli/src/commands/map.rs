@@ -20,9 +20,9 @@ use crate::neighbours::KernelSockets;
 use crate::port_map::{Look, PortKind, PortMap, picture, svg};
 use crate::port_state::Settings;
 use crate::reservation_document::{is_everywhere, is_exclusion, may_bind_in_words};
-use crate::sockets::{self, Processes};
 use crate::text_file;
 use crate::words::process;
+use portkeep_admin::sockets::{self, Processes};
 
 /// Show the port space as a picture
 ///

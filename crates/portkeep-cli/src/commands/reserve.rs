@@ -15,9 +15,9 @@ use crate::configuration::media_ports;
 use crate::control_cgroup::InControlCgroup;
 use crate::error::{Error, Result};
 use crate::outcome::report;
-use crate::sockets::InUse;
 use crate::units::with_sockets;
 use crate::words::list;
+use portkeep_admin::sockets::InUse;
 
 /// Reserve ports for users, groups or cgroups, now and after every boot
 ///

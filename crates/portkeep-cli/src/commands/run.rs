@@ -35,6 +35,13 @@ pub struct Run {
     /// Run the command even if it cannot bind to its ports; strangers cannot, either
     #[arg(long)]
     unprotected: bool,
+    /// Have the command's programs load a library that has their binds made, if sockets hold the ports
+    ///
+    /// For where nothing else leads to their sockets: under a ptrace_scope of 2 or 3, and for programs that
+    /// forbid to be looked at. Static programs and those that gain privileges do not load it, and cannot bind
+    /// to the ports then.
+    #[arg(long)]
+    preload: bool,
     /// Hand out ports to the command's processes, by portserver's protocol
     ///
     /// PORTSERVER_ADDRESS names the server, as python_portpicker expects it; PORTKEEP_SERVER is the path of a
@@ -104,6 +111,7 @@ impl Run {
                 whose: self.share,
             }),
             unprotected: self.unprotected,
+            preload: self.preload,
         };
         run::run(&options, &self.command)
     }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use nix::unistd::geteuid;
-use portkeep::{Backend, ErrorKind};
+use portkeep::{Backend, ErrorKind, PortRange};
 use portkeep_admin::{
-    Difference, ErrorKind as KernelErrorKind, Installation, Status as Installed, inspect,
+    Difference, ErrorKind as KernelErrorKind, FleetEntry, Installation, Status as Installed,
+    inspect,
 };
 use serde::Serialize;
 
@@ -52,6 +53,8 @@ struct Store {
     /// Null if the file cannot be read.
     reservations: Option<usize>,
     exclusions: Option<usize>,
+    /// Of fleets; their policies are among the reservations and exclusions.
+    fleet: Vec<FleetDocument>,
     /// Where the store, the kernel part and `ip_local_reserved_ports` disagree.
     differences: Vec<String>,
     /// Why one of them could not be read.
@@ -67,6 +70,7 @@ impl Store {
             is_there: keeper.file().exists(),
             reservations: None,
             exclusions: None,
+            fleet: Vec::new(),
             differences: Vec::new(),
             error: None,
         };
@@ -74,6 +78,8 @@ impl Store {
             store.reservations = Some(contents.reservations());
             store.exclusions = Some(contents.exclusions());
             if is_listed {
+                let entries = keeper.fleet_entries()?;
+                store.fleet = entries.iter().map(FleetDocument::from).collect();
                 let differences = keeper.differences()?;
                 store.differences = differences.iter().map(Difference::to_string).collect();
             }
@@ -99,6 +105,16 @@ impl Store {
                 ),
             );
         }
+        for entry in &self.fleet {
+            let here = match entry.enforced {
+                true => "",
+                false => ", not enforced here",
+            };
+            row(
+                "fleet",
+                format!("{}: {}{here}", entry.owner, entry.ports.join(", ")),
+            );
+        }
         for difference in &self.differences {
             row(
                 "differs",
@@ -109,6 +125,35 @@ impl Store {
             row("store", error.clone());
         }
         rows
+    }
+}
+
+/// A fleet's reservation on this machine.
+#[derive(Debug, Serialize)]
+struct FleetDocument {
+    fleet: String,
+    kind: &'static str,
+    id: String,
+    generation: u64,
+    ports: Vec<String>,
+    /// Whether the kernel part has all of them.
+    enforced: bool,
+    #[serde(skip)]
+    owner: String,
+}
+
+impl From<&FleetEntry> for FleetDocument {
+    fn from(entry: &FleetEntry) -> FleetDocument {
+        let tag = &entry.tag;
+        FleetDocument {
+            fleet: tag.fleet.clone(),
+            kind: if tag.grant { "grant" } else { "policy" },
+            id: tag.id.clone(),
+            generation: tag.generation,
+            ports: entry.ports.iter().map(PortRange::to_string).collect(),
+            enforced: entry.enforced,
+            owner: tag.owner(),
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::error::Result;
 
 /// End a persistent reservation or part of one
 ///
-/// The rest of the block stays reserved. Bound sockets stay bound. Needs root.
+/// The rest of the block stays reserved. Bound sockets stay bound. A fleet's reservation is ended on all
+/// nodes by `portkeep fleet unreserve`. Needs root.
 #[derive(Debug, Args)]
 pub struct Unreserve {
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::neighbours::Redirect;
 use crate::output::{escaped, json, lines};
 use crate::port_state::{Caveat, PortState};
 use crate::reservation_document::ReservationDocument;
-use crate::sockets::Socket;
+use portkeep_admin::sockets::Socket;
 
 /// Explain why a port is taken, or that it is free
 ///

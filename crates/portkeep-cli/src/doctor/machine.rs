@@ -8,7 +8,7 @@ use portkeep_host::mounts;
 
 use crate::doctor::check::{Check, State};
 use crate::run::supervisor;
-use crate::sockets;
+use portkeep_admin::sockets;
 
 pub fn checks(installation: &Installation) -> Vec<Check> {
     let mut checks = vec![

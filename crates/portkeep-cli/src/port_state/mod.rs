@@ -14,7 +14,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::locations::list;
 use crate::neighbours::{self, KernelSockets, Redirect};
 use crate::reservation_document::{is_everywhere, is_exclusion};
-use crate::sockets::{self, Processes, Socket};
+use portkeep_admin::sockets::{self, Processes, Socket};
 
 /// A port of this network namespace.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ impl PortState {
             });
         let (sockets, no_sockets) = match sockets::bound_to(protocol, port) {
             Ok(sockets) => (sockets, None),
-            Err(error) if reservation.is_some() => (Vec::new(), Some(error)),
-            Err(error) => return Err(error),
+            Err(error) if reservation.is_some() => (Vec::new(), Some(error.into())),
+            Err(error) => return Err(error.into()),
         };
         let inodes: HashSet<u32> = sockets.iter().filter_map(|socket| socket.inode).collect();
         let processes = Processes::with_sockets(&inodes)?;

@@ -6,8 +6,8 @@ use portkeep_admin::user_name;
 use crate::output::printable;
 use crate::port_state::{Caveat, PortState, Verdict};
 use crate::reservation_document::{is_everywhere, is_exclusion, may_bind_in_words};
-use crate::sockets::{Process, Socket, State, command_line};
 use crate::words::{Moment, process};
+use portkeep_admin::sockets::{Process, Socket, State, command_line};
 
 impl PortState {
     /// Who reserves it, as in `by process 1234 (nginx), user www-data` or `for user asterisk`.
@@ -94,8 +94,11 @@ impl PortState {
             };
             format!("is reserved for {consumers}")
         };
+        let fleet = self.record.as_ref().and_then(|it| it.fleet.as_ref());
+        let by = fleet.map(|tag| format!(", by {}", tag.owner()));
+        let by = by.unwrap_or_default();
         let mut lines = vec![format!(
-            "{name} {how}{everywhere}, in the kernel since {} ({}){block}.",
+            "{name} {how}{everywhere}{by}, in the kernel since {} ({}){block}.",
             since.local(),
             since.ago(),
         )];

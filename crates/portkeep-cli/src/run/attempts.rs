@@ -12,8 +12,8 @@ use portkeep::Protocol;
 use portkeep_admin::Installation;
 
 use crate::port_state::PortState;
-use crate::sockets::{State, parent};
 use crate::words;
+use portkeep_admin::sockets::{State, parent};
 
 /// So many ports are remembered; whoever scans for a free one asks for many.
 const REMEMBERED: usize = 16;

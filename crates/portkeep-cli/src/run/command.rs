@@ -51,13 +51,13 @@ impl<'a> CommandLine<'a> {
     }
 
     /// Forks and executes the command with the ports in its environment, under a supervisor's
-    /// filter if there is to be one, and with the variables of a port server. It is not executed before `prepare` has returned, until when
+    /// filter if there is to be one, and with these variables besides. It is not executed before `prepare` has returned, until when
     /// all signals are blocked in it, and not at all if that fails.
     pub fn spawn(
         &self,
         holding: &Holding,
         filter: Option<ToHolder>,
-        server: &[(&str, OsString)],
+        variables: &[(&str, OsString)],
         prepare: impl FnOnce(Pid) -> Result<()>,
     ) -> Result<Pid> {
         let mut command = Command::new(self.program);
@@ -66,7 +66,7 @@ impl<'a> CommandLine<'a> {
         command.args(arguments.map(|argument| environment::fill_in(argument, &named)));
         locations::pass_on(self.installation, &mut command);
         environment::set(&mut command, holding);
-        command.envs(server.iter().map(|(name, value)| (name, value)));
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let (go_ahead, hold_back) = io::pipe().map_err(|error| self.failure(&error))?;
         let (mut outcome, report) = io::pipe().map_err(|error| self.failure(&error))?;
         // SAFETY: this process has one thread, so the child may do anything.

@@ -24,7 +24,7 @@ use crate::run::reaper::{Child, exit_code, next_change};
 use crate::run::server::ServerOptions;
 use crate::run::signals::{GroupCopies, ReceivedSignal, Sender, SignalQueue};
 use crate::run::supervisor::inner::{self, Door};
-use crate::run::supervisor::{self, FromCommand, Shared, Tried};
+use crate::run::supervisor::{self, FromCommand, Library, Shared, Tried};
 use crate::run::surroundings;
 use crate::serve::Background;
 use crate::waiting::{self, Surroundings};
@@ -42,6 +42,8 @@ pub struct Options<'a> {
     pub server: Option<ServerOptions>,
     /// Whether to run the command even if it cannot bind to its ports.
     pub unprotected: bool,
+    /// Whether its programs are to load a library that has their binds made.
+    pub preload: bool,
 }
 
 /// Holds the ports while the command and its descendants live.
@@ -63,6 +65,7 @@ struct Holder<'a> {
     options: &'a Options<'a>,
     holding: Arc<Shared>,
     server: Option<Background>,
+    library: Option<Library>,
     command: Pid,
     foreground_pid: Pid,
     /// Whether it was stopped by us.
@@ -97,25 +100,29 @@ impl<'a> Holder<'a> {
         let mut server = server;
         let mut background = None;
         let mut copies = GroupCopies::default();
-        let (command, holding) =
-            start_command(options, command, holding, &environment, |command| {
-                // This process forks no more.
-                if let Some(server) = server.take() {
-                    background = Some(server.start()?);
-                }
-                // Signals to the group that came before the command was in it are meant for it all the
-                // same. One that came since has reached it too, and merges with ours: it is pending, for
-                // the command has not unblocked its signals yet.
-                for signal in signals.take()? {
-                    copies.note(signal);
-                    send(command, signal.number)?;
-                }
-                Ok(())
-            })?;
+        let Started {
+            command,
+            holding,
+            library,
+        } = start_command(options, command, holding, &environment, |command| {
+            // This process forks no more.
+            if let Some(server) = server.take() {
+                background = Some(server.start()?);
+            }
+            // Signals to the group that came before the command was in it are meant for it all the
+            // same. One that came since has reached it too, and merges with ours: it is pending, for
+            // the command has not unblocked its signals yet.
+            for signal in signals.take()? {
+                copies.note(signal);
+                send(command, signal.number)?;
+            }
+            Ok(())
+        })?;
         Ok(Self {
             options,
             holding,
             server: background,
+            library,
             command,
             foreground_pid,
             foreground_stopped: false,
@@ -152,6 +159,7 @@ impl<'a> Holder<'a> {
             holding,
             signals,
             server,
+            library,
             ..
         } = self;
         let reason = match code {
@@ -174,7 +182,7 @@ impl<'a> Holder<'a> {
         if holder_stays {
             wait_for_others(&signals)?;
         }
-        drop(server);
+        drop((server, library));
         Ok(())
     }
 
@@ -292,34 +300,49 @@ fn send(command: Pid, number: i32) -> Result<()> {
     }
 }
 
+/// A command that has been started.
+struct Started {
+    command: Pid,
+    holding: Arc<Shared>,
+    /// What its programs load.
+    library: Option<Library>,
+}
+
 /// Starts the command, supervised if any of its ports are held by sockets, by us or by the run around us.
 fn start_command(
     options: &Options<'_>,
     command: &CommandLine<'_>,
     holding: Holding,
-    server: &[(&str, OsString)],
+    variables: &[(&str, OsString)],
     mut prepare: impl FnMut(Pid) -> Result<()>,
-) -> Result<(Pid, Arc<Shared>)> {
+) -> Result<Started> {
     let is_held = holding.backend() == Backend::Held && !holding.is_empty();
     let holding = Shared::new(holding);
-    let spawn = |filter, prepare: &mut dyn FnMut(Pid) -> Result<()>| {
-        let spawned = holding.with(|holding| command.spawn(holding, filter, server, prepare));
+    let mut library = None;
+    let spawn = |filter, variables: &[_], prepare: &mut dyn FnMut(Pid) -> Result<()>| {
+        let spawned = holding.with(|holding| command.spawn(holding, filter, variables, prepare));
         spawned.expect("nobody has released it")
     };
-    let pid = if !is_held {
-        spawn(None, &mut prepare)?
+    let command = if !is_held {
+        spawn(None, variables, &mut prepare)?
     } else if let Some(door) = find_door(options, &holding)? {
         let mut door = Some(door);
-        spawn(None, &mut |command| {
+        spawn(None, variables, &mut |command| {
             if let Some(door) = door.take() {
                 inner::serve(door, &holding).context("supervising")?;
             }
             prepare(command)
         })?
     } else {
-        let (from_command, to_holder) = supervisor::pair().context("socketpair")?;
+        let (from_command, to_holder) = supervisor::pair(options.preload).context("socketpair")?;
+        let mut with_library = variables.to_vec();
+        if options.preload {
+            let written = Library::write().context("cannot write the library of --preload")?;
+            with_library.push(written.variable());
+            library = Some(written);
+        }
         let mut has_no_way = false;
-        let spawned = spawn(Some(to_holder), &mut |command| {
+        let spawned = spawn(Some(to_holder), &with_library, &mut |command| {
             let tried = find_way(options, &from_command);
             has_no_way = tried.is_err();
             supervisor::serve(tried?, &holding).context("supervising")?;
@@ -331,12 +354,16 @@ fn start_command(
                 if !options.quiet {
                     say(error.message());
                 }
-                spawn(None, &mut prepare)?
+                spawn(None, variables, &mut prepare)?
             }
             spawned => spawned?,
         }
     };
-    Ok((pid, holding))
+    Ok(Started {
+        command,
+        holding,
+        library,
+    })
 }
 
 /// The way through the run around this one, which supervises our command too.
@@ -366,8 +393,8 @@ fn find_way(options: &Options<'_>, command: &FromCommand) -> Result<Tried> {
             let message = format!("the command cannot bind to its ports: {reason}");
             let error = Error::new(Kind::CommandRefused, message);
             Err(error.with_hint(
-                "`run --unprotected` runs it anyway; or enable the kernel part, or allow these calls in the \
-                 sandbox around it",
+                "`run --preload` has its programs load a library instead; or enable the kernel part, or \
+                 allow these calls in the sandbox around it; `run --unprotected` runs it anyway",
             ))
         }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,6 +17,7 @@ use nix::sys::socket::{
 };
 
 use crate::error::{Context as _, Result};
+use crate::temporary::{self, runtime_directory};
 
 /// An abstract name, `@NAME`, or a socket file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,34 +164,13 @@ fn random() -> Result<String> {
 /// The longest path of a socket is 107 bytes.
 const PATH_MAX: usize = 80;
 
-/// Of this user alone, where it can be: the variables may still be those of another one, as after su(1).
+/// Of this user alone.
 fn make_directory() -> io::Result<PathBuf> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let places = runtime
+    let places = runtime_directory()
         .into_iter()
-        .chain([std::env::temp_dir(), "/tmp".into()])
-        .filter(|path| path.is_absolute() && path.as_os_str().len() <= PATH_MAX);
-    let mut made = Err(io::ErrorKind::NotFound.into());
-    for place in places {
-        made = make_directory_in(&place);
-        if made.is_ok() {
-            break;
-        }
-    }
-    made
-}
-
-fn make_directory_in(place: &Path) -> io::Result<PathBuf> {
-    let mut template = place.join("portkeep-XXXXXX").into_os_string().into_vec();
-    template.push(0);
-    // SAFETY: the template ends with a zero byte and is changed in place. The directory has mode 0700.
-    match unsafe { libc::mkdtemp(template.as_mut_ptr().cast()) }.is_null() {
-        true => Err(io::Error::last_os_error()),
-        false => {
-            template.pop();
-            Ok(OsString::from_vec(template).into())
-        }
-    }
+        .chain([std::env::temp_dir(), "/tmp".into()]);
+    let is_short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= PATH_MAX;
+    temporary::make_directory(places.filter(is_short))
 }
 
 #[cfg(test)]

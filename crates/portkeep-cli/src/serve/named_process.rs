@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::pidfd;
 use crate::serve::ports::Heir;
-use crate::sockets::status;
+use portkeep_admin::sockets::status;
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

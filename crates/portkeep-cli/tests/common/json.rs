@@ -104,13 +104,14 @@ pub fn elements(array: &Value) -> &[Value] {
 }
 
 /// The members of a reservation.
-pub const RESERVATION: [&str; 19] = [
+pub const RESERVATION: [&str; 20] = [
     "backend",
     "cgroups",
     "command",
     "comment",
     "end",
     "every_netns",
+    "fleet",
     "groups",
     "kind",
     "may_bind",

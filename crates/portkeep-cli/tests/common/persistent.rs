@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use portkeep_tests::{Protocol, Sandbox, proc, sock};
+use portkeep_admin::{FleetRequest, FleetTag};
+use portkeep_tests::{Protocol, Sandbox, enable, proc, sock};
 use serde_json::Value;
 
 use super::json::{document, elements};
@@ -105,4 +106,32 @@ pub fn bind(protocol: Protocol, port: u16) -> i32 {
 /// The same in a process of a user, with a group and no others.
 pub fn bind_as(uid: u32, gid: u32, protocol: Protocol, port: u16) -> i32 {
     proc::as_uid(uid, gid, || bind(protocol, port))
+}
+
+/// Reserves for a fleet, as its agent does.
+pub fn reserve_for_fleet(
+    sandbox: &Sandbox,
+    id: &str,
+    grant: bool,
+    ports: &str,
+    consumers: &[&str],
+) {
+    let requests = [FleetRequest {
+        tag: FleetTag {
+            fleet: "prod".to_owned(),
+            id: id.to_owned(),
+            generation: 3,
+            grant,
+        },
+        ports: vec![ports.parse().expect("ports")],
+        consumers: consumers.iter().map(|it| (*it).to_owned()).collect(),
+        comment: None,
+    }];
+    let keeper = enable::installation(sandbox).keeper();
+    for answers in [
+        keeper.note_for_fleet(&requests).expect("note"),
+        keeper.create_for_fleet(&requests, None).expect("create"),
+    ] {
+        assert_eq!(answers, [Ok(())]);
+    }
 }

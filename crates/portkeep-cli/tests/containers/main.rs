@@ -12,6 +12,7 @@ mod cage;
 mod matrix;
 mod nested;
 mod odd;
+mod preloaded;
 mod profile;
 mod stops;
 mod strangers;
@@ -44,6 +45,11 @@ trials! {
         odd::under_containerd_before_1_7,
         odd::sockets_that_are_bound_and_connected,
         unreachable::options_are_kept,
+        preloaded::under_every_profile,
+        preloaded::a_program_that_is_undumpable,
+        preloaded::a_static_program_is_refused,
+        preloaded::runs_within_it,
+        preloaded::rubbish_and_silence,
         nested::three_deep,
         nested::hold_within_run,
         nested::named_ports_of_the_outer_run_are_refused,

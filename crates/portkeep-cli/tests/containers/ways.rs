@@ -41,7 +41,7 @@ pub fn what_has_none_is_refused(_sandbox: &Sandbox) {
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(125), ""));
         let hint = outcome.stderr.strip_prefix(REASON);
         let hint = hint.unwrap_or_else(|| panic!("{}", outcome.stderr));
-        assert!(hint.starts_with("Hint: `run --unprotected`"), "{hint}");
+        assert!(hint.starts_with("Hint: `run --preload`"), "{hint}");
     }
 }
 

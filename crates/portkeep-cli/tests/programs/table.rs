@@ -154,11 +154,11 @@ done
 /// A daemon of its own session, which is restarted.
 pub fn postgres() -> Program {
     Program {
-        needs: &[("/usr/lib/postgresql/15/bin/pg_ctl", "postgresql-15")],
+        needs: &[("/usr/lib/postgresql", "postgresql")],
         run_by: As::User,
         ports: 1,
         script: r#"
-bin=/usr/lib/postgresql/15/bin
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
 $bin/initdb --pgdata data --no-sync --auth trust > /dev/null
 $bin/pg_ctl --pgdata data --wait --timeout 300 --log log \
     --options "-p $PORT -k $DIRECTORY -c fsync=off" start

@@ -24,6 +24,7 @@ trials! {
         reserved::by_a_run_that_has_bound_it,
         reserved::by_another_user,
         reserved::by_a_process_that_is_gone,
+        reserved::by_a_fleet,
         reserved::in_another_namespace_is_free_here,
         reserved::no_control_code_reaches_the_terminal,
         asked::by_number_service_and_protocol,

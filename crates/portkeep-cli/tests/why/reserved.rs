@@ -4,6 +4,7 @@ use jiff::civil::DateTime;
 use portkeep_tests::{Channel, Protocol, Sandbox, enable, proc, reservations};
 
 use crate::common::kernel_part::{acquire, the_reservation};
+use crate::common::persistent::reserve_for_fleet;
 use crate::common::python::python;
 use crate::common::{Running, USER, portkeep, portkeep_as_user, user_name};
 use crate::{why, words};
@@ -193,4 +194,17 @@ wait()",
     );
     running.go_on();
     assert_eq!(running.code(), 0);
+}
+
+pub fn by_a_fleet(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    reserve_for_fleet(sandbox, "rtp", false, "20000-20003/udp", &["user root"]);
+    let line = words("20001/udp")
+        .lines()
+        .next()
+        .expect("a line")
+        .to_owned();
+    let by = "20001/udp is reserved for user root, by fleet prod, policy rtp, in the kernel since ";
+    assert!(line.starts_with(by), "{line}");
+    assert_eq!(why("20001/udp")["reservation"]["fleet"]["id"], "rtp");
 }

@@ -1,9 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::input::Refusal;
-use crate::data::{Boot, Kind, Obstacle, Ports, Report};
+use crate::data::{Boot, Kind, Mode, Name, Obstacle, Ports, Report};
 use crate::engine::Revision;
-use crate::rules::{Rule, Rules};
 
 /// What the store keeps of a reservation of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,6 +15,13 @@ pub struct Note {
     pub consumers: Vec<String>,
     /// Which version of the wish it is.
     pub generation: u64,
+    /// What it does to strangers.
+    #[serde(default, skip_serializing_if = "Mode::is_default")]
+    pub mode: Mode,
+    /// The reservation whose place it takes: ports of that one are not in its way, and when that one is deleted,
+    /// they stay closed for this one's consumers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Name>,
 }
 
 /// How a reservation stands on this node.
@@ -43,6 +49,8 @@ pub(super) struct Wanted {
     pub ports: Ports,
     pub consumers: Vec<String>,
     pub generation: u64,
+    pub mode: Mode,
+    pub replaces: Option<Name>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,17 +81,17 @@ pub(super) struct Entry {
     pub reported: Option<(Revision, Report, Boot)>,
     /// The version of the inbox entry that the report answers, and that the one under way does. A coordinator
     /// that dies while it deletes what is left makes the next one ask again, and the report may be gone.
-    answered: Option<Revision>,
+    pub answered: Option<Revision>,
     answering: Option<Revision>,
     pub note: Option<Note>,
     pub enforced: bool,
     pub silent: bool,
     pub doing: Option<Next>,
-    blocked: Option<Vec<Obstacle>>,
+    pub blocked: Option<Vec<Obstacle>>,
     /// Noted in this run, and no vote `held` of it has landed or may yet land: nobody can have counted it.
-    fresh: bool,
+    pub fresh: bool,
     /// The operator's word on this node.
-    forgotten: bool,
+    pub forgotten: bool,
 }
 
 impl Entry {
@@ -144,6 +152,23 @@ impl Entry {
         self.fresh = false;
     }
 
+    pub(super) fn replaces(&self) -> Option<&Name> {
+        match &self.inbox {
+            Inbox::Is(wanted) => wanted.replaces.as_ref(),
+            Inbox::Absent | Inbox::Unread => None,
+        }
+    }
+
+    /// Whether it has taken the place of that one on the engine, and not in the kernel yet.
+    pub(super) fn is_to_succeed(&self, id: &Name) -> bool {
+        match &self.inbox {
+            Inbox::Is(wanted) => {
+                wanted.replaces.as_ref() == Some(id) && wanted.committed && !self.enforced
+            }
+            Inbox::Absent | Inbox::Unread => false,
+        }
+    }
+
     pub(super) fn retry(&mut self) {
         let committed = matches!(&self.inbox, Inbox::Is(wanted) if wanted.committed);
         if let Some((_, report, _)) = &mut self.reported
@@ -163,88 +188,6 @@ impl Entry {
     pub(super) fn is_nothing(&self) -> bool {
         let known = self.note.is_some() || self.enforced || self.doing.is_some();
         self.inbox == Inbox::Absent && !known
-    }
-
-    /// What is to be done next to agree with the engine.
-    pub(super) fn next(&self, rules: Rules, boot: &Boot) -> Option<Next> {
-        if self.doing.is_some() {
-            return None;
-        }
-        let timed_out = self.silent && !rules.hold(Rule::NoTimeouts);
-        match &self.inbox {
-            Inbox::Is(wanted) if wanted.ends => self.end(wanted, rules),
-            _ if timed_out => self.release(),
-            Inbox::Is(wanted) => self.hold(wanted, rules, boot),
-            Inbox::Absent if self.fresh || self.forgotten || !rules.hold(Rule::Evidence) => self
-                .release()
-                .or_else(|| self.reported.as_ref().map(|_| Next::Clean)),
-            Inbox::Absent if self.note.is_none() && !self.enforced => {
-                self.reported.as_ref().map(|_| Next::Clean)
-            }
-            Inbox::Absent | Inbox::Unread => None,
-        }
-    }
-
-    fn hold(&self, wanted: &Wanted, rules: Rules, boot: &Boot) -> Option<Next> {
-        let reported = self.reported.as_ref();
-        let (report, same) = match reported {
-            Some((_, report, voter)) => (Some(*report), voter == boot),
-            None => (None, false),
-        };
-        let vote_first = !rules.hold(Rule::KernelFirst) && report.is_none();
-        match report {
-            Some(Report::Held) if self.enforced && same => return None,
-            Some(Report::Held) if !self.enforced && rules.hold(Rule::KernelFirst) => {
-                return Some(Next::Report(Report::Lost));
-            }
-            Some(Report::Refused | Report::Conflict | Report::Lost | Report::Released) => {
-                return None;
-            }
-            Some(Report::Held | Report::Offering) | None => {}
-        }
-        if self.blocked.is_some() {
-            let refused = match wanted.committed {
-                true => Report::Conflict,
-                false => Report::Refused,
-            };
-            return Some(match self.note {
-                Some(_) => Next::Erase,
-                None => Next::Report(refused),
-            });
-        }
-        if vote_first {
-            return Some(Next::Report(Report::Held));
-        }
-        let announces = wanted.kind == Kind::Policy && rules.hold(Rule::JoinersAnnounce);
-        if announces && report.is_none() && !self.enforced {
-            return Some(Next::Report(Report::Offering));
-        }
-        let note_first = rules.hold(Rule::WrittenFirst);
-        if self.note.is_none() && (note_first || self.enforced) {
-            return Some(Next::Note(wanted.note()));
-        }
-        Some(match self.enforced {
-            false => Next::Create,
-            true => Next::Report(Report::Held),
-        })
-    }
-
-    fn end(&self, wanted: &Wanted, rules: Rules) -> Option<Next> {
-        let report = self.reported.as_ref().map(|(_, report, _)| *report);
-        let told = report == Some(Report::Released) && self.answered == Some(wanted.revision);
-        let tell = (!told).then_some(Next::Report(Report::Released));
-        match rules.hold(Rule::KernelFirst) {
-            true => self.release().or(tell),
-            false => tell.or_else(|| self.release()),
-        }
-    }
-
-    fn release(&self) -> Option<Next> {
-        if self.enforced {
-            Some(Next::Delete)
-        } else {
-            self.note.as_ref().map(|_| Next::Erase)
-        }
     }
 
     pub(super) fn vote_landed(&mut self, revision: Option<Revision>, boot: &Boot) {
@@ -301,6 +244,8 @@ impl Wanted {
             ports: self.ports.clone(),
             consumers: self.consumers.clone(),
             generation: self.generation,
+            mode: self.mode,
+            replaces: self.replaces.clone(),
         }
     }
 }

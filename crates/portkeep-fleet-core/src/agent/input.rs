@@ -1,5 +1,5 @@
 use super::entry::Note;
-use crate::data::{Key, Name, Obstacle, Ports};
+use crate::data::{Key, Name, Obstacle};
 use crate::engine::{Outcome, Read, Transaction};
 use crate::points::Point;
 
@@ -22,6 +22,8 @@ pub enum Input {
     Listed(Vec<Read>),
     /// A key was read, or the watch reported it.
     Read(Read),
+    /// The watch reported these changes, of one instant or of several.
+    Changed(Vec<Read>),
     /// What came of [`Effect::Note`]: whether it is on the disk.
     Noted(Name, bool),
     /// What came of [`Effect::Create`]
@@ -51,11 +53,13 @@ pub enum Effect {
     /// Write into the store that the node is about to offer this. It must be there after a crash; a grant's
     /// must not be there after a reboot.
     Note(Name, Note),
-    /// Make the kernel reserve all of the ports, or none. Succeeds if it has them already for this name.
-    Create(Name, Ports, Vec<String>),
+    /// Make the kernel reserve, or exclude, all of the ports, or none. Succeeds if it has them already for this
+    /// name, or for the name that this one replaces.
+    Create(Name, Note),
     /// Apply this.
     Vote(Name, Transaction),
-    /// Make the kernel release whatever it has for this name.
+    /// Make the kernel release whatever it has for this name, except what a note that replaces this one has, too:
+    /// that passes to the other name and its consumers without an instant at which it is open.
     Delete(Name),
     /// Take the note out of the store.
     Erase(Name),

@@ -20,7 +20,9 @@ impl Entry {
             (Next::Erase, _) => Effect::Erase(id.clone()),
             (Next::Note(note), _) => Effect::Note(id.clone(), note.clone()),
             (Next::Create, Inbox::Is(wanted)) => {
-                Effect::Create(id.clone(), wanted.ports.clone(), wanted.consumers.clone())
+                // The note says what it was offered with, also to an agent that started since.
+                let note = self.note.clone().unwrap_or_else(|| wanted.note());
+                Effect::Create(id.clone(), note)
             }
             (Next::Report(report), Inbox::Is(_)) => {
                 Effect::Vote(id.clone(), self.vote(*report, id, identity, alive, rules)?)

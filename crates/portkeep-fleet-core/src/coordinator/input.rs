@@ -50,8 +50,10 @@ pub enum Answer {
     Ended,
     /// The engine has no such reservation, or has none any more.
     Gone,
-    /// The engine has another reservation with this ID.
+    /// The engine has another reservation with this ID, or the names of its members were swept. Nothing was begun.
     Taken,
+    /// What it was to take the place of has been changed or ended by another. Nothing changes.
+    Outdated,
     /// Whether it was begun is not known. What was begun, another coordinator will end.
     Unknown,
 }

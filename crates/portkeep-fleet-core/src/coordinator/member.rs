@@ -32,6 +32,7 @@ pub(super) struct Member {
     want: Slot<WantState>,
     have: Slot<Have>,
     alive: Slot<Boot>,
+    removed: bool,
 }
 
 impl Member {
@@ -41,6 +42,7 @@ impl Member {
             want: Slot::Absent,
             have: Slot::Absent,
             alive: Slot::Unread,
+            removed: false,
         }
     }
 
@@ -49,6 +51,7 @@ impl Member {
             want: Slot::Unread,
             have: Slot::Unread,
             alive: Slot::Unread,
+            removed: false,
         }
     }
 
@@ -67,8 +70,13 @@ impl Member {
                 Value::Have(have) => Some((at, have)),
                 _ => None,
             })),
+            Key::Removed(_) => self.removed = found.is_some(),
             _ => {}
         }
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed
     }
 
     pub(super) fn is_asked(&self) -> bool {
@@ -91,8 +99,10 @@ impl Member {
         self.have().map(|have| have.report)
     }
 
-    pub(super) fn is_released(&self) -> bool {
-        self.report() == Some(Report::Released)
+    /// Whether the end waits for it no longer.
+    pub(super) fn is_released(&self, by_word: bool) -> bool {
+        let down = !by_word && self.alive == Slot::Absent;
+        self.report() == Some(Report::Released) || self.removed || down
     }
 
     pub(super) fn refuses(&self) -> bool {

@@ -5,14 +5,16 @@
 
 mod input;
 mod member;
+mod reads;
 mod steps;
+mod writes;
 
 use std::collections::BTreeMap;
 
 pub use input::{Answer, Effect, Input};
 
-use crate::data::{Key, Kind, Members, Name, Phase, Record, Value};
-use crate::engine::{Outcome, Read, Revision, Versioned, Write};
+use crate::data::{Kind, Members, Name, Phase, Record};
+use crate::engine::{Revision, Write};
 use crate::points::Point;
 use crate::rules::Rules;
 use member::Member;
@@ -32,7 +34,7 @@ pub enum Goal {
 enum Slot {
     Unread,
     Absent,
-    At(Revision, Record),
+    At(Revision, Box<Record>),
 }
 
 /// The coordinator of one reservation.
@@ -46,6 +48,10 @@ pub struct Coordinator {
     draft: Option<Record>,
     unlisted: Vec<Vec<Name>>,
     record: Slot,
+    /// The record that this one takes the place of.
+    replaced: Slot,
+    /// The versions of the pieces of names that were written.
+    listed: Vec<(u32, Revision)>,
     members: BTreeMap<Name, Member>,
     /// All members' names are known.
     named: bool,
@@ -55,6 +61,8 @@ pub struct Coordinator {
     scanned: bool,
     /// A vote says that it cannot be.
     refused: bool,
+    /// What it was to take the place of has been changed or ended by another.
+    outdated: bool,
     over: bool,
     doing: Option<(Point, Vec<Write>)>,
     /// All members have released it, and what is left is being deleted.
@@ -68,7 +76,8 @@ pub struct Coordinator {
     at_once: usize,
 }
 
-/// As many members as fit into one transaction: two changes each, and the guard; etcd takes 128.
+/// As many members as fit into one transaction: two changes each, the guard, and the record that ends in the
+/// same one; etcd takes 128.
 pub const MEMBERS_AT_ONCE: usize = 60;
 
 /// A policy has at most this many keys of names: they are deleted in one transaction with the record.
@@ -115,11 +124,14 @@ impl Coordinator {
             draft: None,
             unlisted: Vec::new(),
             record: Slot::Unread,
+            replaced: Slot::Unread,
+            listed: Vec::new(),
             members: BTreeMap::new(),
             named: false,
             looked: false,
             scanned: false,
             refused: false,
+            outdated: false,
             over: false,
             doing: None,
             forgetting: false,
@@ -170,129 +182,5 @@ impl Coordinator {
     /// Which reservation it is.
     pub fn id(&self) -> &Name {
         &self.id
-    }
-
-    /// Whether the coordinator is to hear of changes of a key.
-    pub fn watches(&self, key: &Key) -> bool {
-        match key.id() {
-            Some(id) => *id == self.id,
-            None => key
-                .node()
-                .is_some_and(|node| self.members.contains_key(node)),
-        }
-    }
-
-    fn member_keys(&self, node: &Name) -> Vec<Key> {
-        let mut keys = vec![
-            Key::Have(node.clone(), self.id.clone()),
-            Key::Alive(node.clone()),
-        ];
-        if self.kind == Kind::Grant {
-            keys.push(Key::Want(node.clone(), self.id.clone()));
-        }
-        keys
-    }
-
-    fn take(&mut self, read: Read) {
-        let Read { key, found } = read;
-        match &key {
-            Key::Policy(id) | Key::Grant(id) if *id == self.id && key == self.kind.record(id) => {
-                self.take_record(found);
-            }
-            Key::Members(id, _) if *id == self.id => {
-                if let Some(Versioned {
-                    value: Value::Members(names),
-                    ..
-                }) = found
-                {
-                    for name in names {
-                        self.members.entry(name).or_insert_with(Member::unread);
-                    }
-                }
-            }
-            Key::Alive(node) | Key::Want(node, _) | Key::Have(node, _) => {
-                if key.id().is_none_or(|id| *id == self.id)
-                    && let Some(member) = self.members.get_mut(node)
-                {
-                    member.take(&key, found);
-                    self.refused |= member.refuses();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn take_record(&mut self, found: Option<Versioned>) {
-        let Some(Versioned {
-            revision,
-            value: Value::Record(record),
-        }) = found
-        else {
-            self.record = Slot::Absent;
-            return;
-        };
-        if let Slot::At(known, _) = &self.record
-            && *known > revision
-        {
-            return;
-        }
-        if let Members::Listed(names) = &record.members {
-            for name in names {
-                if !self.members.contains_key(name) {
-                    self.members.insert(name.clone(), Member::unread());
-                    self.looked = false;
-                }
-            }
-            self.named = true;
-        }
-        self.record = Slot::At(revision, record);
-    }
-
-    fn applied(&mut self, outcome: Outcome) {
-        let Some((point, writes)) = self.doing.take() else {
-            return;
-        };
-        match outcome {
-            Outcome::Done(written) => {
-                self.landed(writes, &written);
-                match point {
-                    Point::List => {
-                        self.unlisted.pop();
-                    }
-                    Point::Prepare => self.draft = None,
-                    _ => {}
-                }
-            }
-            Outcome::Differs(reads) => {
-                reads.into_iter().for_each(|read| self.take(read));
-                if point == Point::Prepare && matches!(self.record, Slot::At(..)) {
-                    self.claim();
-                }
-                if point == Point::List {
-                    self.draft = None;
-                    self.answer = Some(Answer::Taken);
-                }
-            }
-            Outcome::Unknown => {
-                self.uncertain |= point == Point::Prepare;
-                self.record = Slot::Unread;
-                self.looked = false;
-                if point == Point::List {
-                    self.answer = Some(Answer::Unknown);
-                }
-            }
-        }
-    }
-
-    /// The record is there already: by this coordinator's hand, if an answer of it was lost.
-    fn claim(&mut self) {
-        let Some(draft) = self.draft.take() else {
-            return;
-        };
-        let same = |found: &Record| found.with_phase(draft.phase) == draft;
-        if !(self.uncertain && matches!(&self.record, Slot::At(_, found) if same(found))) {
-            self.answer = Some(Answer::Taken);
-        }
-        self.uncertain = false;
     }
 }

@@ -1,7 +1,7 @@
 use super::member::Member;
 use super::{Answer, Coordinator, Effect, Goal, MAX_PIECES, MEMBERS_AT_ONCE, Slot};
-use crate::data::{Key, Kind, Members, Name, Phase, Record, Value, Want, WantState};
-use crate::engine::{Read, Revision, Transaction, Versioned, Write};
+use crate::data::{Key, Kind, Members, Phase, Record, Value, WantState};
+use crate::engine::{Revision, Transaction};
 use crate::points::Point;
 use crate::rules::Rule;
 
@@ -91,14 +91,25 @@ impl Coordinator {
             return Some(Effect::Apply(Point::List, transaction));
         }
         let key = self.kind.record(&self.id);
-        let transaction = Transaction::default().expect(key.clone(), None);
-        let transaction = transaction.put(key, Value::Record(draft.clone()));
+        let mut transaction = Transaction::default().expect(key.clone(), None);
+        // Names that nobody has a record for are swept.
+        let names_first = self.rules.hold(Rule::NamesFirst);
+        for (piece, revision) in self.listed.iter().filter(|_| names_first) {
+            transaction =
+                transaction.expect(Key::Members(self.id.clone(), *piece), Some(*revision));
+        }
+        let transaction = transaction.put(key, Value::Record(Box::new(draft.clone())));
         let transaction = self.ask(transaction, &draft, Member::is_asked, WantState::Want);
         Some(Effect::Apply(Point::Prepare, transaction))
     }
 
     fn prepare(&mut self, revision: Revision, record: &Record) -> Option<Effect> {
-        if self.refused {
+        self.refused |= self.members.values().any(Member::is_removed);
+        if let (Some(old), Slot::Unread) = (&record.replaces, &self.replaced) {
+            return Some(Effect::Look(vec![self.kind.record(old)]));
+        }
+        self.outdated = record.replaces.is_some() && !self.replaced_stands();
+        if self.refused || self.outdated {
             return Some(self.end(revision, record));
         }
         let grant = self.kind == Kind::Grant;
@@ -119,26 +130,25 @@ impl Coordinator {
                 transaction = self.expect_votes(transaction);
             }
         }
-        let committed = Value::Record(record.with_phase(Phase::Committed));
+        if self.rules.hold(Rule::OneChange)
+            && let (Some(old), Slot::At(at, replaced)) = (&record.replaces, &self.replaced)
+        {
+            let old = self.kind.record(old);
+            let ending = Value::Record(Box::new(replaced.with_phase(Phase::Ending)));
+            transaction = transaction.expect(old.clone(), Some(*at)).put(old, ending);
+        }
+        let committed = Value::Record(Box::new(record.with_phase(Phase::Committed)));
         Some(Effect::Apply(
             Point::Commit,
             transaction.put(key, committed),
         ))
     }
 
-    fn expect_votes(&self, mut transaction: Transaction) -> Transaction {
-        for (node, member) in &self.members {
-            if let Some((have, alive)) = member.counted() {
-                let key = Key::Have(node.clone(), self.id.clone());
-                transaction = transaction.expect(key, Some(have));
-                transaction = transaction.expect(Key::Alive(node.clone()), Some(alive));
-            }
-        }
-        transaction
-    }
-
     fn finish(&mut self, revision: Revision, record: &Record) -> Option<Effect> {
-        if !matches!(self.answer, Some(Answer::Refused { .. } | Answer::Ended)) {
+        if !matches!(
+            self.answer,
+            Some(Answer::Refused { .. } | Answer::Ended | Answer::Outdated)
+        ) {
             let reason = self.reason.take();
             self.answer = Some(reason.unwrap_or_else(|| self.why_it_ends()));
         }
@@ -152,7 +162,7 @@ impl Coordinator {
                 let tell = self.ask(guarded, record, Member::is_told, WantState::End);
                 return Some(Effect::Apply(Point::Tell, tell));
             }
-            if !self.members.values().all(Member::is_released) {
+            if !self.all_released() {
                 return None;
             }
             self.forgetting = true;
@@ -160,7 +170,21 @@ impl Coordinator {
         Some(Effect::Apply(Point::Forget, self.forget(revision, record)))
     }
 
+    fn all_released(&self) -> bool {
+        let by_word = self.rules.hold(Rule::RemovedByWord);
+        let mut members = self.members.values();
+        members.all(|member| member.is_released(by_word))
+    }
+
+    /// Whether what this one takes the place of is committed.
+    fn replaced_stands(&self) -> bool {
+        matches!(&self.replaced, Slot::At(_, old) if old.phase == Phase::Committed)
+    }
+
     fn why_it_ends(&self) -> Answer {
+        if self.outdated {
+            return Answer::Outdated;
+        }
         if self.goal != Goal::Reserve || !(self.refused || self.over) {
             return Answer::Ended;
         }
@@ -179,81 +203,10 @@ impl Coordinator {
         if self.goal == Goal::Reserve && self.answer.is_none() {
             self.reason = Some(self.why_it_ends());
         }
-        let ending = Value::Record(record.with_phase(Phase::Ending));
+        let ending = Value::Record(Box::new(record.with_phase(Phase::Ending)));
         let transaction = self
             .guarded(revision)
             .put(self.kind.record(&self.id), ending);
         Effect::Apply(Point::End, transaction)
-    }
-
-    fn guarded(&self, revision: Revision) -> Transaction {
-        let transaction = Transaction::default();
-        match self.rules.hold(Rule::GuardedWrites) {
-            true => transaction.expect(self.kind.record(&self.id), Some(revision)),
-            false => transaction,
-        }
-    }
-
-    /// Adds inbox entries for the next members that have none yet.
-    fn ask(
-        &self,
-        mut transaction: Transaction,
-        record: &Record,
-        done: impl Fn(&Member) -> bool,
-        state: WantState,
-    ) -> Transaction {
-        if self.kind == Kind::Policy {
-            return transaction;
-        }
-        let open = self.members.iter().filter(|(_, member)| !done(member));
-        for (node, _) in open.take(self.at_once) {
-            let key = Key::Want(node.clone(), self.id.clone());
-            transaction = transaction.put(key, Value::Want(Want::of(record, state)));
-        }
-        transaction
-    }
-
-    /// Deletes what is left: of a grant the inbox entries with their votes, and the record with the last of
-    /// them. The nodes delete their reports of a policy, as it would be their inbox for as long as it is there.
-    fn forget(&self, revision: Revision, record: &Record) -> Transaction {
-        let mut transaction = self.guarded(revision);
-        if let Members::Pieces(pieces) = record.members {
-            for piece in 0..pieces.min(MAX_PIECES) {
-                transaction = transaction.delete(Key::Members(self.id.clone(), piece));
-            }
-            return transaction.delete(self.kind.record(&self.id));
-        }
-        let open = self
-            .members
-            .iter()
-            .filter(|(_, member)| !member.is_forgotten());
-        let open: Vec<&Name> = open.map(|(node, _)| node).collect();
-        for node in open.iter().take(self.at_once) {
-            let (node, id) = (*node, &self.id);
-            transaction = transaction.delete(Key::Want(node.clone(), id.clone()));
-            transaction = transaction.delete(Key::Have(node.clone(), id.clone()));
-        }
-        match open.len() <= self.at_once {
-            true => transaction.delete(self.kind.record(&self.id)),
-            false => transaction,
-        }
-    }
-
-    /// A transaction happened: what it wrote is what the engine has.
-    pub(super) fn landed(&mut self, writes: Vec<Write>, written: &[(Key, Revision)]) {
-        for write in writes {
-            let at = written.iter().find(|(key, _)| key == write.key());
-            let Some((_, revision)) = at else {
-                continue;
-            };
-            let (key, found) = match write {
-                Write::Delete(key) => (key, None),
-                Write::Put(key, value) => {
-                    let revision = *revision;
-                    (key, Some(Versioned { revision, value }))
-                }
-            };
-            self.take(Read { key, found });
-        }
     }
 }

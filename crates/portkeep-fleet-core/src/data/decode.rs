@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Alive, FORMAT, Have, Key, Name, Record, Want};
+use super::{Alive, Config, FORMAT, Have, Hold, Key, Name, Record, Removed, Spec, Want};
 
 /// Values are at most this long. etcd takes 1.5 MiB a request.
 pub const MAX_VALUE: usize = 1024 * 1024;
@@ -10,6 +10,10 @@ pub const MAX_VALUE: usize = 1024 * 1024;
 /// A value of any key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
+    /// Of [`Key::Config`]
+    Config(Config),
+    /// Of [`Key::Spec`]
+    Spec(Spec),
     /// Of [`Key::Alive`]
     Alive(Alive),
     /// Of [`Key::Want`]
@@ -17,9 +21,13 @@ pub enum Value {
     /// Of [`Key::Have`]
     Have(Have),
     /// Of [`Key::Policy`] and [`Key::Grant`]
-    Record(Record),
+    Record(Box<Record>),
     /// Of [`Key::Members`]
     Members(Vec<Name>),
+    /// Of [`Key::Hold`]
+    Hold(Hold),
+    /// Of [`Key::Removed`]
+    Removed(Removed),
 }
 
 /// A value that cannot be acted on. Whoever reads it does nothing about that key; in particular, it is no
@@ -78,22 +86,30 @@ impl Value {
             }
         }
         Ok(match key {
+            Key::Config => Value::Config(parse(bytes)?),
+            Key::Spec(_) => Value::Spec(parse(bytes)?),
             Key::Alive(_) => Value::Alive(parse(bytes)?),
             Key::Want(..) => Value::Want(parse(bytes)?),
             Key::Have(..) => Value::Have(parse(bytes)?),
             Key::Policy(_) | Key::Grant(_) => Value::Record(parse(bytes)?),
             Key::Members(..) => Value::Members(parse(bytes)?),
+            Key::Hold(_) => Value::Hold(parse(bytes)?),
+            Key::Removed(_) => Value::Removed(parse(bytes)?),
         })
     }
 
     /// What the engine is to hold.
     pub fn encode(&self) -> Vec<u8> {
         let bytes = match self {
+            Value::Config(config) => serde_json::to_vec(config),
+            Value::Spec(spec) => serde_json::to_vec(spec),
             Value::Alive(alive) => serde_json::to_vec(alive),
             Value::Want(want) => serde_json::to_vec(want),
             Value::Have(have) => serde_json::to_vec(have),
             Value::Record(record) => serde_json::to_vec(record),
             Value::Members(names) => serde_json::to_vec(names),
+            Value::Hold(hold) => serde_json::to_vec(hold),
+            Value::Removed(removed) => serde_json::to_vec(removed),
         };
         // Maps with string keys and no own Serialize that fails: serde_json has nothing to refuse.
         bytes.unwrap_or_default()

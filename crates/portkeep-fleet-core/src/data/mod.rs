@@ -1,6 +1,7 @@
 //! What the engine holds: keys, and values in JSON with a format number.
 
 mod decode;
+mod fleet;
 mod key;
 mod name;
 mod ports;
@@ -9,11 +10,12 @@ mod report;
 mod want;
 
 pub use decode::{DecodeError, MAX_VALUE, Value};
+pub use fleet::{Config, Spec};
 pub use key::{Key, Kind, ParseKeyError};
 pub use name::{Name, ParseNameError};
 pub use ports::{ParsePortsError, Ports};
-pub use record::{Members, Phase, Record, Selector};
-pub use report::{Alive, Boot, Have, MAX_OBSTACLES, Obstacle, Report};
+pub use record::{Members, Mode, Phase, Record, Selector};
+pub use report::{Alive, Boot, Have, Hold, MAX_OBSTACLES, Obstacle, Removed, Report};
 pub use want::{Want, WantState};
 
 /// The format of the values that this version writes. It reads this one and earlier ones.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,27 @@ pub enum Members {
     Pieces(u32),
 }
 
+/// What a reservation does to strangers.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Only its consumers may bind.
+    #[default]
+    Reserve,
+    /// Everybody may bind explicitly, and nobody gets one of the ports automatically. It is in nobody's way, and
+    /// nothing is in its way.
+    Exclude,
+}
+
+impl Mode {
+    /// Whether it is what a value says if it says nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Mode::default()
+    }
+}
+
 /// A reservation: the record on which it is decided. [`Kind`](super::Kind) says under which key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
@@ -53,6 +74,26 @@ pub struct Record {
     /// For a policy, which nodes that come later hold it, too.
     #[serde(default)]
     pub selector: Selector,
+    /// For a policy, the nodes that do not hold it, whatever their labels are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub except: BTreeSet<Name>,
+    /// For a policy, the only nodes that hold it until it is [changed](Record::replaces): those of the waves
+    /// so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<BTreeSet<Name>>,
+    /// What operators call a policy. It keeps its name over its changes, each of which has an ID of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// For a policy, the record that it takes the place of: that one ends in the transaction that commits this
+    /// one. What both have stays closed at every instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Name>,
+    /// What it does to strangers.
+    #[serde(default, skip_serializing_if = "Mode::is_default")]
+    pub mode: Mode,
+    /// A note for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
     /// Who may bind, as `reserve` takes it. Nobody, if it is empty.
     #[serde(default)]
     pub consumers: Vec<String>,
@@ -76,11 +117,25 @@ impl Record {
             ports,
             members,
             selector: Selector::default(),
+            except: BTreeSet::new(),
+            only: None,
+            name: None,
+            replaces: None,
+            mode: Mode::Reserve,
+            comment: String::new(),
             consumers: Vec::new(),
             owner: String::new(),
             generation: 1,
             unknown: Unknown::new(),
         }
+    }
+
+    /// Whether a node with these labels is to hold the policy.
+    pub fn concerns(&self, node: &Name, labels: &BTreeMap<String, String>) -> bool {
+        let only = self.only.as_ref();
+        self.selector.matches(labels)
+            && !self.except.contains(node)
+            && only.is_none_or(|only| only.contains(node))
     }
 
     /// The same with another phase.

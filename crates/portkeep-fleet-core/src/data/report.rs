@@ -91,3 +91,30 @@ pub struct Alive {
     #[serde(flatten)]
     pub unknown: Unknown,
 }
+
+/// The operator's word that a node is gone for ever: what it holds is waited for no longer. If the machine comes
+/// back, its ports stay closed until somebody says `forget` on it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Removed {
+    /// The format of the value.
+    pub format: u32,
+    /// Who said so.
+    #[serde(default)]
+    pub by: String,
+    /// What this version does not know.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// Somebody is at work on a reservation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hold {
+    /// The format of the value.
+    pub format: u32,
+    /// Who it is, in words.
+    #[serde(default)]
+    pub by: String,
+    /// What this version does not know.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::agent::{Agent, Effect, Identity, Note, Refusal};
-use crate::data::{Boot, Key, Name, Obstacle, Ports};
+use crate::data::{Boot, Key, Mode, Name, Obstacle, Ports};
 use crate::engine::Transaction;
 use crate::rules::Rules;
 
@@ -20,6 +20,8 @@ pub struct Machine {
     /// Changed since the agent was told last.
     pub(super) dirty: BTreeSet<Key>,
     pub(super) disk_full: bool,
+    /// The operator has removed the node: its certificate is good for nothing.
+    pub(super) removed: bool,
 }
 
 pub(super) fn name(text: &str) -> Name {
@@ -48,6 +50,7 @@ impl Machine {
             flying: None,
             dirty: BTreeSet::new(),
             disk_full: false,
+            removed: false,
         }
     }
 
@@ -59,6 +62,11 @@ impl Machine {
     /// Whether its agent runs.
     pub fn runs(&self) -> bool {
         self.agent.is_some()
+    }
+
+    /// Whether the operator has removed the node.
+    pub fn is_removed(&self) -> bool {
+        self.removed
     }
 
     /// Whether there are changes that its agent has not heard of.
@@ -79,16 +87,32 @@ impl Machine {
     /// Whether a stranger can bind a port now.
     pub fn stranger_can_bind(&self, port: u16) -> bool {
         let reserved = |ports: &Ports| ports.ranges().iter().any(|range| range.contains(port));
-        !self.kernel.values().any(reserved)
+        let mut kernel = self.kernel.iter();
+        !kernel.any(|(id, ports)| !self.is_exclusion(id) && reserved(ports))
     }
 
-    pub(super) fn create(&mut self, id: &Name, ports: &Ports) -> Result<(), Refusal> {
-        if self.kernel.contains_key(id) {
+    fn is_exclusion(&self, id: &Name) -> bool {
+        let note = self.store.get(id);
+        note.is_some_and(|note| note.mode == Mode::Exclude)
+    }
+
+    /// Whether the ports of one are not in the way of the other.
+    fn share(&self, id: &Name, note: &Note, other: &Name) -> bool {
+        let theirs = self.store.get(other);
+        self.is_exclusion(other)
+            || note.replaces.as_ref() == Some(other)
+            || theirs.is_some_and(|theirs| theirs.replaces.as_ref() == Some(id))
+    }
+
+    pub(super) fn create(&mut self, id: &Name, note: &Note) -> Result<(), Refusal> {
+        let ports = &note.ports;
+        if self.kernel.contains_key(id) || note.mode == Mode::Exclude {
+            self.kernel.insert(id.clone(), ports.clone());
             return Ok(());
         }
         let mut obstacles = Vec::new();
         for (other, theirs) in &self.kernel {
-            if theirs.overlaps(ports) {
+            if theirs.overlaps(ports) && !self.share(id, note, other) {
                 let what = format!("reserved for {other}");
                 obstacles.push(Obstacle {
                     port: theirs.to_string(),

@@ -21,6 +21,8 @@ pub enum Violation {
     Leaked(Name, Name),
     /// A node said `held` before its kernel did, or `released` after it did not.
     UntrueVote(Name, Name),
+    /// A policy's record was made without the names of its members.
+    Nameless(Name),
     /// A machine voted that does not act for the node.
     ForeignVote(Name, Name),
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Violation {
             Violation::Unknown(id, node) => write!(f, "the store of {node} does not know of {id}"),
             Violation::Leaked(id, node) => write!(f, "{node} keeps {id} for ever"),
             Violation::UntrueVote(id, node) => write!(f, "the vote of {node} for {id} is not true"),
+            Violation::Nameless(id) => write!(f, "{id} has a record and no names of members"),
             Violation::ForeignVote(id, node) => {
                 write!(f, "another machine voted as {node} for {id}")
             }

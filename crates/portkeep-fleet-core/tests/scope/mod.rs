@@ -21,7 +21,13 @@ pub struct Scope {
     pub expiries: u8,
     pub lost: u8,
     pub silences: u8,
+    pub removals: u8,
+    pub sweeps: u8,
     pub compete: bool,
+    /// The first one is a policy that is committed, and this many changes of it compete.
+    pub changes: u8,
+    /// The agent of the last node is down from before the change on.
+    pub down: bool,
     pub rules: Option<portkeep_fleet_core::rules::Rule>,
 }
 
@@ -38,7 +44,11 @@ impl Scope {
         expiries: 0,
         lost: 0,
         silences: 0,
+        removals: 0,
+        sweeps: 0,
         compete: false,
+        changes: 0,
+        down: false,
         rules: None,
     };
 
@@ -109,6 +119,8 @@ struct Left {
     expiries: u8,
     lost: u8,
     silences: u8,
+    removals: u8,
+    sweeps: u8,
     deadlines: u8,
 }
 
@@ -131,6 +143,9 @@ pub enum Action {
     CoordinatorAnswerLost(usize),
     Deadline,
     Release,
+    Removed(usize),
+    SweeperLooks,
+    SweeperDeletes,
     Wipe,
 }
 
@@ -143,16 +158,33 @@ fn first() -> Name {
 }
 
 impl Scope {
-    fn reserve(&self, id: &str) -> Coordinator {
+    fn reserve(&self, id: &str, ports: &str, replaces: Option<Name>) -> Coordinator {
         let listed = match self.kind {
             Kind::Grant => self.nodes,
             Kind::Policy => self.nodes - 1,
         };
         let nodes: Vec<Name> = (0..listed).map(|node| name(&format!("n{node}"))).collect();
-        let port: PortRange = "61000/tcp".parse().expect("a port");
-        let draft = Record::preparing(port.into(), Members::Listed(Vec::new()));
+        let ports: PortRange = ports.parse().expect("a range");
+        let mut draft = Record::preparing(ports.into(), Members::Listed(Vec::new()));
+        draft.replaces = replaces;
         // One member a transaction, so that there are several pieces.
         Coordinator::reserve(self.kind, name(id), draft, &nodes, self.rules()).at_once(1)
+    }
+
+    /// Everybody acts, without a fault, until there is nothing to do.
+    fn play(&self, world: &mut World) {
+        loop {
+            let lagging = (0..self.nodes).find(|node| world.machines[*node].lags());
+            let acting = (0..self.nodes).find(|node| !world.machines[*node].pending().is_empty());
+            let (_, pending, lags) = world.coordinator(0);
+            match (lagging, acting) {
+                (Some(node), _) => world.watch_agent(node),
+                (_, Some(node)) => world.agent_step(node, 0, Answered::Yes),
+                _ if pending => world.coordinate_step(0, Answered::Yes),
+                _ if lags => world.watch_coordinator(0),
+                _ => return,
+            }
+        }
     }
 }
 
@@ -169,9 +201,22 @@ impl Model for Scope {
             world.agent_step(machine, 0, Answered::Yes);
             world.watch_agent(machine);
         }
-        world.coordinate(self.reserve("r0"));
+        world.coordinate(self.reserve("r0", "61000/tcp", None));
         if self.compete {
-            world.coordinate(self.reserve("r1"));
+            world.coordinate(self.reserve("r1", "61000/tcp", None));
+        }
+        if self.changes > 0 {
+            self.play(&mut world);
+            world.stop(0);
+            if self.down {
+                world.kill_agent(self.nodes - 1);
+            }
+            for (id, ports) in [("r1", "61000-61001/tcp"), ("r2", "60999-61000/tcp")]
+                .iter()
+                .take(self.changes.into())
+            {
+                world.coordinate(self.reserve(id, ports, Some(first())));
+            }
         }
         world.settled();
         let left = Left {
@@ -183,6 +228,8 @@ impl Model for Scope {
             expiries: self.expiries,
             lost: self.lost,
             silences: self.silences,
+            removals: self.removals,
+            sweeps: self.sweeps,
             deadlines: 1,
         };
         let released = false;
@@ -206,12 +253,15 @@ impl Model for Scope {
             if machine.lags() {
                 actions.push(Action::AgentHears(index));
             }
-            if !machine.runs() {
+            if left.removals > 0 && !machine.runs() {
+                actions.push(Action::Removed(index));
+            }
+            if !machine.runs() && !machine.is_removed() {
                 actions.push(Action::AgentStarts(index));
                 if left.old_lists > 0 {
                     actions.push(Action::AgentStartsWithOldList(index));
                 }
-            } else if left.agent_crashes > 0 {
+            } else if machine.runs() && left.agent_crashes > 0 {
                 actions.push(Action::AgentDies(index));
             }
             if machine.has_vote_under_way() {
@@ -244,6 +294,12 @@ impl Model for Scope {
         }
         if !state.released && world.phase(&first()).is_some() {
             actions.push(Action::Release);
+        }
+        if left.sweeps > 0 {
+            actions.push(Action::SweeperLooks);
+        }
+        if world.sweeps() {
+            actions.push(Action::SweeperDeletes);
         }
         if left.wipes > 0 {
             actions.push(Action::Wipe);
@@ -309,6 +365,15 @@ impl Model for Scope {
                 let resumed = Coordinator::resume(self.kind, first(), Goal::Release, self.rules());
                 world.coordinate(resumed.at_once(1));
             }
+            Action::Removed(machine) => {
+                left.removals -= 1;
+                world.remove_node(machine);
+            }
+            Action::SweeperLooks => {
+                left.sweeps -= 1;
+                world.sweeper_looks();
+            }
+            Action::SweeperDeletes => world.sweeper_deletes(),
             Action::Wipe => {
                 left.wipes -= 1;
                 world.wipe();
@@ -328,7 +393,7 @@ impl Model for Scope {
             }),
             Property::sometimes("it ends", |_, state: &State| {
                 let kept = |machine: &portkeep_fleet_core::simulation::Machine| {
-                    machine.kernel().contains_key(&first())
+                    machine.kernel().contains_key(&first()) && !machine.is_removed()
                 };
                 state.world.is_gone(&first()) && !state.world.machines.iter().any(kept)
             }),

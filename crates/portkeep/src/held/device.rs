@@ -43,13 +43,13 @@ pub(super) fn is_named_by(address: IpAddr) -> bool {
     }
 }
 
-/// A device other than a holder's with which a socket can bind to an address.
+/// A device other than a holder's with which a socket of a family can bind to an address.
 ///
 /// Only an IPv6 socket that binds to one address needs one that exists and has the address
 /// (`__inet6_bind()` in `net/ipv6/af_inet6.c`).
-pub(super) fn for_bind(socket: BorrowedFd<'_>, address: IpAddr) -> io::Result<i32> {
+pub(super) fn for_bind(family: c_int, address: IpAddr) -> io::Result<i32> {
     let canonical = address.to_canonical();
-    if family(socket)? == libc::AF_INET || canonical.is_unspecified() && canonical == address {
+    if family == libc::AF_INET || canonical.is_unspecified() && canonical == address {
         return Ok(OWNERS);
     }
     if canonical.is_loopback() || canonical.is_unspecified() {

@@ -1,5 +1,6 @@
 //! The sockets that hold ports.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,6 +22,8 @@ pub(super) struct Holder {
 #[derive(Debug)]
 pub(super) struct Locked<'a> {
     pub(super) socket: BorrowedFd<'a>,
+    /// Read once: nobody else changes them meanwhile.
+    notes: Cell<Option<i32>>,
     _busy: MutexGuard<'a, ()>,
 }
 
@@ -35,25 +38,34 @@ pub(super) enum Note {
     Open = 4,
 }
 
-/// Whether something is noted.
-pub(super) fn is_noted(holder: BorrowedFd<'_>, note: Note) -> io::Result<bool> {
-    Ok(notes(holder)? & note as i32 != 0)
-}
-
-/// Notes it, or that it is not so.
-pub(super) fn note(holder: BorrowedFd<'_>, note: Note, so: bool) -> io::Result<()> {
-    let (old, bit) = (notes(holder)?, note as i32);
-    let new = if so { old | bit } else { old & !bit };
-    if new == old {
-        return Ok(());
+impl Locked<'_> {
+    /// Whether something is noted.
+    pub(super) fn is_noted(&self, note: Note) -> io::Result<bool> {
+        Ok(self.notes()? & note as i32 != 0)
     }
-    sys::set_option(holder, libc::SOL_SOCKET, libc::SO_PRIORITY, &new)
-}
 
-/// Kept as the priority of the packets that a holder never sends. Everybody may set it to 0 to 6, which
-/// no two notes of a protocol exceed.
-fn notes(holder: BorrowedFd<'_>) -> io::Result<i32> {
-    sys::get_option(holder, libc::SOL_SOCKET, libc::SO_PRIORITY)
+    /// Notes it, or that it is not so.
+    pub(super) fn note(&self, note: Note, so: bool) -> io::Result<()> {
+        let (old, bit) = (self.notes()?, note as i32);
+        let new = if so { old | bit } else { old & !bit };
+        if new == old {
+            return Ok(());
+        }
+        sys::set_option(self.socket, libc::SOL_SOCKET, libc::SO_PRIORITY, &new)?;
+        self.notes.set(Some(new));
+        Ok(())
+    }
+
+    /// Kept as the priority of the packets that a holder never sends. Everybody may set it to 0 to 6, which
+    /// no two notes of a protocol exceed.
+    fn notes(&self) -> io::Result<i32> {
+        if let Some(notes) = self.notes.get() {
+            return Ok(notes);
+        }
+        let notes = sys::get_option(self.socket, libc::SOL_SOCKET, libc::SO_PRIORITY)?;
+        self.notes.set(Some(notes));
+        Ok(notes)
+    }
 }
 
 impl Holder {
@@ -84,6 +96,7 @@ impl Holder {
         sys::lock_file(self.socket.as_fd(), true)?;
         Ok(Locked {
             socket: self.socket.as_fd(),
+            notes: Cell::new(None),
             _busy: busy,
         })
     }

@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::held::device;
 use crate::held::flag::{self, Set};
-use crate::held::holder::{Locked, Note, is_noted, note};
+use crate::held::holder::{Locked, Note};
 use crate::held::memory::{self, Family, Guard};
 use crate::held::users::OneUser;
 use crate::sys;
@@ -44,7 +44,7 @@ fn let_in(
     call: impl Fn() -> io::Result<()>,
 ) -> io::Result<()> {
     let shares = flag::is_set(socket, libc::SO_REUSEPORT)?;
-    let Some(one) = OneUser::of(holder.socket, socket, shares)? else {
+    let Some(one) = OneUser::of(holder, socket, shares)? else {
         // A command that has become another user shares with nobody.
         return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
     };
@@ -53,11 +53,11 @@ fn let_in(
         let _shares = Set::unset_before(socket, libc::SO_REUSEPORT)?;
         let _open = Set::unset_before(holder.socket, libc::SO_REUSEPORT)?;
         let result = call();
-        one.remembered(holder.socket, &result);
+        one.remembered(holder, &result);
         return result;
     }
     Sharing {
-        holder: holder.socket,
+        holder,
         socket,
         address,
         one,
@@ -69,7 +69,7 @@ fn let_in(
 const TRIES: u32 = 8;
 
 struct Sharing<'a> {
-    holder: BorrowedFd<'a>,
+    holder: &'a Locked<'a>,
     socket: BorrowedFd<'a>,
     address: SocketAddr,
     one: OneUser<'a>,
@@ -77,7 +77,7 @@ struct Sharing<'a> {
 
 impl Sharing<'_> {
     fn make(self, call: impl Fn() -> io::Result<()>) -> io::Result<()> {
-        let open = is_noted(self.holder, Note::Open)?;
+        let open = self.holder.is_noted(Note::Open)?;
         let everywhere = is_everywhere(self.socket, self.address)?;
         let mut family = self.family_of_last(everywhere);
         // Before it is opened, to have it open for less. It cannot be made without IPv6.
@@ -93,7 +93,7 @@ impl Sharing<'_> {
         let shares = Set::new(self.socket, libc::SO_REUSEPORT)?;
         // A whole slice of time ahead: to be interrupted now would leave the way open.
         thread::yield_now();
-        let way = Set::unset_before(self.holder, libc::SO_REUSEPORT)?;
+        let way = Set::unset_before(self.holder.socket, libc::SO_REUSEPORT)?;
         let remembered = first.iter().map(Guard::bind).fold(Ok(()), Result::and);
         let prepared = remembered.and_then(|()| {
             let Some([v4, v6]) = &halves else {
@@ -115,7 +115,7 @@ impl Sharing<'_> {
         drop((way, shares));
         // It fails where the owner is at all addresses of both families.
         let closed = followed.is_ok() && self.is_closed(family);
-        note(self.holder, Note::Open, !closed)?;
+        self.holder.note(Note::Open, !closed)?;
         result
     }
 
@@ -123,7 +123,8 @@ impl Sharing<'_> {
     /// after the last guard, and the holder makes the kernel forget it.
     fn is_closed(&self, family: Family) -> bool {
         let is_last = || memory::is_last(&self.one, family, self.address).unwrap_or(false);
-        is_last() || (0..TRIES).any(|_| memory::clear(self.holder, self.address).unwrap_or(false))
+        is_last()
+            || (0..TRIES).any(|_| memory::clear(self.holder.socket, self.address).unwrap_or(false))
     }
 
     /// Where the last guard is: of the other family where the socket is at all addresses of one. Else of

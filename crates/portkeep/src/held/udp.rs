@@ -3,13 +3,14 @@
 //! A UDP socket loses its device by `connect(2)` to `AF_UNSPEC`, which checks nothing
 //! (`__udp_disconnect()` in `net/ipv4/udp.c`).
 
+use std::ffi::c_int;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use crate::held::device;
 use crate::held::flag::{self, Set};
-use crate::held::holder::{Locked, Note, is_noted, note};
+use crate::held::holder::{Locked, Note};
 use crate::held::users::OneUser;
 use crate::sys;
 
@@ -19,24 +20,23 @@ pub(super) fn bind(
     socket: BorrowedFd<'_>,
     address: SocketAddr,
 ) -> io::Result<()> {
-    let holder = holder.socket;
-    take_back(holder, address.port())?;
+    let holder_has_device = take_back(holder.socket, address.port())?;
     if flag::is_set(socket, libc::SO_REUSEPORT)? {
-        note(holder, Note::Shared, true)?;
+        holder.note(Note::Shared, true)?;
         return bind_one_that_shares(holder, socket, address);
     }
     // An IPv6 socket that shares goes behind all others, the holder, too: that would get its datagrams
     // and hide it from the check of the owner's next one. And one that shares for a moment would
     // share with those of the owner that do for good.
-    let in_front = device::family(socket)? == libc::AF_INET;
-    if in_front
-        && !is_noted(holder, Note::Shared)?
-        && !has_device(holder)?
+    let family = device::family(socket)?;
+    if family == libc::AF_INET
+        && !holder.is_noted(Note::Shared)?
+        && !holder_has_device
         && let Some(_one) = OneUser::of(holder, socket, false)?
     {
-        return bind_sharing(holder, socket, address);
+        return bind_sharing(holder.socket, socket, family, address);
     }
-    bind_beside(holder, socket, address)
+    bind_beside(holder.socket, socket, family, address)
 }
 
 fn has_device(socket: BorrowedFd<'_>) -> io::Result<bool> {
@@ -48,11 +48,15 @@ struct Device<'a>(Option<BorrowedFd<'a>>);
 
 impl<'a> Device<'a> {
     /// None for a socket that has one: it would lose that, too. A link-local address brings one along.
-    fn of_owner(socket: BorrowedFd<'a>, address: SocketAddr) -> io::Result<Device<'a>> {
+    fn of_owner(
+        socket: BorrowedFd<'a>,
+        family: c_int,
+        address: SocketAddr,
+    ) -> io::Result<Device<'a>> {
         if has_device(socket)? || device::is_named_by(address.ip()) {
             return Ok(Device(None));
         }
-        device::set(socket, device::for_bind(socket, address.ip())?)?;
+        device::set(socket, device::for_bind(family, address.ip())?)?;
         Ok(Device(Some(socket)))
     }
 
@@ -83,10 +87,11 @@ impl Drop for Device<'_> {
 fn bind_sharing(
     holder: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
+    family: c_int,
     address: SocketAddr,
 ) -> io::Result<()> {
-    let _shares = Set::new(socket, libc::SO_REUSEPORT)?;
-    let _device = Device::of_owner(socket, address)?;
+    let _shares = Set::unset_before(socket, libc::SO_REUSEPORT)?;
+    let _device = Device::of_owner(socket, family, address)?;
     let _open = Set::unset_before(holder, libc::SO_REUSEPORT)?;
     sys::bind(socket, address)
 }
@@ -95,9 +100,10 @@ fn bind_sharing(
 fn bind_beside(
     holder: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
+    family: c_int,
     address: SocketAddr,
 ) -> io::Result<()> {
-    let _device = Device::of_owner(socket, address)?;
+    let _device = Device::of_owner(socket, family, address)?;
     let _open = Device::of_holder(holder)?;
     sys::bind(socket, address)
 }
@@ -105,13 +111,14 @@ fn bind_beside(
 /// Binds a socket that is to share the port with others of the owner, and so must have no device but
 /// its own.
 fn bind_one_that_shares(
-    holder: BorrowedFd<'_>,
+    holder: &Locked<'_>,
     socket: BorrowedFd<'_>,
     address: SocketAddr,
 ) -> io::Result<()> {
     let Some(_one) = OneUser::of(holder, socket, true)? else {
         return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
     };
+    let holder = holder.socket;
     // At all addresses, as the holder is, it would share datagrams with it, or come behind it. So the
     // holder has a device until `take_back`.
     let device = match alike(holder, socket, address)? {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 
-use crate::held::holder::{Note, is_noted, note};
+use crate::held::holder::{Locked, Note};
 use crate::sys;
 
 /// Whoever may (`CAP_CHOWN`) gives holder and socket to a user that nobody is, for as long as they
@@ -24,11 +24,11 @@ impl<'a> OneUser<'a> {
     /// Makes both sockets one user's. A socket that stays as it is gives its user to the holder: others
     /// are to share with it later. `None` if they are two users' and that cannot be changed.
     pub(super) fn of(
-        holder: BorrowedFd<'a>,
+        holder: &Locked<'a>,
         socket: BorrowedFd<'a>,
         stays: bool,
     ) -> io::Result<Option<OneUser<'a>>> {
-        let (of_holder, of_socket) = (sys::user_of(holder)?, sys::user_of(socket)?);
+        let (of_holder, of_socket) = (sys::user_of(holder.socket)?, sys::user_of(socket)?);
         let mut one = OneUser {
             user: of_socket,
             turn: None,
@@ -37,7 +37,7 @@ impl<'a> OneUser<'a> {
         if !stays && let Some(spare) = spare_users() {
             // The kernel remembers the user of the last socket that shared, and lets that user's others
             // pass unchecked (`tb->fastuid`). So the next one is another, see `remembered`.
-            let turn = is_noted(holder, Note::Turn)?;
+            let turn = holder.is_noted(Note::Turn)?;
             let user = spare[usize::from(turn)];
             if sys::set_user(socket, user).is_ok() {
                 one.given_back.push((socket, of_socket));
@@ -46,10 +46,10 @@ impl<'a> OneUser<'a> {
             }
         }
         if one.user != of_holder {
-            if sys::set_user(holder, one.user).is_err() {
+            if sys::set_user(holder.socket, one.user).is_err() {
                 return Ok(None);
             }
-            one.given_back.push((holder, of_holder));
+            one.given_back.push((holder.socket, of_holder));
         }
         Ok(Some(one))
     }
@@ -61,13 +61,13 @@ impl<'a> OneUser<'a> {
 
     /// The kernel has the user of a call that it did not refuse for a conflict, so it is the other one's
     /// turn. Of a refused one it still has the user before.
-    pub(super) fn remembered(&self, holder: BorrowedFd<'_>, result: &io::Result<()>) {
+    pub(super) fn remembered(&self, holder: &Locked<'_>, result: &io::Result<()>) {
         let refused = |error: &io::Error| error.raw_os_error() == Some(libc::EADDRINUSE);
         if let Some(turn) = self.turn
             && !result.as_ref().is_err_and(refused)
         {
             // It can only fail where the call before it did.
-            let _ = note(holder, Note::Turn, !turn);
+            let _ = holder.note(Note::Turn, !turn);
         }
     }
 

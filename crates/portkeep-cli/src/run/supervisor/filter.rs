@@ -18,14 +18,24 @@ const ARCHITECTURE: Option<u32> = Some(0xC000_00B7);
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ARCHITECTURE: Option<u32> = None;
 
+/// What calls a filter tells of, besides knocks at the doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    /// bind(2) and listen(2).
+    Binds,
+    /// Those, and options that a socket is given, which have to be noted.
+    BindsAndOptions,
+    /// Nothing: programs load a library that knocks instead.
+    Knocks,
+}
+
 /// A filter, ready to be installed.
 #[derive(Debug)]
 pub struct Filter(Option<Vec<libc::sock_filter>>);
 
 impl Filter {
-    /// One that also tells of the options that a socket is given, if they have to be noted.
-    pub fn new(tells_of_options: bool) -> Self {
-        Self(ARCHITECTURE.map(|architecture| program(architecture, tells_of_options)))
+    pub fn new(tells: Tells) -> Self {
+        Self(ARCHITECTURE.map(|architecture| program(architecture, tells)))
     }
 
     /// Puts this thread, and what it will execute and fork, under the filter. Gives the descriptor to
@@ -85,21 +95,25 @@ fn set_filter(program: &[libc::sock_filter], flags: libc::c_ulong) -> Result<Own
 
 /// Over a `struct seccomp_data`, in the machine of bpf(4): tells of listen(2), of bind(2) to an address that
 /// is as long as one of IPv4 or IPv6 (those of netlink are shorter, most of Unix sockets longer), and of
-/// setsockopt(2) of certain options.
-fn program(architecture: u32, tells_of_options: bool) -> Vec<libc::sock_filter> {
+/// setsockopt(2) of certain options; or else only of listen(2) on the descriptor -1.
+fn program(architecture: u32, tells: Tells) -> Vec<libc::sock_filter> {
     const NUMBER: u32 = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
     const ARCH: u32 = std::mem::offset_of!(libc::seccomp_data, arch) as u32;
-    let mut program = vec![
-        load(ARCH),
-        skip_if(architecture, 1),
-        ALLOW,
-        load(NUMBER),
-        skip_unless(libc::SYS_listen as u32, 1),
-        NOTIFY,
-    ];
-    let options = match tells_of_options {
-        true => options(),
-        false => Vec::new(),
+    let mut program = vec![load(ARCH), skip_if(architecture, 1), ALLOW, load(NUMBER)];
+    if tells == Tells::Knocks {
+        program.extend([
+            skip_unless(libc::SYS_listen as u32, 3),
+            load(argument(0)),
+            skip_unless(u32::MAX, 1),
+            NOTIFY,
+            ALLOW,
+        ]);
+        return program;
+    }
+    program.extend([skip_unless(libc::SYS_listen as u32, 1), NOTIFY]);
+    let options = match tells {
+        Tells::BindsAndOptions => options(),
+        Tells::Binds | Tells::Knocks => Vec::new(),
     };
     program.extend([skip_if(libc::SYS_bind as u32, options.len() as u8 + 1)]);
     program.extend(options);

@@ -10,7 +10,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 
-use crate::run::supervisor::filter::Filter;
+use crate::run::supervisor::filter::{Filter, Tells};
 use crate::run::supervisor::notification::Listener;
 use crate::run::supervisor::rights;
 use crate::run::supervisor::trial::{self, NoWay};
@@ -21,22 +21,36 @@ use crate::run::supervisor::way::{self, Way};
 pub struct ToHolder {
     socket: OwnedFd,
     filter: Filter,
+    preloads: bool,
 }
 
 /// The holder's end.
 #[derive(Debug)]
-pub struct FromCommand(OwnedFd);
+pub struct FromCommand {
+    socket: OwnedFd,
+    preloads: bool,
+}
 
-pub fn pair() -> io::Result<(FromCommand, ToHolder)> {
+/// For a command whose programs load the library, or not.
+pub fn pair(preloads: bool) -> io::Result<(FromCommand, ToHolder)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-    // Where sockets are to be had, none takes another's place.
-    let filter = Filter::new(!way::can_copy());
+    let tells = match preloads {
+        true => Tells::Knocks,
+        // Where sockets are to be had, none takes another's place.
+        false if way::can_copy() => Tells::Binds,
+        false => Tells::BindsAndOptions,
+    };
     let to_holder = ToHolder {
         socket: theirs,
-        filter,
+        filter: Filter::new(tells),
+        preloads,
     };
-    Ok((FromCommand(ours), to_holder))
+    let from_command = FromCommand {
+        socket: ours,
+        preloads,
+    };
+    Ok((from_command, to_holder))
 }
 
 impl ToHolder {
@@ -52,7 +66,7 @@ impl ToHolder {
             Ok(listener) => {
                 send(0, &[ControlMessage::ScmRights(&[listener.as_raw_fd()])])?;
                 drop(listener);
-                trial::make();
+                trial::make(self.preloads);
             }
             Err(error) => send(error as i32, &[])?,
         }
@@ -73,7 +87,7 @@ impl FromCommand {
     /// Takes what a child that has not been executed yet sends, and tries the ways to its sockets; or tells
     /// why there is none.
     pub fn try_ways(&self) -> io::Result<Result<Tried, NoWay>> {
-        let mut input = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let mut input = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         while let Err(error) = poll(&mut input, PollTimeout::NONE) {
             if error != Errno::EINTR {
                 return Err(error.into());
@@ -83,7 +97,8 @@ impl FromCommand {
         let mut space = cmsg_space!([std::os::fd::RawFd; 1]);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        let socket = self.socket.as_raw_fd();
+        let message = recvmsg::<()>(socket, &mut buffers, Some(&mut space), flags)?;
         let Some(descriptor) = rights::descriptor(&message)? else {
             // It has ended, if it has not said why.
             let error = match i32::from_ne_bytes(bytes) {
@@ -93,7 +108,7 @@ impl FromCommand {
             return Ok(Err(NoWay::of("seccomp", error)));
         };
         let listener = Listener::new(descriptor);
-        let judged = trial::judge(&listener)?;
+        let judged = trial::judge(&listener, self.preloads)?;
         Ok(judged.map(|(way, filters)| Tried {
             listener,
             way,

@@ -7,7 +7,8 @@
 //! goes on as it was made. What the command changes in it meanwhile is of no use to it: a held port
 //! refuses every socket that the holder does not let in.
 //!
-//! How the holder gets at the socket depends on what it is allowed, see [`way`].
+//! How the holder gets at the socket depends on what it is allowed, see [`way`], or on a library that the
+//! programs load, see [`preload`].
 //!
 //! Reading a call's arguments may never finish: the address may be in memory that the command itself has to
 //! fill, and the socket locked by a call that waits for such memory. So each call has a thread to itself, see [`threads`].
@@ -24,6 +25,7 @@ mod memory;
 mod notification;
 mod opened;
 mod options;
+mod preload;
 mod probe;
 mod process;
 mod request;
@@ -41,6 +43,7 @@ use crate::holding::Holding;
 use crate::run::attempts::Attempts;
 
 pub use handover::{FromCommand, ToHolder, Tried, pair};
+pub use preload::Library;
 pub use probe::probe;
 pub use serving::serve;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::sockets;
+use portkeep_admin::sockets;
 
 /// The process that a thread is of.
 pub fn of_thread(thread: i32) -> Option<i32> {

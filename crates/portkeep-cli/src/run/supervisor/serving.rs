@@ -13,6 +13,7 @@ use crate::run::supervisor::kept::Bound;
 use crate::run::supervisor::let_in::LetIn;
 use crate::run::supervisor::notification::{Call, Listener, Notification, Reply};
 use crate::run::supervisor::options::{NOTED, Noted, Options, VALUE_MAX};
+use crate::run::supervisor::preload::{Channel, Sent};
 use crate::run::supervisor::request::Request;
 use crate::run::supervisor::threads::{self, Serve};
 use crate::run::supervisor::turns::Turns;
@@ -76,6 +77,9 @@ impl Supervisor {
                 Err(error) => self.listener.reply(caller, Reply::Return(error as i32)),
             };
         }
+        if caller.call.is_of_library() {
+            return self.serve_library(caller);
+        }
         match caller.call {
             Call::Bind {
                 socket,
@@ -135,14 +139,7 @@ impl Supervisor {
             return self.listener.reply(caller, Reply::Continue);
         }
         let place = self.inner.place(caller.pid, port);
-        let is_ours = match &place {
-            Place::Holder => false,
-            Place::Within(runs) => !runs.is_empty() || self.let_in.has_port(port, Some(caller.pid)),
-        };
-        if !is_ours {
-            if matches!(place, Place::Within(_)) {
-                self.let_in.note_attempt(port);
-            }
+        if !self.is_ours(&place, port, caller) {
             return self.listener.reply(caller, Reply::Continue);
         }
         self.turns.take(port, || {
@@ -158,6 +155,19 @@ impl Supervisor {
         })
     }
 
+    /// Whether the caller may bind to the port, which is noted if not. An inner holder, which binds for its
+    /// own command, must not wait for its turn here: the turn waits for it.
+    fn is_ours(&self, place: &Place, port: u16, caller: &Notification) -> bool {
+        let Place::Within(runs) = place else {
+            return false;
+        };
+        let is_ours = !runs.is_empty() || self.let_in.has_port(port, Some(caller.pid));
+        if !is_ours {
+            self.let_in.note_attempt(port);
+        }
+        is_ours
+    }
+
     fn listen(&self, caller: &Notification, number: i32, backlog: i32) -> io::Result<()> {
         let request = Request::Listen(backlog);
         match self.reach_to_listen(caller, number) {
@@ -171,6 +181,36 @@ impl Supervisor {
             }
             reach => self.give_up(caller, libc::SYS_listen, reach),
         }
+    }
+
+    /// Makes a call for a program that has loaded the library. Its socket, which nobody has to reach, is
+    /// closed before the answer: it has no copy in the way of its next call.
+    fn serve_library(&self, caller: &Notification) -> io::Result<()> {
+        let channel = match Channel::open(&self.listener, caller) {
+            Ok(channel) => channel,
+            Err(error) => return self.listener.reply(caller, Reply::Return(error as i32)),
+        };
+        let Some(Sent { socket, request }) = channel.receive() else {
+            return Ok(());
+        };
+        let port = match &request {
+            Request::Bind(_) => request.address().map(|address| address.port()),
+            Request::Listen(_) => socket::port(socket.as_fd()),
+        };
+        let result = port.and_then(|port| {
+            let place = self.inner.place(caller.pid, port);
+            if !self.is_ours(&place, port, caller) {
+                return None;
+            }
+            self.turns.take(port, || {
+                let result = self.make(caller, &place, socket.as_fd(), &request);
+                drop(socket);
+                result
+            })
+        });
+        // It has ended, if it does not hear.
+        let _ = channel.answer(result);
+        Ok(())
     }
 
     /// Has the innermost run that the call is about make it; gives 0 or an errno, or `None`.
@@ -198,7 +238,9 @@ impl Supervisor {
             Way::Trace if !self.must_not_be_traced(caller) => {
                 way::trace(&self.listener, caller, number, Some(&self.options))
             }
-            Way::Trace | Way::Replace => way::replace(caller, number, &self.options, None),
+            Way::Trace | Way::Replace | Way::Preload => {
+                way::replace(caller, number, &self.options, None)
+            }
         }
     }
 

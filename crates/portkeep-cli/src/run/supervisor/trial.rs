@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use crate::run::supervisor::memory;
 use crate::run::supervisor::notification::{Call, Listener, Notification, Reply};
 use crate::run::supervisor::options::Options;
+use crate::run::supervisor::preload::{self, Channel};
 use crate::run::supervisor::process;
 use crate::run::supervisor::way::{self, Reach, Reached, Way};
 
@@ -32,6 +33,7 @@ impl fmt::Display for Step {
             Self::Way(Way::Copy) => "pidfd_getfd",
             Self::Way(Way::Trace) => "ptrace",
             Self::Way(Way::Replace) => "replacing descriptors",
+            Self::Way(Way::Preload) => "giving the command a channel",
         })
     }
 }
@@ -60,9 +62,13 @@ impl NoWay {
     }
 }
 
-/// The child's side: a bind that would be of no effect. It is called between fork and exec, so it must be
-/// async-signal-safe.
-pub fn make() {
+/// The child's side: a bind that would be of no effect, or what the library does for one. It is called
+/// between fork and exec, so it must be async-signal-safe.
+pub fn make(preloads: bool) {
+    if preloads {
+        preload::knock();
+        return;
+    }
     let open = |family| {
         // SAFETY: the call takes no pointers.
         unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }
@@ -85,7 +91,7 @@ pub fn make() {
 }
 
 /// The holder's side: the best way, and how many filters the child has.
-pub fn judge(listener: &Listener) -> io::Result<Result<(Way, u32), NoWay>> {
+pub fn judge(listener: &Listener, preloads: bool) -> io::Result<Result<(Way, u32), NoWay>> {
     let mut failures = NoWay::default();
     loop {
         if listener.wait_or_over() {
@@ -94,6 +100,15 @@ pub fn judge(listener: &Listener) -> io::Result<Result<(Way, u32), NoWay>> {
         let Some(trial) = listener.receive()? else {
             continue;
         };
+        if preloads && trial.call.is_of_library() {
+            return Ok(match Channel::open(listener, &trial) {
+                Ok(_) => Ok((Way::Preload, process::filters(trial.pid))),
+                Err(error) => {
+                    listener.reply(&trial, Reply::Return(error as i32))?;
+                    Err(NoWay(vec![(Step::Way(Way::Preload), error)]))
+                }
+            });
+        }
         let Call::Bind {
             socket,
             address,
@@ -105,8 +120,8 @@ pub fn judge(listener: &Listener) -> io::Result<Result<(Way, u32), NoWay>> {
         };
         if memory::read(trial.pid, address, length).is_none() {
             listener.reply(&trial, Reply::Return(libc::EACCES))?;
-            let call = "reading the memory of the command";
-            return Ok(Err(NoWay::of(call, Errno::EACCES)));
+            let what = "reading the memory of the command";
+            return Ok(Err(NoWay::of(what, Errno::EACCES)));
         }
         let filters = process::filters(trial.pid);
         if let Some(way) = judge_one(listener, &trial, socket, &mut failures)? {
@@ -133,6 +148,7 @@ fn judge_one(
             Way::Copy => way::copy(trial, socket),
             Way::Trace => way::trace(listener, trial, socket, None),
             Way::Replace => way::replace(trial, socket, &Options::default(), None),
+            Way::Preload => continue,
         };
         let error = match reach {
             Reach::Socket(reached) => match conclude(listener, trial, reached)? {

@@ -40,6 +40,8 @@ pub enum Way {
     Trace,
     /// By a new socket in the place of the one that cannot be had.
     Replace,
+    /// By a library that its programs load, for those who ask.
+    Preload,
 }
 
 impl Way {
@@ -56,6 +58,10 @@ impl Way {
                 "by new sockets in the place of its own, because pidfd_getfd and ptrace are forbidden here: \
                  they keep the options that matter to a bind, and no others; duplicates and epoll \
                  registrations made before the bind stay with the old socket"
+            }
+            Self::Preload => {
+                "by a library that its programs load, because of --preload: static programs, and those that \
+                 gain privileges, cannot bind to the ports"
             }
         }
     }

@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 /// A socket that is bound to the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Socket {
+    /// How far it is.
     pub state: State,
+    /// Its own address.
     pub local: SocketAddr,
+    /// The address of what it is connected to.
     pub peer: Option<SocketAddr>,
     /// The user who opened the socket.
     pub uid: u32,
@@ -17,14 +20,19 @@ pub struct Socket {
 /// The state of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// It has a port, and that is all.
     Bound,
+    /// It listens.
     Listening,
+    /// A connection begins.
     Connecting,
+    /// It is connected.
     Connected,
     /// The peer has closed it.
     PeerClosed,
     /// Closed by one side or both, and not yet done.
     Closing,
+    /// The connection is over; the kernel keeps the port for a minute.
     TimeWait,
 }
 

@@ -13,15 +13,17 @@ use portkeep::Consumer;
 use portkeep_host::mounts;
 use procfs::process::{FDTarget, Process as ProcEntry, all_processes};
 
-use crate::error::{Context as _, Result};
-use crate::output::text_of;
+use crate::error::{Error, ErrorKind};
+use crate::sockets::words::text_of;
 
 /// A process that has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
+    /// Its ID.
     pub pid: u32,
     /// Its name as in proc_pid_comm(5).
     pub command: String,
+    /// Its effective user.
     pub uid: u32,
 }
 
@@ -35,7 +37,11 @@ pub struct Processes {
 
 impl Processes {
     /// Looks through the descriptors of all processes.
-    pub fn with_sockets(inodes: &HashSet<u32>) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If `/proc` cannot be read.
+    pub fn with_sockets(inodes: &HashSet<u32>) -> Result<Self, Error> {
         let mut found = Self::default();
         if inodes.is_empty() {
             return Ok(found);
@@ -43,7 +49,10 @@ impl Processes {
         // The option hidepid of proc(5) can hide processes from everybody except root.
         found.hidden = !geteuid().is_root();
         // A process that ends meanwhile has nothing open.
-        for entry in all_processes().context("cannot read /proc")?.flatten() {
+        for entry in all_processes()
+            .map_err(|error| of_proc("cannot read /proc", error))?
+            .flatten()
+        {
             match open_sockets(&entry) {
                 Ok(open) => {
                     for inode in open.intersection(inodes) {
@@ -61,6 +70,7 @@ impl Processes {
         Ok(found)
     }
 
+    /// The processes that have a socket open.
     pub fn of_inode(&self, inode: u32) -> &[Process] {
         self.by_inode
             .get(&inode)
@@ -68,9 +78,18 @@ impl Processes {
             .unwrap_or_default()
     }
 
+    /// Whether there may be processes that could not be looked at.
     pub fn some_hidden(&self) -> bool {
         self.hidden
     }
+}
+
+pub(crate) fn of_proc(doing: &str, error: procfs::ProcError) -> Error {
+    let kind = match error {
+        procfs::ProcError::PermissionDenied(_) => ErrorKind::NotPermitted,
+        _ => ErrorKind::System,
+    };
+    Error::new(kind, doing).caused_by(error)
 }
 
 fn open_sockets(process: &ProcEntry) -> procfs::ProcResult<HashSet<u32>> {

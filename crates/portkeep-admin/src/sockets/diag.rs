@@ -17,7 +17,7 @@ use nix::sys::socket::{
 };
 use portkeep::Protocol;
 
-use crate::error::{Context as _, Result};
+use crate::error::Error;
 use crate::sockets::proc_net;
 use crate::sockets::socket::{Socket, State};
 
@@ -29,12 +29,12 @@ const ALL_STATES: u32 = 0x3ffe;
 const DATAGRAM_MAX: usize = 32 * 1024;
 
 /// The sockets in this network namespace whose local port is `port`.
-pub fn bound_to(protocol: Protocol, port: u16) -> Result<Vec<Socket>> {
+pub fn bound_to(protocol: Protocol, port: u16) -> Result<Vec<Socket>, Error> {
     bound_in(protocol, port..=port)
 }
 
 /// The sockets in this network namespace whose local port is one of `ports`.
-pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> Result<Vec<Socket>> {
+pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> Result<Vec<Socket>, Error> {
     let mut sockets = match ask(protocol, &ports)? {
         Some(sockets) => sockets,
         None => proc_net::sockets(protocol)?,
@@ -45,13 +45,13 @@ pub fn bound_in(protocol: Protocol, ports: RangeInclusive<u16>) -> Result<Vec<So
 }
 
 /// Whether the kernel has sock_diag(7) for a protocol. It may have to load modules.
-pub fn is_available(protocol: Protocol) -> Result<bool> {
+pub fn is_available(protocol: Protocol) -> Result<bool, Error> {
     // For a single port, so that the answer is short.
     Ok(ask(protocol, &(1..=1))?.is_some())
 }
 
 /// `None` if the kernel has no handler for the protocol.
-fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> Result<Option<Vec<Socket>>> {
+fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> Result<Option<Vec<Socket>>, Error> {
     // The kernel can filter by one port.
     let source_port = if ports.start() == ports.end() {
         *ports.start()
@@ -64,7 +64,7 @@ fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> Result<Option<Vec<Soc
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::NetlinkSockDiag,
     )
-    .context("cannot open a netlink socket")?;
+    .map_err(|errno| Error::system("cannot open a netlink socket", errno.into()))?;
     let mut sockets = Vec::new();
     for (family, any) in [
         (AF_INET, SocketId::new_v4()),
@@ -79,9 +79,12 @@ fn ask(protocol: Protocol, ports: &RangeInclusive<u16>) -> Result<Option<Vec<Soc
         };
         match dump(&netlink, request, &mut sockets) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
-            result => {
-                result.with_context(|| format!("cannot ask the kernel for {protocol} sockets"))?
-            }
+            result => result.map_err(|error| {
+                Error::system(
+                    format!("cannot ask the kernel for {protocol} sockets"),
+                    error,
+                )
+            })?,
         }
     }
     Ok(Some(sockets))
@@ -137,15 +140,17 @@ impl From<&InetResponseHeader> for Socket {
 
 /// Whether the kernel shows TCP sockets that are bound but neither listening nor connected. Tries it with
 /// a socket of our own.
-pub fn shows_inactive() -> Result<bool> {
+pub fn shows_inactive() -> Result<bool, Error> {
     let own = socket(
         AddressFamily::Inet,
         SockType::Stream,
         SockFlag::SOCK_CLOEXEC,
         None,
     )
-    .context("cannot make a socket")?;
-    bind(own.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).context("cannot bind")?;
-    let address: SockaddrIn = getsockname(own.as_raw_fd())?;
+    .map_err(|errno| Error::system("cannot make a socket", errno.into()))?;
+    bind(own.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))
+        .map_err(|errno| Error::system("cannot bind", errno.into()))?;
+    let address: SockaddrIn = getsockname(own.as_raw_fd())
+        .map_err(|errno| Error::system("cannot look at a socket", errno.into()))?;
     Ok(!bound_to(Protocol::Tcp, address.port())?.is_empty())
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 
 use portkeep::{Consumer, PortRange};
-use portkeep_admin::{FindSockets, FoundSockets, user_name};
 
-use crate::output::printable;
 use crate::sockets::diag;
 use crate::sockets::processes::{Processes, command_line, is_consumer};
 use crate::sockets::socket::{Socket, State};
-use crate::words::process;
+use crate::sockets::words::{printable, process};
+use crate::store::{FindSockets, FoundSockets, Stranger, sysctl, user_name};
 
 /// Finds them with sock_diag(7) and in /proc.
 #[derive(Debug)]
@@ -27,6 +26,12 @@ impl FindSockets for InUse {
         let inodes: HashSet<u32> = sockets.iter().filter_map(|socket| socket.inode).collect();
         let processes = Processes::with_sockets(&inodes)?;
         let mut found = FoundSockets::default();
+        let automatic = sysctl::automatic_range()?;
+        let listening: HashSet<u16> = sockets
+            .iter()
+            .filter(|socket| socket.state == State::Listening)
+            .map(|socket| socket.local.port())
+            .collect();
         // By port. Several sockets of a process at one port are one line.
         let mut strangers = BTreeSet::new();
         for socket in sockets {
@@ -41,18 +46,36 @@ impl FindSockets for InUse {
             }
             let port = socket.local.port();
             let protocol = ports.protocol();
+            let connected = socket.peer.is_some() && !listening.contains(&port);
+            let stranger = Stranger {
+                port,
+                pid: None,
+                command: None,
+                uid: socket.uid,
+                automatic: connected && automatic.contains(&port),
+                words: String::new(),
+            };
             if owners.is_empty() {
-                let who = without_process(&socket);
-                strangers.insert((port, format!("{port}/{protocol}: {who}")));
+                let words = format!("{port}/{protocol}: {}", without_process(&socket));
+                strangers.insert(Stranger {
+                    words,
+                    ..stranger.clone()
+                });
             }
             for owner in owners {
                 let process = process(owner.pid, &owner.command, owner.uid);
                 let line = command_line(owner.pid).map(|line| format!(": {}", printable(&line)));
                 let line = line.unwrap_or_default();
-                strangers.insert((port, format!("{port}/{protocol}: {process}{line}")));
+                strangers.insert(Stranger {
+                    pid: Some(owner.pid),
+                    command: Some(printable(&owner.command)),
+                    uid: owner.uid,
+                    words: format!("{port}/{protocol}: {process}{line}"),
+                    ..stranger.clone()
+                });
             }
         }
-        found.of_strangers = strangers.into_iter().map(|(_, line)| line).collect();
+        found.of_strangers = strangers.into_iter().collect();
         Ok(found)
     }
 }

@@ -6,14 +6,16 @@ use nix::unistd::gettid;
 use portkeep::Protocol;
 use procfs::process::Process;
 
-use crate::error::{Context as _, Result};
+use crate::error::Error;
+use crate::sockets::processes::of_proc;
 use crate::sockets::socket::{Socket, State};
 
 /// All sockets in the network namespace of the calling thread. TCP sockets that are bound but neither
 /// listening nor connected are not listed.
-pub fn sockets(protocol: Protocol) -> Result<Vec<Socket>> {
+pub fn sockets(protocol: Protocol) -> Result<Vec<Socket>, Error> {
     // The directory of a thread can be opened by the thread's ID, like that of a process.
-    let thread = Process::new(gettid().as_raw()).context("cannot read /proc")?;
+    let thread =
+        Process::new(gettid().as_raw()).map_err(|error| of_proc("cannot read /proc", error))?;
     let listed = match protocol {
         Protocol::Tcp => both(thread.tcp(), thread.tcp6())?
             .map(|it| {
@@ -37,11 +39,12 @@ pub fn sockets(protocol: Protocol) -> Result<Vec<Socket>> {
 fn both<T>(
     ipv4: procfs::ProcResult<Vec<T>>,
     ipv6: procfs::ProcResult<Vec<T>>,
-) -> Result<impl Iterator<Item = T>> {
-    let ipv4 = ipv4.context("cannot read the sockets in /proc/net")?;
+) -> Result<impl Iterator<Item = T>, Error> {
+    let failed = |error| of_proc("cannot read the sockets in /proc/net", error);
+    let ipv4 = ipv4.map_err(failed)?;
     let ipv6 = match ipv6 {
         Err(procfs::ProcError::NotFound(_)) => Vec::new(),
-        sockets => sockets.context("cannot read the sockets in /proc/net")?,
+        sockets => sockets.map_err(failed)?,
     };
     Ok(ipv4.into_iter().chain(ipv6))
 }

@@ -1,0 +1,4 @@
+//! The commands, a file for each.
+
+pub mod init;
+pub mod node;

@@ -1,0 +1,24 @@
+//! The operators' commands on a real etcd.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod init;
+mod node;
+mod roles;
+
+use portkeep_tests::trials;
+
+trials! {
+    root:
+        init::makes_a_fleet,
+        init::by_options_writes_the_configuration,
+        init::without_etcd_is_undecided,
+        init::again_does_no_harm,
+        node::is_added_listed_and_removed,
+        node::that_holds_something_stays,
+        node::cannot_be_another_user,
+        roles::of_a_node_cover_its_own_keys,
+        roles::of_people,
+        roles::end_with_the_node,
+        roles::changed_certificates_are_read;
+}
