@@ -19,6 +19,7 @@ mod notes;
 mod obstacles;
 mod plan;
 mod port_set;
+mod ranges;
 mod record;
 mod remove;
 mod request;
