@@ -26,6 +26,7 @@ use clap::ValueEnum;
 use crate::{command, root};
 use architecture::Architecture;
 use build::Linkage;
+use manual::Manual;
 use package::Format;
 use tools::Tools;
 
@@ -79,6 +80,35 @@ pub struct Settings {
     pub revision: u32,
 }
 
+/// What the artifacts of all processors share.
+struct Shared<'a> {
+    settings: &'a Settings,
+    tools: &'a Tools,
+    manual: Manual,
+    /// The kernel part's source, which accompanies its object.
+    kernel_part: PathBuf,
+}
+
+/// The command for a processor, and the licenses of what is linked in.
+struct Program {
+    architecture: Architecture,
+    path: PathBuf,
+    licenses: PathBuf,
+}
+
+impl Program {
+    fn build(shared: &Shared<'_>, architecture: Architecture, linkage: Linkage) -> Result<Self> {
+        let Shared {
+            settings, tools, ..
+        } = *shared;
+        Ok(Self {
+            architecture,
+            path: build::command(tools, architecture, linkage)?,
+            licenses: third_party::write(settings, tools, "portkeep-cli", architecture, linkage)?,
+        })
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
     let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(epoch) => epoch,
@@ -110,74 +140,47 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn make(arguments: &Arguments, settings: &Settings, tools: &Tools) -> Result<Vec<PathBuf>> {
-    let manual = manual::write(&settings.output)?;
-    let kernel_part = kernel_part::pack(settings)?;
-    let wants = |artifact| arguments.artifacts.contains(&artifact);
+    let shared = Shared {
+        settings,
+        tools,
+        manual: manual::write(&settings.output)?,
+        kernel_part: kernel_part::pack(settings)?,
+    };
     let mut made = Vec::new();
-    if wants(Artifact::Bindings) {
+    if arguments.artifacts.contains(&Artifact::Bindings) {
         made.extend(bindings::pack(settings, tools)?);
     }
     for &architecture in &arguments.architectures {
-        let mut formats = Vec::new();
-        if wants(Artifact::Deb) {
-            formats.push(Format::Deb);
+        made.extend(for_processor(&arguments.artifacts, &shared, architecture)?);
+    }
+    Ok(made)
+}
+
+fn for_processor(
+    artifacts: &[Artifact],
+    shared: &Shared<'_>,
+    architecture: Architecture,
+) -> Result<Vec<PathBuf>> {
+    let wants = |artifact| artifacts.contains(&artifact);
+    let mut made = Vec::new();
+    let mut formats = vec![(Artifact::Deb, Format::Deb), (Artifact::Rpm, Format::Rpm)];
+    formats.retain(|&(artifact, _)| wants(artifact));
+    if !formats.is_empty() {
+        let program = Program::build(shared, architecture, Linkage::Glibc)?;
+        for (_, format) in formats {
+            made.push(command_files::package(shared, format, &program)?);
         }
-        if wants(Artifact::Rpm) {
-            formats.push(Format::Rpm);
+    }
+    if wants(Artifact::Winsock) {
+        made.extend(winsock_files::packages(shared, architecture)?);
+    }
+    if wants(Artifact::Tarball) || wants(Artifact::Bindings) {
+        let program = Program::build(shared, architecture, Linkage::Musl)?;
+        if wants(Artifact::Tarball) {
+            made.push(tarball::pack(shared, &program)?);
         }
-        if !formats.is_empty() {
-            let program = build::command(tools, architecture, Linkage::Glibc)?;
-            let licenses = third_party::write(
-                settings,
-                tools,
-                "portkeep-cli",
-                architecture,
-                Linkage::Glibc,
-            )?;
-            for format in formats {
-                made.push(command_files::package(
-                    settings,
-                    format,
-                    architecture,
-                    &program,
-                    &manual,
-                    &kernel_part,
-                    &licenses,
-                )?);
-            }
-        }
-        if wants(Artifact::Winsock) {
-            made.extend(winsock_files::packages(
-                settings,
-                tools,
-                architecture,
-                &kernel_part,
-            )?);
-        }
-        if wants(Artifact::Tarball) || wants(Artifact::Bindings) {
-            let program = build::command(tools, architecture, Linkage::Musl)?;
-            let licenses =
-                third_party::write(settings, tools, "portkeep-cli", architecture, Linkage::Musl)?;
-            if wants(Artifact::Tarball) {
-                made.push(tarball::pack(
-                    settings,
-                    architecture,
-                    &program,
-                    &manual,
-                    &kernel_part,
-                    &licenses,
-                )?);
-            }
-            if wants(Artifact::Bindings) {
-                made.push(bindings::wheel(
-                    settings,
-                    tools,
-                    architecture,
-                    &program,
-                    &kernel_part,
-                    &licenses,
-                )?);
-            }
+        if wants(Artifact::Bindings) {
+            made.push(bindings::wheel(shared, &program)?);
         }
     }
     Ok(made)

@@ -135,6 +135,59 @@ def test_unprotected_is_said_once(backend):
     assert said.count("UnprotectedWarning: ") == (1 if backend == "unprotected" else 0), said
 
 
+PROTECTED = """
+import os, sys, portkeep
+print("begins", len(sys.argv), flush=True)
+kept = portkeep.protect()
+with portkeep.reserve(tcp=2, udp=1) as ports:
+    assert ports.backend == kept, ports.backend
+    print(kept, *ports.tcp, flush=True)
+    sys.stdin.readline()
+    for port in ports.tcp:
+        own = ["import socket, sys; socket.socket().bind(('127.0.0.1', int(sys.argv[1])))", str(port)]
+        assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", *own]) == 0
+    ports.socket(ports.udp[0]).close()
+"""
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_program_has_its_ports_kept(backend, child_bind, tmp_path, as_file):
+    file = tmp_path / "program.py"
+    file.write_text(PROTECTED)
+    program = [str(file)] if as_file else ["-c", PROTECTED]
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", *program, "argument"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        begun = [running.stdout.readline()]
+        line = running.stdout.readline()
+        while line.startswith("begins"):
+            begun.append(line)
+            line = running.stdout.readline()
+        # With the same command line, and once more only where nothing kept them.
+        assert begun == ["begins 2\n"] * (2 if backend == "unprotected" else 1)
+        kept, *ports = line.split()
+        assert kept == ("server" if backend == "unprotected" else backend)
+        assert [child_bind("tcp", port) for port in ports] == [errno.EADDRINUSE] * 2
+        running.stdin.write("\n")
+        running.stdin.flush()
+        assert running.wait() == 0
+
+
+def test_it_is_said_why_they_are_not(backend):
+    thread = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    for before in ("sys.ps1 = ''", thread):
+        said = in_new_process(f"import sys, portkeep\n{before}\nprint(portkeep.protect())")
+        if backend == "unprotected":
+            assert said.stdout == "unprotected\n"
+            assert said.stderr.count("UnprotectedWarning: the ports are unprotected: ") == 1
+            assert "under `portkeep run`" in said.stderr or "`portkeep run --" in said.stderr
+        else:
+            assert (said.stdout, said.stderr) == (f"{backend}\n", "")
+
+
 def test_ports_are_not_given_twice():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -19,9 +19,21 @@ const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on stand
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    AdoptEngine(commands::adopt_engine::AdoptEngine),
+    Agent(commands::agent::Agent),
     Init(commands::init::Init),
+    Join(commands::join::Join),
     #[command(subcommand)]
     Node(commands::node::Node),
+    Reserve(commands::reserve::Reserve),
+    Exclude(commands::exclude::Exclude),
+    Unreserve(commands::unreserve::Unreserve),
+    Status(commands::status::Status),
+    Drift(commands::drift::Drift),
+    Repair(commands::repair::Repair),
+    Forget(commands::forget::Forget),
+    Why(commands::why::Why),
+    Who(commands::who::Who),
 }
 
 impl Cli {
@@ -32,8 +44,20 @@ impl Cli {
     /// What the command says.
     pub async fn execute(&self) -> Result<ExitCode> {
         match &self.command {
+            Command::AdoptEngine(command) => command.execute().await,
+            Command::Agent(command) => command.execute().await,
             Command::Init(command) => command.execute().await,
+            Command::Join(command) => command.execute().await,
             Command::Node(command) => command.execute().await,
+            Command::Reserve(command) => command.execute().await,
+            Command::Exclude(command) => command.execute().await,
+            Command::Unreserve(command) => command.execute().await,
+            Command::Status(command) => command.execute().await,
+            Command::Drift(command) => command.execute().await,
+            Command::Repair(command) => command.execute().await,
+            Command::Forget(command) => command.execute().await,
+            Command::Why(command) => command.execute().await,
+            Command::Who(command) => command.execute().await,
         }
     }
 }

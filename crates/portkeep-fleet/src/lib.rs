@@ -5,12 +5,14 @@
 
 #![deny(missing_docs)]
 
+pub mod agent;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod connect;
 pub mod engine;
 pub mod error;
+pub mod operator;
 #[path = "../../portkeep-cli/src/output.rs"]
 pub mod output;
 #[cfg(feature = "testing")]

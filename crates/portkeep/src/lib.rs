@@ -142,6 +142,8 @@
 
 mod acquire;
 mod age;
+#[cfg(any(target_os = "linux", windows))]
+mod blocks;
 mod claim;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;

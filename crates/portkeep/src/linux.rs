@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use crate::blocks::Blocks;
 use crate::sys;
 use crate::types::{
     Backend, Consumers, Error, ErrorKind, PortRange, Ports, Protocol, Request, Token,
@@ -20,7 +21,7 @@ pub(crate) const BACKLOG: i32 = libc::SOMAXCONN;
 /// Ports, by what keeps them.
 #[derive(Debug)]
 pub(crate) enum Reserved {
-    Kernel(kernel::Blocks),
+    Kernel(Blocks),
     Held(held::Block),
 }
 
@@ -92,7 +93,7 @@ impl Reserved {
     /// The first and the last port.
     pub(crate) fn numbers(&self) -> (u16, u16) {
         match self {
-            Reserved::Kernel(blocks) => (blocks.numbers().start(), blocks.numbers().end()),
+            Reserved::Kernel(blocks) => blocks.numbers(),
             Reserved::Held(block) => (block.start(), block.end()),
         }
     }

@@ -79,7 +79,7 @@ fn bind(scene: &Scene<'_>, port: u16) -> u64 {
     }
 }
 
-fn pidfd_open(pid: u32, flags: libc::c_uint) -> OwnedFd {
+pub(crate) fn pidfd_open(pid: u32, flags: libc::c_uint) -> OwnedFd {
     // SAFETY: the call takes numbers, and makes a descriptor that nobody else owns.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, flags);

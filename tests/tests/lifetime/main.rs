@@ -10,6 +10,7 @@ mod fork;
 mod handover;
 mod heir;
 mod library;
+mod older;
 mod owner;
 mod scene;
 
@@ -74,5 +75,9 @@ trials! {
         library::release_ends_it_whoever_has_copies,
         library::into_sockets_keeps_it,
         library::claim_takes_it_over,
-        library::a_refused_claim_gives_the_sockets_back;
+        library::a_refused_claim_gives_the_sockets_back,
+        library::hand_over_makes_another_process_the_owner,
+        library::hand_over_hands_all_or_nothing,
+        library::held_ports_are_not_handed_over,
+        older::kernel_part_says_that_it_cannot;
 }

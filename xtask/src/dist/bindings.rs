@@ -6,9 +6,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::architecture::Architecture;
 use super::tools::Tools;
-use super::{Settings, source};
+use super::{Program, Settings, Shared, source};
 use crate::command;
 
 /// Those that are the same for every processor.
@@ -22,28 +21,28 @@ pub fn pack(settings: &Settings, tools: &Tools) -> Result<Vec<PathBuf>> {
 }
 
 /// The wheel with the static command, for one processor.
-pub fn wheel(
-    settings: &Settings,
-    tools: &Tools,
-    architecture: Architecture,
-    program: &Path,
-    kernel_source: &Path,
-    licenses: &Path,
-) -> Result<PathBuf> {
+pub fn wheel(shared: &Shared<'_>, program: &Program) -> Result<PathBuf> {
+    let Shared {
+        settings, tools, ..
+    } = *shared;
+    let architecture = program.architecture;
     let output = fresh(settings, &format!("wheel-{architecture}"))?;
     let texts = fresh(settings, &format!("wheel-{architecture}-licenses"))?;
-    fs::copy(licenses, texts.join("LICENSES-THIRD-PARTY"))?;
+    fs::copy(&program.licenses, texts.join("LICENSES-THIRD-PARTY"))?;
     // A static program runs with any C library. pip of 2014 on knows these names.
     let platform = ["manylinux_2_17", "manylinux2014", "musllinux_1_1"]
         .map(|name| format!("{name}_{architecture}"))
         .join(".");
-    let program = program.display().to_string();
-    let environment = [("KERNEL_SOURCE", kernel_source), ("LICENSES", &texts)];
+    let command = program.path.display().to_string();
+    let environment = [
+        ("KERNEL_SOURCE", shared.kernel_part.as_path()),
+        ("LICENSES", &texts),
+    ];
     Python::set_up(tools)?.build_with(
         settings,
         "python",
         &output,
-        &[&program, &platform],
+        &[&command, &platform],
         &environment,
     )?;
     for entry in fs::read_dir(&output)? {

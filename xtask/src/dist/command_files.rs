@@ -1,13 +1,11 @@
 //! The package `portkeep`: the command and what goes with it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::architecture::Architecture;
-use super::manual::Manual;
 use super::package::{Format, Package};
-use super::{Settings, packaging};
+use super::{Program, Shared, packaging};
 
 /// A comment and a tag.
 const OVERRIDES: [&str; 2] = [
@@ -15,18 +13,11 @@ const OVERRIDES: [&str; 2] = [
     "portkeep: maintainer-script-calls-systemctl *",
 ];
 
-pub fn package(
-    settings: &Settings,
-    format: Format,
-    architecture: Architecture,
-    program: &Path,
-    manual: &Manual,
-    kernel_part: &Path,
-    licenses: &Path,
-) -> Result<PathBuf> {
-    let mut package = Package::new(settings, format, architecture, "portkeep")?;
+pub fn package(shared: &Shared<'_>, format: Format, program: &Program) -> Result<PathBuf> {
+    let (settings, manual) = (shared.settings, &shared.manual);
+    let mut package = Package::new(settings, format, program.architecture, "portkeep")?;
     let tree = &package.tree;
-    tree.file(program, "/usr/bin/portkeep", 0o755)?;
+    tree.file(&program.path, "/usr/bin/portkeep", 0o755)?;
     let unit = "/usr/lib/systemd/system/portkeep.service";
     tree.file(&packaging("portkeep.service"), unit, 0o644)?;
     let preset = "/etc/portkeep/portkeep.env";
@@ -57,9 +48,9 @@ pub fn package(
     ] {
         tree.file(&manual.completion(name), to, 0o644)?;
     }
-    tree.compressed(licenses, &format!("{documents}/third-party.gz"))?;
+    tree.compressed(&program.licenses, &format!("{documents}/third-party.gz"))?;
     tree.file(
-        kernel_part,
+        &shared.kernel_part,
         &format!("{documents}/kernel-part.tar.xz"),
         0o644,
     )?;

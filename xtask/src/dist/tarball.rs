@@ -1,28 +1,24 @@
 //! A static command with what goes with it, to be unpacked anywhere.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
 
-use super::architecture::Architecture;
-use super::manual::Manual;
 use super::tree::Tree;
-use super::{Settings, kernel_part, packaging, source};
+use super::{Program, Shared, kernel_part, packaging, source};
 use crate::command;
 
-pub fn pack(
-    settings: &Settings,
-    architecture: Architecture,
-    program: &Path,
-    manual: &Manual,
-    kernel_source: &Path,
-    licenses: &Path,
-) -> Result<PathBuf> {
-    let top = format!("portkeep-{}-{architecture}", env!("CARGO_PKG_VERSION"));
+pub fn pack(shared: &Shared<'_>, program: &Program) -> Result<PathBuf> {
+    let (settings, manual) = (shared.settings, &shared.manual);
+    let top = format!(
+        "portkeep-{}-{}",
+        env!("CARGO_PKG_VERSION"),
+        program.architecture
+    );
     let tree = Tree::create(settings.work.join("trees").join(&top))?;
     let at = |name: &str| format!("{top}/{name}");
-    tree.file(program, &at("portkeep"), 0o755)?;
+    tree.file(&program.path, &at("portkeep"), 0o755)?;
     for name in [
         "LICENSE",
         "LICENSE-MIT",
@@ -36,8 +32,8 @@ pub fn pack(
         tree.file(&packaging(name), &at(name), 0o644)?;
     }
     tree.file(&kernel_part::license(), &at("LICENSE-GPL"), 0o644)?;
-    tree.file(licenses, &at("LICENSES-THIRD-PARTY"), 0o644)?;
-    tree.file(kernel_source, &at("kernel-part.tar.xz"), 0o644)?;
+    tree.file(&program.licenses, &at("LICENSES-THIRD-PARTY"), 0o644)?;
+    tree.file(&shared.kernel_part, &at("kernel-part.tar.xz"), 0o644)?;
     manual.add_pages(&tree, &at("man"))?;
     for name in ["portkeep.bash", "_portkeep", "portkeep.fish"] {
         tree.file(

@@ -11,16 +11,14 @@ use super::build::{self, Linkage};
 use super::package::{Format, Package};
 use super::tools::Tools;
 use super::tree::Tree;
-use super::{Settings, source, third_party};
+use super::{Settings, Shared, source, third_party};
 use crate::command;
 
 /// All four.
-pub fn packages(
-    settings: &Settings,
-    tools: &Tools,
-    architecture: Architecture,
-    kernel_part: &Path,
-) -> Result<Vec<PathBuf>> {
+pub fn packages(shared: &Shared<'_>, architecture: Architecture) -> Result<Vec<PathBuf>> {
+    let Shared {
+        settings, tools, ..
+    } = *shared;
     let built = build::build(tools, "portkeep-winsock", architecture, Linkage::Glibc)?;
     let licenses = third_party::write(
         settings,
@@ -43,7 +41,7 @@ pub fn packages(
             architecture,
             &all,
             &libraries,
-            kernel_part,
+            &shared.kernel_part,
             &licenses,
         )?);
     }

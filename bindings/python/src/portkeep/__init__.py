@@ -5,12 +5,12 @@
     with portkeep.reserve(tcp=2) as ports:
         subprocess.run(["server", "--port", str(ports.port), "--admin", str(ports.tcp[1])])
 
-See :func:`reserve`.
+See :func:`reserve`, and :func:`protect` for where the kernel part is not enabled.
 """
 
 from portkeep._command import find_command
 from portkeep._errors import PortkeepError, UnprotectedWarning
-from portkeep._reserve import Backend, Reservation, backend, reserve
+from portkeep._reserve import Backend, Reservation, backend, protect, reserve
 
 __all__ = [
     "Backend",
@@ -19,5 +19,6 @@ __all__ = [
     "UnprotectedWarning",
     "backend",
     "find_command",
+    "protect",
     "reserve",
 ]

@@ -15,18 +15,21 @@ _DEBUGGERS = ("debugpy", "pydevd", "_pydevd_bundle")
 _RUN = ["run", "--quiet", "--serve"]
 
 
-def refusal(programs: Tuple[str, ...]) -> Optional[str]:
-    """Why the program must not be started anew, if it must not. It has to be one of ``programs``."""
+def refusal(programs: Optional[Tuple[str, ...]] = None) -> Optional[str]:
+    """Why the program must not be started anew, if it must not. It has to be one of ``programs``, if named."""
+    name = programs[0] if programs else "the program"
     if sys.platform != "linux":
         return "Portkeep reserves ports on Linux"
     if _MARK in os.environ:
         return "the port server of `portkeep run` does not answer"
     if any(name in sys.modules for name in _DEBUGGERS):
-        return "a debugger is attached, and pytest cannot be started anew under `portkeep run`"
-    if not _is_main(programs):
-        return f"pytest was called by a program; start that with `portkeep {' '.join(_RUN)}`"
+        return f"a debugger is attached, and {name} cannot be started anew under `portkeep run`"
+    if programs is None and not _has_command_line():
+        return f"this is no program of its own; start it with `portkeep {' '.join(_RUN)}`"
+    if programs is not None and not _is_main(programs):
+        return f"{name} was called by a program; start that with `portkeep {' '.join(_RUN)}`"
     if threading.active_count() > 1:
-        return "other threads are running, and pytest cannot be started anew under `portkeep run`"
+        return f"other threads are running, and {name} cannot be started anew under `portkeep run`"
     return None
 
 
@@ -37,6 +40,13 @@ def _is_main(programs: Tuple[str, ...]) -> bool:
     if spec is not None and spec.name.split(".")[0] in programs:
         return True
     return os.path.basename(getattr(main, "__file__", None) or "") in programs
+
+
+def _has_command_line() -> bool:
+    """Whether the command line says all: no terminal or notebook, and no program from standard input."""
+    if hasattr(sys, "ps1") or sys.flags.interactive or "ipykernel" in sys.modules:
+        return False
+    return bool(sys.argv) and sys.argv[0] not in ("", "-")
 
 
 def _command_line() -> List[str]:

@@ -9,7 +9,7 @@ import warnings
 from types import TracebackType
 from typing import Callable, Dict, Iterable, List, Literal, Optional, Set, Tuple, Type, Union
 
-from portkeep import _held, _kernel, _server
+from portkeep import _again, _held, _kernel, _server
 from portkeep._errors import PortkeepError, UnprotectedWarning
 
 Share = Optional[Literal["tree", "process", "user"]]
@@ -141,6 +141,21 @@ def backend(share: Share = "tree") -> Backend:
     if server and share in ("tree", "process") and _server.answers(server):
         return "server"
     return "unprotected"
+
+
+def protect() -> Backend:
+    """Has the ports of this program kept: call it first, where the program starts.
+
+    Where neither the kernel part nor a port server would keep them, it starts the program anew, by its
+    command line, under ``portkeep run --serve``, and does not return; in the new one it returns at once.
+    What the program did before, it does twice. Under ``portkeep run`` no process gains privileges
+    (``sudo`` fails). If that cannot be, an :class:`UnprotectedWarning` says why.
+    """
+    kept = backend()
+    if kept == "unprotected":
+        reason = _again.refusal() or _again.rehearse() or _again.start()
+        _warn(f"the ports are unprotected: {reason}")
+    return kept
 
 
 def reserve(
@@ -297,11 +312,11 @@ _BACKENDS = {
 _warned = False
 
 
-def _warn() -> None:
+def _warn(why: Optional[str] = None) -> None:
     global _warned
     if not _warned:
         _warned = True
-        warnings.warn(why_unprotected(), UnprotectedWarning, stacklevel=3)
+        warnings.warn(why or why_unprotected(), UnprotectedWarning, stacklevel=3)
 
 
 def no_warning() -> None:
@@ -316,5 +331,6 @@ def why_unprotected() -> str:
         return "the ports are unprotected: Portkeep reserves ports on Linux"
     return (
         "the ports are unprotected: the kernel part of Portkeep is not enabled here; enable it "
-        "(sudo portkeep enable), or start the program by `portkeep run --serve`"
+        "(sudo portkeep enable), start the program by `portkeep run --serve`, or have it call "
+        "portkeep.protect() first"
     )

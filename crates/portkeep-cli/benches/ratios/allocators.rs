@@ -23,8 +23,34 @@ pub fn environment() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("portpicker")
 }
 
-/// Gets python_portpicker from PyPI, which a sandbox cannot.
+const GET_PORT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/get-port");
+
+/// The main file of get-port, if it is installed.
+pub fn get_port() -> Option<String> {
+    let path = format!("{GET_PORT}/node_modules/get-port/index.js");
+    Path::new(&path).exists().then_some(path)
+}
+
+/// Gets python_portpicker and get-port from their registries, which a sandbox cannot.
 pub fn prepare() {
+    prepare_get_port();
+    prepare_portpicker();
+}
+
+fn prepare_get_port() {
+    if get_port().is_some() {
+        return;
+    }
+    let npm = Command::new("npm")
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+        .args([GET_PORT, "get-port@7.2.0"])
+        .status();
+    if !npm.is_ok_and(|status| status.success()) {
+        eprintln!("get-port cannot be installed; it is left out");
+    }
+}
+
+fn prepare_portpicker() {
     let python = environment().join("bin/python");
     if python.exists() {
         return;

@@ -12,6 +12,8 @@ const PROGRAM: &str = concat!(
     "/benches/ratios/programs/collisions.py"
 );
 const SECONDS: &str = "9";
+/// The package for Node.js.
+const OURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../bindings/node/index.js");
 
 /// The starts, and those that failed; `None` if somebody got no port.
 fn trial(command: &mut Command, mode: &str, range: &str) -> Option<(u32, u32)> {
@@ -82,6 +84,20 @@ pub fn measure(sandbox: &Sandbox) {
         row(
             "`portkeep run --serve`, kernel part",
             trial(&mut kept, "server", narrow),
+            "0",
+        );
+        if let Some(get_port) = allocators::get_port() {
+            row(
+                "get-port, in Node.js",
+                trial(&mut python(), &get_port, narrow),
+                "",
+            );
+        }
+        let mut kept = portkeep();
+        kept.args(["run", "--serve", "python3"]);
+        row(
+            "the package for Node.js under `portkeep run --serve`, kernel part",
+            trial(&mut kept, OURS, narrow),
             "0",
         );
     }

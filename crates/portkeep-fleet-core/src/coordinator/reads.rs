@@ -5,6 +5,18 @@ use crate::engine::{Outcome, Read, Versioned};
 use crate::points::Point;
 
 impl Coordinator {
+    /// All keys that it wants to hear of, as far as it knows them.
+    pub fn keys(&self) -> Vec<Key> {
+        let own = self.kind.record(&self.id);
+        let replaced = self.replaces().map(|old| self.kind.record(old));
+        let members = self.members.keys();
+        let members = members.flat_map(|node| self.member_keys(node));
+        std::iter::once(own)
+            .chain(replaced)
+            .chain(members)
+            .collect()
+    }
+
     /// Whether the coordinator is to hear of changes of a key.
     pub fn watches(&self, key: &Key) -> bool {
         match key.id() {

@@ -2,7 +2,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Alive, Config, FORMAT, Have, Hold, Key, Name, Record, Removed, Spec, Want};
+use super::{
+    Alive, Config, FORMAT, Have, Hold, Key, Name, Question, Record, Removed, Reply, Spec, Want,
+};
 
 /// Values are at most this long. etcd takes 1.5 MiB a request.
 pub const MAX_VALUE: usize = 1024 * 1024;
@@ -24,6 +26,10 @@ pub enum Value {
     Record(Box<Record>),
     /// Of [`Key::Members`]
     Members(Vec<Name>),
+    /// Of [`Key::Question`]
+    Question(Question),
+    /// Of [`Key::Reply`]
+    Reply(Box<Reply>),
     /// Of [`Key::Hold`]
     Hold(Hold),
     /// Of [`Key::Removed`]
@@ -93,6 +99,8 @@ impl Value {
             Key::Have(..) => Value::Have(parse(bytes)?),
             Key::Policy(_) | Key::Grant(_) => Value::Record(parse(bytes)?),
             Key::Members(..) => Value::Members(parse(bytes)?),
+            Key::Question(..) => Value::Question(parse(bytes)?),
+            Key::Reply(..) => Value::Reply(parse(bytes)?),
             Key::Hold(_) => Value::Hold(parse(bytes)?),
             Key::Removed(_) => Value::Removed(parse(bytes)?),
         })
@@ -108,6 +116,8 @@ impl Value {
             Value::Have(have) => serde_json::to_vec(have),
             Value::Record(record) => serde_json::to_vec(record),
             Value::Members(names) => serde_json::to_vec(names),
+            Value::Question(question) => serde_json::to_vec(question),
+            Value::Reply(reply) => serde_json::to_vec(reply),
             Value::Hold(hold) => serde_json::to_vec(hold),
             Value::Removed(removed) => serde_json::to_vec(removed),
         };

@@ -35,6 +35,10 @@ pub enum Key {
     Want(Name, Name),
     /// `n/NODE/have/ID`: the node's vote and report.
     Have(Name, Name),
+    /// `n/NODE/question/ID`: what an operator asks of the node, with the lease of the operator's command.
+    Question(Name, Name),
+    /// `n/NODE/reply/ID`: the node's answer.
+    Reply(Name, Name),
     /// `policy/ID`: an operator's reservation.
     Policy(Name),
     /// `grant/ID`: a job's reservation.
@@ -53,6 +57,7 @@ impl Key {
     pub fn id(&self) -> Option<&Name> {
         match self {
             Key::Config | Key::Spec(_) | Key::Alive(_) | Key::Removed(_) => None,
+            Key::Question(..) | Key::Reply(..) => None,
             Key::Want(_, id) | Key::Have(_, id) | Key::Members(id, _) => Some(id),
             Key::Policy(id) | Key::Grant(id) | Key::Hold(id) => Some(id),
         }
@@ -63,6 +68,7 @@ impl Key {
         match self {
             Key::Spec(node) | Key::Alive(node) | Key::Removed(node) => Some(node),
             Key::Want(node, _) | Key::Have(node, _) => Some(node),
+            Key::Question(node, _) | Key::Reply(node, _) => Some(node),
             Key::Config | Key::Policy(_) | Key::Grant(_) | Key::Members(..) | Key::Hold(_) => None,
         }
     }
@@ -76,6 +82,8 @@ impl fmt::Display for Key {
             Key::Alive(node) => write!(f, "n/{node}/alive"),
             Key::Want(node, id) => write!(f, "n/{node}/want/{id}"),
             Key::Have(node, id) => write!(f, "n/{node}/have/{id}"),
+            Key::Question(node, id) => write!(f, "n/{node}/question/{id}"),
+            Key::Reply(node, id) => write!(f, "n/{node}/reply/{id}"),
             Key::Policy(id) => write!(f, "policy/{id}"),
             Key::Grant(id) => write!(f, "grant/{id}"),
             Key::Members(id, piece) => write!(f, "members/{id}/{piece}"),
@@ -109,6 +117,8 @@ impl FromStr for Key {
             ["n", node, "alive"] => Ok(Key::Alive(name(node)?)),
             ["n", node, "want", id] => Ok(Key::Want(name(node)?, name(id)?)),
             ["n", node, "have", id] => Ok(Key::Have(name(node)?, name(id)?)),
+            ["n", node, "question", id] => Ok(Key::Question(name(node)?, name(id)?)),
+            ["n", node, "reply", id] => Ok(Key::Reply(name(node)?, name(id)?)),
             ["policy", id] => Ok(Key::Policy(name(id)?)),
             ["grant", id] => Ok(Key::Grant(name(id)?)),
             ["hold", id] => Ok(Key::Hold(name(id)?)),

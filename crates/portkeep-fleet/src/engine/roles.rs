@@ -45,6 +45,7 @@ impl Role {
                     Permission::write(own("busy")),
                     all_below(Permission::write(own("have/"))),
                     all_below(Permission::write(own("ask/"))),
+                    all_below(Permission::write(own("reply/"))),
                 ]
             }
             // A range of etcd's cannot have a node's name in the middle, so a steward writes all of `n/`.

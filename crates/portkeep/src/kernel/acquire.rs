@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::blocks::{Block, Blocks};
 use super::in_the_way::name_owner;
 use super::option::acquiring_socket;
 use super::sockopt;
+use crate::blocks::{Block, Blocks};
 use crate::netns;
 use crate::types::{ConflictKind, Consumers, Error, ErrorKind, Ports, Protocol, Request};
 
@@ -32,7 +32,7 @@ fn exactly(
     let count = end - start + 1;
     Ok((
         block(request, first, start, count)?,
-        blocks(request, others, start, count)?,
+        Block::each(others, |it| block(request, it, start, count))?,
     ))
 }
 
@@ -51,15 +51,16 @@ fn search(
 ) -> Result<(Block, Vec<Block>), Error> {
     let mut blockers = None;
     for _ in 0..u16::MAX {
-        let block = block(request, first, 0, count)?;
-        let refusal = match blocks(request, others, block.range.start(), count) {
-            Ok(blocks) => return Ok((block, blocks)),
+        let found = block(request, first, 0, count)?;
+        let start = found.range.start();
+        let refusal = match Block::each(others, |it| block(request, it, start, count)) {
+            Ok(others) => return Ok((found, others)),
             Err(refusal) => refusal,
         };
-        let Some(port) = port_taken(&refusal).filter(|&port| block.range.contains(port)) else {
+        let Some(port) = port_taken(&refusal).filter(|&port| found.range.contains(port)) else {
             return Err(refusal);
         };
-        drop(block);
+        drop(found);
         let blockers = match &blockers {
             Some(socket) => socket,
             None => blockers.insert(acquiring_socket(first)?),
@@ -67,18 +68,6 @@ fn search(
         keep_out(blockers, first, port)?;
     }
     Err(Error::no_free_block(count))
-}
-
-fn blocks(
-    request: &Request,
-    protocols: &[Protocol],
-    start: u16,
-    count: u16,
-) -> Result<Vec<Block>, Error> {
-    protocols
-        .iter()
-        .map(|&protocol| block(request, protocol, start, count))
-        .collect()
 }
 
 fn block(request: &Request, protocol: Protocol, start: u16, count: u16) -> Result<Block, Error> {

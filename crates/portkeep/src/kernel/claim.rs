@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::blocks::{Block, Blocks};
 use super::{list, sockopt};
+use crate::blocks::{Block, Blocks};
 use crate::sys;
 use crate::types::{Entry, Error, ErrorKind, PortRange, Token};
 

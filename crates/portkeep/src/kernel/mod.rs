@@ -9,7 +9,7 @@ mod option;
 pub mod sockopt;
 
 pub(crate) use acquire::acquire;
-pub(crate) use blocks::Blocks;
 pub(crate) use claim::{claim, claim_token};
 pub use list::{list, list_at};
+pub(crate) use option::protocol_of;
 pub use option::version;

@@ -2,8 +2,8 @@
 
 use std::os::windows::io::OwnedSocket;
 
-use super::blocks::{Block, Blocks};
 use super::{code, sockopt, winsock};
+use crate::blocks::{Block, Blocks};
 use crate::types::{Error, ErrorKind, Ports, Protocol, Request};
 
 /// How often a wildcard is asked for whose numbers another protocol refuses, or that is not
@@ -17,7 +17,7 @@ pub(super) fn acquire(request: &Request) -> Result<Blocks, Error> {
         Ports::These(ports) => {
             let (start, count) = (*ports.start(), ports.end() - ports.start() + 1);
             let first = block(request, first, start, count)?;
-            let others = blocks(request, others, start, count)?;
+            let others = Block::each(others, |it| block(request, it, start, count))?;
             Ok(Blocks::new(first, others))
         }
     }
@@ -31,30 +31,19 @@ fn search(
 ) -> Result<Blocks, Error> {
     let mut refused = Vec::new();
     for _ in 0..ATTEMPTS {
-        let block = block(request, first, 0, count)?;
-        if !block.range.start().is_multiple_of(request.align) {
-            refused.push(block);
+        let found = block(request, first, 0, count)?;
+        let start = found.range.start();
+        if !start.is_multiple_of(request.align) {
+            refused.push(found);
             continue;
         }
-        match blocks(request, others, block.range.start(), count) {
-            Ok(others) => return Ok(Blocks::new(block, others)),
-            Err(error) if error.kind() == ErrorKind::InUse => refused.push(block),
+        match Block::each(others, |it| block(request, it, start, count)) {
+            Ok(others) => return Ok(Blocks::new(found, others)),
+            Err(error) if error.kind() == ErrorKind::InUse => refused.push(found),
             Err(error) => return Err(error),
         }
     }
     Err(code::of_acquire(code::WSAEADDRINUSE, None, count))
-}
-
-fn blocks(
-    request: &Request,
-    protocols: &[Protocol],
-    start: u16,
-    count: u16,
-) -> Result<Vec<Block>, Error> {
-    protocols
-        .iter()
-        .map(|&protocol| block(request, protocol, start, count))
-        .collect()
 }
 
 fn block(request: &Request, protocol: Protocol, start: u16, count: u16) -> Result<Block, Error> {

@@ -14,7 +14,8 @@ pub mod persistent;
 pub mod sockopt;
 mod winsock;
 
+pub(crate) use crate::blocks::Blocks as Reserved;
 pub(crate) use crate::elsewhere::time_since_boot;
 pub use crate::elsewhere::{list, list_at, list_held, netns_cookie, version};
-pub(crate) use blocks::{Blocks as Reserved, open};
+pub(crate) use blocks::open;
 pub(crate) use winsock::SOMAXCONN as BACKLOG;

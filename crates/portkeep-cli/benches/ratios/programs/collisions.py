@@ -1,6 +1,6 @@
 """Workers that get a port and bind to it some time later, as test runs start servers, among noise.
 
-usage: collisions.py MODE SECONDS AUTOMATIC-RANGE   MODE: pick, portpicker or server
+usage: collisions.py MODE SECONDS AUTOMATIC-RANGE   MODE: pick, portpicker, server, or a package for Node.js
 Prints how many starts there were, and how many of them could not bind. A server that gives no port
 ends the trial.
 """
@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -123,20 +124,45 @@ def fork(work, *arguments):
     return pid
 
 
+def start_in_node():
+    """Starts a worker; it begins when it is told."""
+    script = os.path.splitext(__file__)[0] + ".mjs"
+    return subprocess.Popen(
+        ["node", script, mode, str(seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def forked():
+    """Workers of this program: their starts and failures, or none."""
+    reader, writer = os.pipe()
+    workers = [
+        fork(lambda: os.write(writer, struct.pack("=II", *work(end)))) for _ in range(WORKERS)
+    ]
+    statuses = [os.waitpid(pid, 0)[1] for pid in workers]
+    return None if any(statuses) else struct.iter_unpack("=II", os.read(reader, 8 * WORKERS))
+
+
+def of_node():
+    """The same in Node.js."""
+    for worker in in_node:
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    lines = [worker.stdout.read().split() for worker in in_node]
+    return None if any(worker.wait() for worker in in_node) else [map(int, it) for it in lines]
+
+
+in_node = [] if mode in GET else [start_in_node() for _ in range(WORKERS)]
+if any(worker.stdout.readline() != "ready\n" for worker in in_node):
+    sys.exit("a worker in Node.js did not start")
 sink = socket.create_server(("127.0.0.1", 9), backlog=4096)
 accepting = fork(accept_all, sink)
 end = time.monotonic() + seconds
 noise = [fork(connect_all_the_time, end, 9) for _ in range(4)]
 noise += [fork(bind_by_number, end) for _ in range(2)]
-reader, writer = os.pipe()
-workers = [fork(lambda: os.write(writer, struct.pack("=II", *work(end)))) for _ in range(WORKERS)]
-broken = False
-for pid in workers:
-    broken |= os.waitpid(pid, 0)[1] != 0
+results = of_node() if in_node else forked()
 for pid in noise:
     os.waitpid(pid, 0)
 os.kill(accepting, 9)
-if broken:
+if results is None:
     sys.exit("a worker got no port")
-numbers = struct.iter_unpack("=II", os.read(reader, 8 * WORKERS))
-print(*(sum(column) for column in zip(*numbers)))
+print(*(sum(column) for column in zip(*results)))

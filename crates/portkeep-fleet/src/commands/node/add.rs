@@ -85,6 +85,7 @@ async fn write(
     loop {
         let transaction = Transaction::default()
             .expect(key.clone(), expected)
+            .delete(Key::Removed(node.clone()))
             .put(key.clone(), Value::Spec(spec.clone()));
         let found = match engine.transact(&transaction).await? {
             Outcome::Done(_) => return Ok(expected.is_none()),

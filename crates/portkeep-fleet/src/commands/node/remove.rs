@@ -2,7 +2,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use portkeep_fleet_core::data::{Key, Name, Report, Value};
+use portkeep_fleet_core::data::{FORMAT, Key, Name, Removed, Report, Unknown, Value};
 use portkeep_fleet_core::engine::{Outcome, Read, Transaction};
 
 use crate::connect::engine;
@@ -69,6 +69,16 @@ async fn delete(engine: &Engine, node: &Name) -> Result<()> {
         .map(|read| read.key)
         .filter(|key| !matches!(key, Key::Want(..) | Key::Spec(_)))
         .collect();
+    // The operator's word: no end waits for it any more.
+    let removed = Value::Removed(Removed {
+        format: FORMAT,
+        by: String::new(),
+        unknown: Unknown::new(),
+    });
+    let said = Transaction::default().put(Key::Removed(node.clone()), removed);
+    if engine.transact(&said).await? == Outcome::Unknown {
+        return Err(unknown(node));
+    }
     // Last, so that a removal that was cut short can be repeated.
     keys.push(Key::Spec(node.clone()));
     for keys in keys.chunks(MAX_OPERATIONS) {
@@ -78,12 +88,14 @@ async fn delete(engine: &Engine, node: &Name) -> Result<()> {
         match engine.transact(&transaction).await? {
             Outcome::Done(_) | Outcome::Differs(_) => {}
             Outcome::Unknown => {
-                return Err(
-                    Error::undecided(format!("whether {node} was removed is not known"))
-                        .with_hint("run the same command again"),
-                );
+                return Err(unknown(node));
             }
         }
     }
     Ok(())
+}
+
+fn unknown(node: &Name) -> Error {
+    Error::undecided(format!("whether {node} was removed is not known"))
+        .with_hint("run the same command again")
 }

@@ -1,0 +1,13 @@
+//! What operators' commands are made of: the fleet as they see it, questions to nodes, and the driver of
+//! [`Coordinator`](portkeep_fleet_core::coordinator::Coordinator).
+
+pub mod ask;
+pub mod drive;
+pub mod fleet;
+pub mod leftovers;
+pub mod points;
+pub mod policy;
+pub mod report;
+pub mod reserve;
+pub mod said;
+pub mod standing;
