@@ -95,11 +95,15 @@ static void do_create(struct fake_socket *socket)
 		struct portkeep_consumer consumers[PORTKEEP_CONSUMERS_MAX + 1];
 	} value = {};
 	struct portkeep_instance instance = {};
-	unsigned int length = sizeof(value.request), number;
+	unsigned int length = sizeof(value.request), number, shape;
+	__u32 flags;
 
 	read_request(&value.request);
-	if (byte() % 8 == 0)
+	shape = byte() % 16;
+	if (shape % 8 == 0)
 		value.request.flags |= PORTKEEP_EVERY_NETNS;
+	if (shape >= 14 || shape == 8)
+		value.request.flags |= PORTKEEP_CHANGE;
 	number = byte() % (PORTKEEP_CONSUMERS_MAX + 2);
 	for (unsigned int i = 0; i < number; i++) {
 		value.consumers[i].kind = byte() % 5;
@@ -111,8 +115,13 @@ static void do_create(struct fake_socket *socket)
 	if (set_socket_option(socket, PORTKEEP_CREATE, &value, length))
 		return;
 	REQUIRE(!get_socket_option(socket, PORTKEEP_CREATE, &instance, sizeof(instance)));
-	adopted += !!(value.request.flags & PORTKEEP_ADOPT);
-	check_block(socket, &instance, value.request.flags, value.request.align);
+	flags = value.request.flags;
+	changed += !!(flags & PORTKEEP_CHANGE);
+	adopted += !!(flags & PORTKEEP_ADOPT);
+	/* Nothing is taken by a change. */
+	if (flags & PORTKEEP_CHANGE)
+		flags |= PORTKEEP_ADOPT;
+	check_block(socket, &instance, flags, value.request.align);
 	note(instance.token);
 }
 
@@ -372,7 +381,7 @@ static void do_one(void)
 		return;
 	}
 	this_call++;
-	ended = adopted = claimed = 0;
+	ended = adopted = claimed = changed = 0;
 	socket->busy = true;
 	start_mover(&movers[0], &fake_sockets[plan.movers / 16 % SOCKETS]);
 	if (plan.movers & 1)

@@ -311,7 +311,7 @@ static bool must_be_granted(const struct fake_socket *socket, __u16 port)
 }
 
 /* What others did in the present call, after the bind perhaps: checks must allow for it. */
-static unsigned int ended, adopted, claimed;
+static unsigned int ended, adopted, claimed, changed;
 
 static void check_bind(struct fake_socket *socket)
 {
@@ -338,7 +338,8 @@ static void check_bind(struct fake_socket *socket)
 		/* A part of a block that was cut has another token. */
 		REQUIRE(ended && it->flags & PERSISTENT);
 	else
-		REQUIRE(may_bind_in(netns, protocol, it) || (claimed && !(it->flags & PERSISTENT)));
+		REQUIRE(may_bind_in(netns, protocol, it) ||
+			(it->flags & PERSISTENT ? changed : claimed));
 }
 
 /* A connect bound the socket: in the block that it is associated with, or what was that block. */

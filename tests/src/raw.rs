@@ -31,6 +31,8 @@ pub const DELETE: i32 = 5;
 /// Looks up a persistent reservation; read, what this thread last looked up on the socket.
 pub const LOOKUP: i32 = 6;
 
+/// Watches for events; read, the events.
+pub const WATCH: i32 = 8;
 /// Makes another process the owner of a reservation.
 pub const HAND_OVER: i32 = 7;
 
@@ -43,6 +45,8 @@ pub const USER: u32 = 16;
 
 /// Flag of a create: sockets bound in the block are not in the way.
 pub const ADOPT: u32 = 4;
+/// Flag of a create: a block that is there already gets other consumers.
+pub const CHANGE: u32 = 0x8_0000;
 /// Flag of a delete: a part of a block.
 pub const PART: u32 = 8;
 /// Flag of a create or delete: in every network namespace.

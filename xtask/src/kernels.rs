@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::{command, root};
-use image::Image;
+use image::{Image, find_program};
 use package::Kernel;
 use target::{Built, Target};
 
@@ -30,6 +30,12 @@ pub struct Arguments {
     /// Only enable Portkeep
     #[arg(long, conflicts_with = "targets")]
     no_tests: bool,
+    /// Modules to load besides, after those that they depend on; may be missing
+    #[arg(long, value_delimiter = ',')]
+    modules: Vec<String>,
+    /// Programs of this machine to have there
+    #[arg(long, value_delimiter = ',')]
+    programs: Vec<String>,
     /// Test targets, all of their tests or those with FILTER in their names; PACKAGE is
     /// portkeep-tests unless given
     #[arg(
@@ -63,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         println!("\n== {kernel}");
         let start = Instant::now();
         let image = directory.join(format!("{version}.image"));
-        let result = try_on(&kernel, &built, &image);
+        let result = try_on(&kernel, &built, &image, arguments);
         let seconds = start.elapsed().as_secs();
         match result {
             Ok(()) => println!("== {kernel}: passed after {seconds} s"),
@@ -90,11 +96,14 @@ fn lock(directory: &Path, version: &str) -> Result<Flock<File>> {
     }
 }
 
-fn try_on(kernel: &Kernel, built: &Built, image: &Path) -> Result<()> {
+fn try_on(kernel: &Kernel, built: &Built, image: &Path, arguments: &Arguments) -> Result<()> {
     let mut image = Image::create(image)?;
     image.add_command("portkeep", &built.portkeep)?;
     image.add_command("xtask", &std::env::current_exe().context("finding xtask")?)?;
-    for module in kernel.modules()? {
+    for program in &arguments.programs {
+        image.add_command(program, &find_program(program)?)?;
+    }
+    for module in kernel.modules(&arguments.modules)? {
         image.add_module(&module)?;
     }
     for test in &built.tests {

@@ -193,7 +193,7 @@ struct process {
 
 /* Flags of a record besides those of the ABI. */
 #define PERSISTENT (1U << 31)
-#define CHANGING (1U << 30) /* a DELETE that splits it is under way; changed with the lock held */
+#define CHANGING (1U << 30) /* a call is changing it; changed with the lock held */
 
 struct reservation {
 	/*

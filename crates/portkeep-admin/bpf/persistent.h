@@ -87,21 +87,31 @@ static __always_inline int create_block(struct bpf_sockopt *ctx, void *sk,
 	return error;
 }
 
-static __always_inline int create(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns,
-				  struct acquisition *acquisition)
+static __always_inline int check_create(struct bpf_sockopt *ctx, struct bpf_sock *sk,
+					struct acquisition *acquisition)
 {
 	struct portkeep_acquire *request = &acquisition->request;
-	struct socket_state *state;
+	__u32 known = PORTKEEP_ADOPT | PORTKEEP_EVERY_NETNS | PORTKEEP_CHANGE;
 	int error;
 
-	error = read_create(ctx, request)					      ?:
-			check_acquire(request, PORTKEEP_ADOPT | PORTKEEP_EVERY_NETNS) ?:
-			check_consumers(ctx, &acquisition->owner_uid);
+	error = read_create(ctx, request)	      ?:
+			check_acquire(request, known) ?:
+							check_consumers(ctx, &acquisition->owner_uid);
 	if (error)
 		return error;
-	if (!is_administrator(sk, request->flags))
-		return -EACCES;
-	state = state_of(sk);
+	if (request->flags & PORTKEEP_CHANGE &&
+	    (request->flags & PORTKEEP_ADOPT || !request->range.start))
+		return -EINVAL;
+	return is_administrator(sk, request->flags) ? 0 : -EACCES;
+}
+
+static __always_inline int create_new(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns,
+				      struct acquisition *acquisition)
+{
+	struct portkeep_acquire *request = &acquisition->request;
+	struct socket_state *state = state_of(sk);
+	int error;
+
 	if (!state)
 		return -ENOBUFS;
 	port_space_of(&acquisition->space, sk, netns, sk->protocol);
@@ -180,6 +190,8 @@ struct cut {
 	__u32 end; /* of the whole, inclusive */
 	__u32 charged_uid;
 	__u32 tail_end; /* 0: no split */
+	__u32 owner_uid; /* for the event */
+	__u64 since;
 };
 
 /* For a block that shares its first or last word with another block: both count. */
@@ -321,19 +333,19 @@ static long start_cut(__u32 index, struct cut_start *start)
 {
 	struct reservation *whole = start->whole;
 	struct cut *cut = start->cut;
-	bool ours, binding;
+	bool ours, busy;
 
 	bpf_spin_lock(&whole->lock);
-	ours = whole->token == cut->token && !(whole->flags & CHANGING);
-	binding = whole->binding;
-	if (ours && !binding)
+	ours = whole->token == cut->token;
+	busy = whole->binding || whole->flags & CHANGING;
+	if (ours && !busy)
 		whole->flags |= CHANGING;
 	cut->start = whole->start;
 	cut->end = (__u32)whole->start + whole->count - 1;
 	cut->charged_uid = whole->charged_uid;
 	bpf_spin_unlock(&whole->lock);
-	start->error = !ours ? -ENOENT : binding ? -EAGAIN : 0;
-	return !ours || !binding;
+	start->error = !ours ? -ENOENT : busy ? -EAGAIN : 0;
+	return !ours || !busy;
 }
 
 static __always_inline bool is_within(const struct cut *cut)
@@ -345,7 +357,7 @@ static __always_inline bool is_within(const struct cut *cut)
 
 /*
  * A port that stays reserved is never free in between. CHANGING keeps others from
- * ending or cutting the reservation: they find nothing that matches.
+ * ending, cutting or changing the reservation: they get EAGAIN.
  */
 __verified_alone int cut_out(struct cut *cut)
 {
@@ -448,11 +460,11 @@ __verified_alone int join(struct cut *second)
 	error = start_join(&first, joint - 1);
 	if (error)
 		return error;
-	error = start_join(second, joint);
+	error = first.end + 1 == joint ? start_join(second, joint) : -ENOENT;
 	if (error)
 		goto undo_first;
 	error = -ENOENT;
-	if (second->start != joint || second->end != second->last || first.end + 1 != joint ||
+	if (second->start != joint || second->end != second->last ||
 	    first.charged_uid != second->charged_uid)
 		goto undo_both;
 	set_count(&first, second->end - first.start + 1);
@@ -483,23 +495,214 @@ static __always_inline int delete_whole(const struct cut *cut)
 	__u64 token = token_of(reservation_at(cut->netns, cut->protocol, cut->first),
 			       cut->last - cut->first + 1);
 
-	return !token || end_reservation(cut->netns, token, 0) ? -ENOENT : 0;
+	if (!token)
+		return -ENOENT;
+	if (!end_reservation(cut->netns, token, 0))
+		return 0;
+	/* Another call is changing it, unless one has ended it. */
+	return reservation_in(cut->netns, token) ? -EAGAIN : -ENOENT;
 }
 
-static __noinline int report_deleted(const struct cut *cut)
+/* ---- telling of it ---- */
+
+/* For the event: whose block it is. Its memory may become another's at any time. */
+static __noinline int note_block(struct cut *cut)
+{
+	struct reservation *reservation = reservation_with(cut->netns, cut->protocol, cut->first);
+
+	if (!reservation)
+		return 0;
+	cut->token = *(volatile __u64 *)&reservation->token;
+	cut->since = reservation->since;
+	cut->owner_uid = reservation->owner.uid;
+	if (*(volatile __u64 *)&reservation->token != cut->token)
+		cut->token = cut->since = 0;
+	return 0;
+}
+
+static __noinline int report_block(const struct cut *cut, __u32 kind)
 {
 	struct portkeep_event event = {};
 
 	if (!anyone_watches())
 		return 0;
-	start_event(&event, PORTKEEP_EVENT_DELETED);
+	start_event(&event, kind);
 	event.netns = cut->netns;
+	event.token = cut->token;
+	event.since = cut->since;
+	event.owner_uid = cut->owner_uid;
 	event.range.start = bpf_htons(cut->first);
-	event.range.count = cut->last - cut->first + 1;
+	event.range.count = (cut->tail_end ?: cut->last) - cut->first + 1;
 	event.protocol = cut->protocol;
 	event.persistent = 1;
 	write_event(&event);
 	return 0;
+}
+
+/* ---- change ---- */
+
+/*
+ * Finds the block. Until end_change_of() nobody else ends, cuts or changes it; binds of consumers
+ * go on.
+ */
+static __noinline int start_change(struct acquisition *acquisition, struct reservation *found)
+{
+	__u32 count = acquisition->request.range.count;
+	__u64 netns = acquisition->space.netns;
+	bool ours, busy;
+
+	if (!found)
+		return -ENOENT;
+	bpf_spin_lock(&found->lock);
+	acquisition->token = found->token;
+	acquisition->charged_uid = found->charged_uid;
+	ours = found->token && found->count == count && found->flags & PERSISTENT;
+	busy = found->flags & CHANGING;
+	if (ours && !busy)
+		found->flags |= CHANGING;
+	bpf_spin_unlock(&found->lock);
+	if (!ours || busy)
+		return ours ? -EAGAIN : -ENOENT;
+	/* Its memory may have become another's in between; that one now stays until here. */
+	if (reservation_in(netns, acquisition->token) == found)
+		return 0;
+	bpf_spin_lock(&found->lock);
+	found->flags &= ~CHANGING;
+	bpf_spin_unlock(&found->lock);
+	return -EAGAIN;
+}
+
+static __noinline int end_change_of(struct reservation *reservation, __u32 owner_uid, int error)
+{
+	bpf_spin_lock(&reservation->lock);
+	reservation->flags &= ~CHANGING;
+	if (!error)
+		reservation->owner.uid = owner_uid;
+	bpf_spin_unlock(&reservation->lock);
+	return error;
+}
+
+/* Writes them beside first: a bind finds the old ones or the new ones. */
+static __noinline int replace_consumers(struct bpf_sockopt *ctx,
+					const struct acquisition *acquisition)
+{
+	struct consumers_key key = {
+		.netns = acquisition->space.netns,
+		.token = acquisition->token,
+	};
+	struct consumers_key draft = key;
+	struct counters *counters = the_counters();
+	__u32 uid = acquisition->charged_uid;
+	struct consumers *those;
+	bool had = bpf_map_lookup_elem(&consumers, &key);
+	int error = 0;
+
+	if (!counters)
+		return -ENOBUFS;
+	if (!number_of_consumers(ctx)) {
+		if (had && !bpf_map_delete_elem(&consumers, &key))
+			uncharge_consumers(uid);
+		return 0;
+	}
+	if (!had)
+		error = charge_consumers(uid);
+	if (error)
+		return error;
+	draft.token = make_token(__sync_fetch_and_add(&counters->sequence, 1) + 1,
+				 acquisition->space.protocol, acquisition->start);
+	error = store_consumers(ctx, &draft);
+	those = bpf_map_lookup_elem(&consumers, &draft);
+	if (!error && (!those || bpf_map_update_elem(&consumers, &key, those, BPF_ANY)))
+		error = -ENOBUFS;
+	bpf_map_delete_elem(&consumers, &draft);
+	if (error && !had)
+		uncharge_consumers(uid);
+	return error;
+}
+
+static __noinline int report_changed(const struct acquisition *acquisition)
+{
+	struct cut cut = {
+		.netns = acquisition->space.netns,
+		.protocol = acquisition->space.protocol,
+		.first = acquisition->start,
+		.last = acquisition->start + acquisition->request.range.count - 1,
+	};
+
+	note_block(&cut);
+	return report_block(&cut, PORTKEEP_EVENT_CHANGED);
+}
+
+static __always_inline int change(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns,
+				  struct acquisition *acquisition)
+{
+	struct socket_state *state = state_of(sk);
+	struct reservation *reservation;
+	int error;
+
+	if (!state)
+		return -ENOBUFS;
+	acquisition->space.netns = netns_of(netns, acquisition->request.flags);
+	acquisition->space.protocol = sk->protocol;
+	acquisition->start = bpf_ntohs(acquisition->request.range.start);
+	reservation = reservation_at(acquisition->space.netns, sk->protocol, acquisition->start);
+	error = start_change(acquisition, reservation);
+	if (error || !reservation)
+		return error;
+	error = replace_consumers(ctx, acquisition);
+	end_change_of(reservation, acquisition->owner_uid, error);
+	if (error == -EDQUOT)
+		state->conflict = make_conflict(PORTKEEP_CONFLICT_QUOTA, sk->protocol, 0);
+	if (error)
+		return error;
+	note_outcome(&state->created, acquisition);
+	return report_changed(acquisition);
+}
+
+static __always_inline int create(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns,
+				  struct acquisition *acquisition)
+{
+	int error = check_create(ctx, sk, acquisition);
+
+	if (error)
+		return error;
+	return acquisition->request.flags & PORTKEEP_CHANGE ?
+		       change(ctx, sk, netns, acquisition) :
+		       create_new(ctx, sk, netns, acquisition);
+}
+
+/* ---- delete, split, join ---- */
+
+static __always_inline int delete_and_report(struct cut *cut, __u32 shape)
+{
+	int error;
+
+	note_block(cut);
+	error = shape ? delete_part(cut) : delete_whole(cut);
+	return error ? error : report_block(cut, PORTKEEP_EVENT_DELETED);
+}
+
+static __always_inline int split_and_report(struct cut *cut)
+{
+	int error;
+
+	cut->tail_end = cut->last;
+	cut->last = cut->first - 1;
+	error = delete_part(cut);
+	if (error)
+		return error;
+	note_block(cut);
+	return report_block(cut, PORTKEEP_EVENT_SPLIT);
+}
+
+static __always_inline int join_and_report(struct cut *cut)
+{
+	int error = join(cut);
+
+	if (error)
+		return error;
+	note_block(cut);
+	return report_block(cut, PORTKEEP_EVENT_JOINED);
 }
 
 static __noinline int delete(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64 netns)
@@ -520,14 +723,10 @@ static __noinline int delete(struct bpf_sockopt *ctx, struct bpf_sock *sk, __u64
 	cut.first = bpf_ntohs(request.range.start);
 	cut.last = cut.first + request.range.count - 1;
 	if (shape == PORTKEEP_JOIN)
-		return join(&cut);
-	if (shape == PORTKEEP_SPLIT) {
-		cut.tail_end = cut.last;
-		cut.last = cut.first - 1;
-	}
-	error = shape ? delete_part(&cut) : delete_whole(&cut);
-	/* A split ends nothing. */
-	return error || shape == PORTKEEP_SPLIT ? error : report_deleted(&cut);
+		return join_and_report(&cut);
+	if (shape == PORTKEEP_SPLIT)
+		return split_and_report(&cut);
+	return delete_and_report(&cut, shape);
 }
 
 #endif /* PORTKEEP_PERSISTENT_H */

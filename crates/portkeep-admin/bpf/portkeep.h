@@ -61,6 +61,11 @@ enum portkeep_flag {
 	 */
 	PORTKEEP_EVERY_NETNS = 0x10000,
 	/*
+	 * CREATE: the range is a whole persistent block that is there already. It gets these
+	 * consumers at one instant; nothing else of it changes.
+	 */
+	PORTKEEP_CHANGE = 0x80000,
+	/*
 	 * DELETE: ends nothing, and no port is free in between. SPLIT: the range, the last part
 	 * of a persistent block, becomes a block of its own with the same consumers. JOIN: the
 	 * range, a whole persistent block, becomes part of the one that ends right before it;
@@ -170,6 +175,10 @@ enum portkeep_event_kind {
 	PORTKEEP_EVENT_RELEASED = 5,
 	PORTKEEP_EVENT_CREATED = 6,
 	PORTKEEP_EVENT_DELETED = 7,
+	/* Of persistent blocks that stay, so that no port is free; the token is the new block's. */
+	PORTKEEP_EVENT_SPLIT = 8, /* the range has become a block of its own */
+	PORTKEEP_EVENT_JOINED = 9, /* … part of the block that ended right before it */
+	PORTKEEP_EVENT_CHANGED = 10, /* the block has other consumers */
 };
 
 /*

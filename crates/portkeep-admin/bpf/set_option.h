@@ -222,6 +222,9 @@ static __noinline int report_reserve(const struct acquisition *acquisition, __u6
 
 	if (error == -EINVAL || error == -EOPNOTSUPP)
 		return error;
+	/* Told of already; nothing is reserved. */
+	if (create && acquisition->request.flags & PORTKEEP_CHANGE)
+		return error;
 	if (error)
 		count_refusal(PORTKEEP_EVENT_ACQUIRE_REFUSED, protocol);
 	if (!anyone_watches())

@@ -19,6 +19,7 @@ mod neighbours;
 mod open_metrics;
 mod outcome;
 mod output;
+mod pidfd;
 mod port_map;
 mod port_state;
 mod presets;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::io::IsTerminal as _;
-use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -14,6 +14,7 @@ use crate::arguments::ports::{Limit, PortsArgument};
 use crate::error::{Error, Kind, Result};
 use crate::holding::{Holding, refusal};
 use crate::output::say;
+use crate::pidfd;
 
 /// Who is to be told what, and who is to be heard meanwhile.
 pub struct Surroundings<'a> {
@@ -61,10 +62,11 @@ pub fn acquire(
                 told = refusal.message().to_owned();
             }
         }
-        // One that has ended may have left the port to others.
+        // One that has ended may have left the port to others. In a process namespace of our own the number
+        // may be another process's; its end is no harm.
         let process = owner
             .filter(|pid| Some(*pid) != ended)
-            .and_then(open_process);
+            .and_then(|pid| pidfd::open(pid.cast_signed(), 0).ok());
         let mut inputs: Vec<_> = surroundings.inputs.to_vec();
         inputs.extend(process.as_ref().map(|process| process.as_fd()));
         let ready = wait_for(&inputs, left.min(pause))?;
@@ -108,14 +110,4 @@ fn wait_for(inputs: &[BorrowedFd<'_>], limit: Duration) -> Result<Vec<bool>> {
         Err(Errno::EINTR) => Ok(vec![false; inputs.len()]),
         Err(error) => Err(error.into()),
     }
-}
-
-/// A handle that is readable once the process has ended. In a process namespace of our own the number may
-/// be another process's; its end is no harm.
-fn open_process(pid: u32) -> Option<OwnedFd> {
-    // SAFETY: the call takes no pointers.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let descriptor = i32::try_from(result).ok().filter(|&it| it >= 0)?;
-    // SAFETY: the kernel has just returned this descriptor, nobody else owns it.
-    Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

@@ -8,10 +8,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
-use nix::mount::{MsFlags, mount};
 use portkeep_tests::{Sandbox, trials};
 
-use common::{PORTKEEP, Running, eventually};
+use common::{PORTKEEP, Running, accounts, eventually};
 
 trials! {
     root:
@@ -176,34 +175,14 @@ fn assert_shown(sandbox: &Sandbox, page: &str) {
     }
 }
 
-/// Accounts of the sandbox alone.
-fn add_accounts(sandbox: &Sandbox) {
-    for (file, line) in [
-        ("/etc/passwd", "asterisk:x:4100:4100::/:/bin/false\n"),
-        ("/etc/group", "asterisk:x:4100:\nvoice:x:4101:\n"),
-    ] {
-        let text = fs::read_to_string(file).expect("read the accounts");
-        let copy = sandbox.state_dir().join(file.trim_start_matches("/etc/"));
-        fs::write(&copy, text + line).expect("write the accounts");
-        mount(
-            Some(&copy),
-            file,
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )
-        .expect("mount");
-    }
-}
-
 fn the_readme(sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
-    add_accounts(sandbox);
+    accounts::add(sandbox, &[("asterisk", 4100)], &[("voice", 4101)]);
     assert_shown(sandbox, "README.md");
 }
 
 fn for_operators(sandbox: &Sandbox) {
-    add_accounts(sandbox);
+    accounts::add(sandbox, &[("asterisk", 4100)], &[("voice", 4101)]);
     common::done(&mut common::portkeep(["enable"]));
     assert_shown(sandbox, "docs/operator.md");
 }

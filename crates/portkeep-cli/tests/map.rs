@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::ffi::CStr;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use portkeep_tests::{Protocol, Sandbox, assert_ok, enable, proc, sock, trials};
+use portkeep_tests::socket2::Socket;
+use portkeep_tests::{Channel, Protocol, Sandbox, assert_ok, enable, proc, raw, sock, trials};
 
 use common::kernel_part::acquire;
 use common::{USER, done, misused, portkeep, portkeep_as_user, user_name};
@@ -17,7 +20,8 @@ trials! {
         it_speaks_the_terminals_language,
         other_namespaces_have_other_pictures,
         without_the_kernel_part_sockets_are_shown,
-        an_svg_file_is_a_whole_picture;
+        an_svg_file_is_a_whole_picture,
+        the_documents_show_what_it_prints;
     plain:
         wrong_usage;
 }
@@ -155,6 +159,75 @@ fn an_svg_file_is_a_whole_picture(sandbox: &Sandbox) {
     assert!(text.contains("reserved: 4") && text.contains("20000-20003: process "));
     assert!(text.contains("tcp 0-65535") && text.contains("udp 0-65535"));
     assert_eq!(text.matches("http").count(), 1, "nothing but the namespace");
+}
+
+/// The pages of the repository with a picture.
+const PAGES: [&str; 2] = ["README.md", "docs/watch.md"];
+
+/// Starts the picture in a page, and ends it.
+const FENCES: [&str; 2] = ["```\ntcp 20000-20127, ", "```\n"];
+
+/// The pictures in the documents are the command's. After a change that is meant:
+/// `PORTKEEP_WRITE_PICTURES=1 cargo test -p portkeep-cli --test map`, and read the diff.
+fn the_documents_show_what_it_prints(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    let users = [("alice", 4100), ("asterisk", 4101), ("www-data", 4102)];
+    common::accounts::add(sandbox, &users, &[]);
+    enable::enable(sandbox);
+    common::kernel_part::set_ipv4("ip_local_port_range", "20064 20095");
+    let reserve = ["reserve", "20014-20021/tcp", "--user", "asterisk"];
+    done(portkeep(reserve).args(["--comment", "RTP"]));
+    done(&mut portkeep(["exclude", "20032/tcp"]));
+    let pytest = holder(c"pytest", 4100, || {
+        let socket = sock::tcp4();
+        assert_ok!(raw::acquire4(&socket, 20000, 10));
+        socket
+    });
+    let nginx = holder(c"nginx", 4102, || {
+        let socket = sock::tcp4();
+        assert_ok!(sock::bind_any(&socket, 20056));
+        assert_ok!(sock::listen(&socket));
+        socket
+    });
+    let picture = map(&["20000-20127"])
+        .replace(
+            &format!("process {} (pytest)", pytest.pid()),
+            "process 4711 (pytest)",
+        )
+        .replace(
+            &format!("process {} (nginx)", nginx.pid()),
+            "process 812 (nginx)",
+        );
+    for page in PAGES {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(page);
+        let text = fs::read_to_string(&path).expect("read the page");
+        let start = text.find(FENCES[0]).expect("a picture") + "```\n".len();
+        let length = text[start..].find(FENCES[1]).expect("its end");
+        if std::env::var_os("PORTKEEP_WRITE_PICTURES").is_some() {
+            let (before, after) = (&text[..start], &text[start + length..]);
+            fs::write(&path, format!("{before}{picture}{after}")).expect("write the page");
+        } else {
+            assert_eq!(&text[start..start + length], picture, "{page}");
+        }
+    }
+}
+
+/// A process of this name and user that has the socket until it is dropped.
+fn holder(name: &CStr, uid: u32, open: impl FnOnce() -> Socket) -> proc::Child {
+    let (own, others) = Channel::pair();
+    let child = proc::fork_child(|| {
+        nix::sys::prctl::set_name(name).expect("PR_SET_NAME");
+        proc::drop_privileges(uid, uid);
+        let _held = open();
+        others.send(0);
+        loop {
+            nix::unistd::pause();
+        }
+    });
+    assert_eq!(own.recv(), 0);
+    child
 }
 
 fn wrong_usage() {

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -24,6 +25,7 @@ trials! {
         a_refused_connect_is_told,
         reservations_are_told_as_they_come_and_go,
         persistent_ones_are_told,
+        what_apply_does_in_place_is_told,
         lines_for_people,
         filters_leave_out_the_others,
         an_ordinary_user_sees_only_their_own,
@@ -215,6 +217,62 @@ fn persistent_ones_are_told(sandbox: &Sandbox) {
         (&events[2]["start"], &events[2]["end"]),
         (&json!(20005), &json!(20006))
     );
+}
+
+/// Nothing of it looks like an end, and from the change on the new user is the one that is named.
+fn what_apply_does_in_place_is_told(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let file = sandbox.state_dir().join("voip.toml");
+    let apply = |ports: &[&str], user: u32| {
+        let entries = ports
+            .iter()
+            .map(|ports| format!("[[reservation]]\nports = \"{ports}\"\nusers = [\"{user}\"]\n"));
+        let entries: String = entries.collect();
+        fs::write(&file, format!("version = 1\n{entries}")).expect("write");
+        done(portkeep(["apply"]).arg(&file));
+    };
+    apply(&["20000-20009/tcp"], 4242);
+    let mut watching = Watching::start(&[]);
+    let mut user = Watching::from(portkeep_as_user(["watch", "--json"]), &[]);
+    apply(&["20000-20009/tcp"], USER);
+    refuse_bind(20001);
+    let events = watching.expect(&["changed", "bind_refused"]);
+    for event in &events {
+        assert_eq!(event["owner"]["kind"], "persistent");
+        assert_eq!(event["owner"]["uid"], USER);
+        assert_eq!(event["owner"]["since"], events[0]["owner"]["since"]);
+        assert_eq!(event["token"], events[0]["token"]);
+    }
+    assert_eq!(
+        (&events[0]["start"], &events[0]["end"]),
+        (&json!(20000), &json!(20009))
+    );
+    apply(&["20005-20012/tcp"], USER);
+    apply(&["20005-20008/tcp", "20009-20012/tcp"], USER);
+    let names = ["created", "deleted", "joined", "split"];
+    let events = watching.expect(&names);
+    let ports = [
+        (20010, 20012),
+        (20000, 20004),
+        (20010, 20012),
+        (20009, 20012),
+    ];
+    for (event, (start, end)) in events.iter().zip(ports) {
+        assert_eq!(
+            (&event["start"], &event["end"]),
+            (&json!(start), &json!(end)),
+            "{event}"
+        );
+        assert_eq!(event["owner"]["uid"], USER, "{event}");
+    }
+    // Each time that of the block in which the ports are now.
+    assert_ne!(events[2]["token"], events[0]["token"]);
+    assert_ne!(events[3]["token"], events[2]["token"]);
+    done(&mut portkeep(["unreserve", "20006/tcp"]));
+    watching.expect(&["deleted"]);
+    // The user who has it sees the same.
+    let names = [&["changed", "bind_refused"], &names[..], &["deleted"]].concat();
+    user.expect(&names);
 }
 
 fn lines_for_people(sandbox: &Sandbox) {

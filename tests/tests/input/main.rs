@@ -9,6 +9,7 @@ mod extremes;
 mod get;
 mod random;
 mod set;
+mod watch;
 
 use portkeep_tests::trials;
 
@@ -27,5 +28,8 @@ trials! {
         extremes::the_whole_port_space,
         extremes::ports_are_in_network_byte_order,
         extremes::alignments,
+        watch::events_of_every_length,
+        watch::requests_of_every_length,
+        watch::hundreds_of_watchers,
         random::calls_of_a_user;
 }

@@ -10,6 +10,7 @@ use portkeep_tests::libc::{
 use portkeep_tests::ports::map;
 use portkeep_tests::raw::{
     ACQUIRE, ASSOCIATE, CLAIM, CONFLICT, CREATE, DELETE, LOOKUP, RELEASE, SOL_PORTKEEP, VERSION,
+    WATCH,
 };
 use portkeep_tests::{Protocol, Sandbox, assert_ok, errno_name, proc, raw, sock};
 
@@ -60,7 +61,7 @@ impl Random {
         let unknown = self.number() as i32;
         self.of(&[
             ACQUIRE, ACQUIRE, ACQUIRE, RELEASE, ASSOCIATE, CLAIM, VERSION, CONFLICT, CREATE,
-            DELETE, LOOKUP, unknown,
+            DELETE, LOOKUP, WATCH, unknown,
         ])
     }
 
@@ -173,7 +174,7 @@ fn assert_expected(level: i32, option: i32, result: Result<(), i32>) {
     let Err(errno) = result else {
         assert_eq!(level, SOL_PORTKEEP, "no other level is answered");
         assert!(
-            [VERSION, CONFLICT, CLAIM, CREATE, LOOKUP].contains(&option)
+            [VERSION, CONFLICT, CLAIM, CREATE, LOOKUP, WATCH].contains(&option)
                 || (ACQUIRE..=ASSOCIATE).contains(&option),
             "{option}"
         );
@@ -188,7 +189,7 @@ fn assert_expected(level: i32, option: i32, result: Result<(), i32>) {
         VERSION | CONFLICT => &[EINVAL, ENOPROTOOPT],
         CREATE => &[EINVAL, EACCES],
         DELETE => &[EINVAL, EACCES, ENOPROTOOPT],
-        LOOKUP => &[EINVAL, ENOENT],
+        LOOKUP | WATCH => &[EINVAL, ENOENT],
         _ => &[ENOPROTOOPT],
     };
     assert!(

@@ -7,6 +7,7 @@ mod ledger;
 mod user_namespace;
 
 mod calls;
+mod changes;
 mod consumers;
 mod every_netns;
 mod namespaces;
@@ -25,6 +26,11 @@ trials! {
         consumers::of_each_kind,
         consumers::none,
         consumers::everybody,
+        changes::of_who_may_bind,
+        changes::refusals,
+        changes::charges,
+        changes::beside_binds,
+        changes::beside_others,
         parts::cut_off,
         parts::cut_beside_strangers,
         shapes::split_and_joined,

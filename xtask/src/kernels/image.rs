@@ -55,7 +55,7 @@ impl Image {
             modules: 0,
             tests: String::new(),
         };
-        image.add_command("busybox", &find_busybox()?)?;
+        image.add_command("busybox", &find_program("busybox")?)?;
         symlink("/usr/bin/busybox", root.join("bin/sh")).context("linking sh")?;
         Ok(image)
     }
@@ -73,7 +73,8 @@ impl Image {
     /// Adds a kernel module, which is loaded after those added before.
     pub fn add_module(&mut self, path: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().display();
-        let to = format!("/modules/{}-{name}", self.modules);
+        // In the order of their names.
+        let to = format!("/modules/{:03}-{name}", self.modules);
         self.modules += 1;
         self.copy(path, Path::new(&to))
     }
@@ -132,9 +133,12 @@ impl Image {
     }
 }
 
-fn find_busybox() -> Result<PathBuf> {
-    let path = command::output(Command::new("sh").args(["-c", "command -v busybox"]))?;
-    Ok(PathBuf::from(path.trim()))
+/// Where a program is on this machine.
+pub fn find_program(name: &str) -> Result<PathBuf> {
+    let script = r#"PATH=$PATH:/usr/sbin:/sbin command -v "$1""#;
+    let path = command::output(Command::new("sh").args(["-c", script, "sh", name]))?;
+    let path = path.trim();
+    std::fs::canonicalize(path).with_context(|| format!("finding {name}"))
 }
 
 /// The shared libraries of a program and the loader, as ldd(1) lists them.

@@ -58,15 +58,59 @@ impl Kernel {
         .with_context(|| format!("{self} has no kernel"))
     }
 
-    /// The modules to load, in order.
-    pub fn modules(&self) -> Result<Vec<PathBuf>> {
-        let module = |name: &&str| {
-            let is_module = |file: &str| file.starts_with(&format!("{name}.ko"));
-            find(&self.directory, &is_module)?
-                .with_context(|| format!("{self} has no module {name}"))
-        };
-        MODULES.iter().map(module).collect()
+    /// The modules to load, in order: those that Portkeep needs, and others if there are any.
+    pub fn modules(&self, others: &[String]) -> Result<Vec<PathBuf>> {
+        let mut modules = Vec::new();
+        for name in MODULES {
+            self.add_module(name, &mut modules)?
+                .with_context(|| format!("{self} has no module {name}"))?;
+        }
+        for name in others {
+            if self.add_module(name, &mut modules)?.is_none() {
+                println!("-- {self} has no module {name}");
+            }
+        }
+        Ok(modules)
     }
+
+    /// Adds one after those that it depends on; `None` if it is not there, as where it is built in.
+    fn add_module(&self, name: &str, modules: &mut Vec<PathBuf>) -> Result<Option<()>> {
+        // Names of files may have the one where names of modules have the other.
+        let names = [name.to_owned(), name.replace('_', "-")];
+        let is_module = |file: &str| {
+            let (name, rest) = file.split_once(".ko").unwrap_or_default();
+            names.iter().any(|it| it == name) && ["", ".xz"].contains(&rest)
+        };
+        let Some(path) = find(&self.directory, &is_module)? else {
+            return Ok(None);
+        };
+        if modules.contains(&path) {
+            return Ok(Some(()));
+        }
+        for needed in needed_by(&path)? {
+            let needed = needed.as_str();
+            self.add_module(needed, modules)?
+                .with_context(|| format!("{self} has no module {needed}, which {name} needs"))?;
+        }
+        modules.push(path);
+        Ok(Some(()))
+    }
+}
+
+/// The modules that a module depends on, from its section .modinfo.
+fn needed_by(module: &Path) -> Result<Vec<String>> {
+    const NAME: &[u8] = b"\0depends=";
+    let mut content = fs::read(module).with_context(|| format!("reading {}", module.display()))?;
+    if module.extension().is_some_and(|it| it == "xz") {
+        let output = Command::new("busybox").arg("xzcat").arg(module).output();
+        content = output.context("running busybox")?.stdout;
+    }
+    let start = content.windows(NAME.len()).position(|it| it == NAME);
+    let value = start.map_or(&[][..], |start| &content[start + NAME.len()..]);
+    let value = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    let names = String::from_utf8_lossy(value);
+    let names = names.split(',').filter(|it| !it.is_empty());
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// The numbers in a package's name, which order versions as long as the words between are the same.

@@ -45,6 +45,7 @@ same_number! {
     PORTKEEP_EVERY_NETNS = portkeep_flag,
     PORTKEEP_SPLIT = portkeep_flag,
     PORTKEEP_JOIN = portkeep_flag,
+    PORTKEEP_CHANGE = portkeep_flag,
     PORTKEEP_CONFLICT_NONE = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_RESERVED = portkeep_conflict_kind,
     PORTKEEP_CONFLICT_IN_USE = portkeep_conflict_kind,
@@ -63,6 +64,9 @@ same_number! {
     PORTKEEP_EVENT_RELEASED = portkeep_event_kind,
     PORTKEEP_EVENT_CREATED = portkeep_event_kind,
     PORTKEEP_EVENT_DELETED = portkeep_event_kind,
+    PORTKEEP_EVENT_SPLIT = portkeep_event_kind,
+    PORTKEEP_EVENT_JOINED = portkeep_event_kind,
+    PORTKEEP_EVENT_CHANGED = portkeep_event_kind,
 }
 
 same_layout!(Range = portkeep_range { start = start, count = count });

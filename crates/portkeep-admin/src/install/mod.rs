@@ -3,7 +3,6 @@
 mod abi_check;
 mod bpffs;
 pub(crate) mod cgroup;
-mod consumers;
 mod diagnose;
 mod enable;
 mod features;
@@ -23,7 +22,6 @@ mod subordinates;
 mod sys;
 mod tags;
 
-pub use consumers::set_consumers;
 pub use diagnose::{Fault, check_features, faults, prove};
 pub use enable::{InstallOptions, Installed, Running, install, install_with};
 pub use features::{Feature, features};

@@ -1990,7 +1990,8 @@ mod imp {
             pub end: u32,
             pub charged_uid: u32,
             pub tail_end: u32,
-            pub __pad_36: [u8; 4],
+            pub owner_uid: u32,
+            pub since: u64,
         }
         #[derive(Debug, Copy, Clone)]
         #[repr(C)]
@@ -2371,6 +2372,7 @@ mod imp {
             pub const PORTKEEP_ADOPT: Self = Self(4);
             pub const PORTKEEP_PART: Self = Self(8);
             pub const PORTKEEP_EVERY_NETNS: Self = Self(65536);
+            pub const PORTKEEP_CHANGE: Self = Self(524288);
             pub const PORTKEEP_SPLIT: Self = Self(131072);
             pub const PORTKEEP_JOIN: Self = Self(262144);
         }
@@ -2411,6 +2413,9 @@ mod imp {
             pub const PORTKEEP_EVENT_RELEASED: Self = Self(5);
             pub const PORTKEEP_EVENT_CREATED: Self = Self(6);
             pub const PORTKEEP_EVENT_DELETED: Self = Self(7);
+            pub const PORTKEEP_EVENT_SPLIT: Self = Self(8);
+            pub const PORTKEEP_EVENT_JOINED: Self = Self(9);
+            pub const PORTKEEP_EVENT_CHANGED: Self = Self(10);
         }
         impl Default for portkeep_event_kind {
             fn default() -> Self {
@@ -2606,5 +2611,5 @@ mod imp {
         }
     }
     #[unsafe(link_section = ".bpf.objs")]
-    static DATA: [u8; 344224] = *include_bytes!("../../bpf/portkeep.bpf.o");
+    static DATA: [u8; 354848] = *include_bytes!("../../bpf/portkeep.bpf.o");
 }

@@ -15,6 +15,7 @@ use crate::store::names::Resolver;
 use crate::store::namespace::within;
 use crate::store::obstacles::find_strangers;
 use crate::store::plan::{Change, Plan};
+use crate::store::ranges::Ports;
 use crate::store::restore::{Report, restore_in};
 use crate::store::scope::Scope;
 use crate::store::session::{Protection, Session};
@@ -129,10 +130,10 @@ impl Keeper {
             })?;
         }
         // What the change itself was about is no other difference.
-        let about = |ports: PortRange| plan.changes.iter().any(|change| change.is_about(ports));
+        let about: Ports = plan.changes.iter().flat_map(Change::ports).collect();
         report
             .differences
-            .retain(|difference| !difference.ports().is_some_and(about));
+            .retain(|difference| !difference.ports().is_some_and(|ports| about.meet(ports)));
         if !plan.changes.is_empty() {
             report
                 .differences
@@ -213,8 +214,7 @@ fn refuse(session: &mut Session<'_>, plan: &Plan) -> Result<(), Error> {
         plan.find_in_the_way(&session.document, &scope, &live, cookie)
             .refuse()?;
         for (_, record) in plan.changed(&scope) {
-            let exact = live.persistent(cookie, record.ports).is_some();
-            in_place |= !exact && !live.persistent_parts(cookie, record.ports).is_empty();
+            in_place |= !live.persistent_parts(cookie, record.ports).is_empty();
         }
     }
     if in_place && !session.kernel.can_reshape() {
@@ -492,10 +492,9 @@ fn undo(session: &mut Session<'_>, before: Document, created: &[(&Place, Vec<Rec
 }
 
 impl Change {
-    fn is_about(&self, ports: PortRange) -> bool {
+    /// The ports before and after it.
+    fn ports(&self) -> impl Iterator<Item = PortRange> {
         let entries = self.before.iter().chain(&self.after);
-        entries
-            .map(|(_, record)| record.ports)
-            .any(|own| crate::store::kernel::overlap(own, ports).is_some())
+        entries.map(|(_, record)| record.ports)
     }
 }

@@ -53,7 +53,7 @@ impl Creation<'_> {
                 session.document = after;
                 session.document.notes.protected = protected;
                 for record in &new {
-                    session.note_applied(record.ports, &record.netns);
+                    session.note_applied([record.ports], &record.netns);
                 }
                 session.save()
             });

@@ -138,11 +138,13 @@ impl Declared {
             }
         }
         if names.len() > FILES_MAX {
-            return Err(Error::path(
-                "reading",
-                &directory,
-                io::Error::from_raw_os_error(libc::EMFILE),
-            ));
+            let message = format!(
+                "{} has {} files: at most {FILES_MAX} are read",
+                directory.display(),
+                names.len()
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_hint("declare more in each file; nothing is changed"));
         }
         names.sort();
         for name in names {

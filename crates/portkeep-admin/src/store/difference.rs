@@ -1,5 +1,6 @@
 //! In what the store, the kernel part and the protected ports disagree.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use portkeep::{Consumer, Entry, PortRange};
@@ -11,6 +12,7 @@ use crate::store::kernel::{EVERY_NETNS, Kernel, Live, overlap, same_consumers, w
 use crate::store::names::{Missing, Resolver};
 use crate::store::namespace::Namespace;
 use crate::store::port_set::PortSet;
+use crate::store::ranges::Ranges;
 use crate::store::scope::Scope;
 use crate::store::session::Protection;
 
@@ -141,6 +143,15 @@ impl Repairs {
                 }
             }
         }
+        let mut reshaped: BTreeMap<u64, Vec<PortRange>> = BTreeMap::new();
+        for (_, record, _) in &repairs.reshaped {
+            let cookie = cookie(namespace, &record.netns);
+            reshaped.entry(cookie).or_default().push(record.ports);
+        }
+        let reshaped: BTreeMap<u64, Ranges> = reshaped
+            .into_iter()
+            .map(|(cookie, ranges)| (cookie, ranges.into_iter().collect()))
+            .collect();
         for entry in live.all_persistent() {
             let scope = match entry.netns_cookie {
                 EVERY_NETNS => Scope::Every,
@@ -150,7 +161,7 @@ impl Repairs {
             if wanted.contains(&(entry.netns_cookie, entry.range)) || !concerns_us {
                 continue;
             }
-            if repairs.cut_off(namespace, entry, &scope) {
+            if repairs.cut_off(reshaped.get(&entry.netns_cookie), entry, &scope) {
                 continue;
             }
             let identity = namespace.identity_of(entry.netns_cookie);
@@ -170,12 +181,11 @@ impl Repairs {
 
     /// Of a reservation that is not the store's as it is, gives back what the store has not; `false`
     /// if the store has none of its ports.
-    fn cut_off(&mut self, namespace: &Namespace, entry: &Entry, scope: &Scope) -> bool {
-        let kept: Vec<PortRange> = self
-            .reshaped
-            .iter()
-            .filter(|(_, record, _)| cookie(namespace, &record.netns) == entry.netns_cookie)
-            .filter_map(|(_, record, _)| overlap(record.ports, entry.range))
+    fn cut_off(&mut self, reshaped: Option<&Ranges>, entry: &Entry, scope: &Scope) -> bool {
+        let kept: Vec<PortRange> = reshaped
+            .into_iter()
+            .flat_map(|reshaped| reshaped.overlapping(entry.range))
+            .filter_map(|ports| overlap(ports, entry.range))
             .collect();
         if kept.is_empty() {
             return false;

@@ -81,6 +81,21 @@ impl Kernel {
         sockopt::create(socket, ports.start(), ports.count(), 1, flags, consumers).map(drop)
     }
 
+    /// Gives the reservation of exactly these ports other consumers, at one instant.
+    pub fn change(
+        &self,
+        ports: PortRange,
+        scope: &Scope,
+        consumers: &[Consumer],
+    ) -> Result<(), portkeep::Error> {
+        let mut flags = CreateFlags::CHANGE;
+        if *scope == Scope::Every {
+            flags |= CreateFlags::EVERY_NETNS;
+        }
+        let socket = self.socket(ports.protocol());
+        sockopt::create(socket, ports.start(), ports.count(), 1, flags, consumers).map(drop)
+    }
+
     /// Gives ports of one reservation back; the rest of it stays reserved. `false`: there was none.
     pub fn delete(&self, ports: PortRange, scope: &Scope) -> Result<bool, portkeep::Error> {
         let mut flags = DeleteFlags::PART;

@@ -98,7 +98,7 @@ impl Resolver {
             return Ok(*known);
         }
         let found = match what {
-            "user" => uid(name)?.map(Consumer::User),
+            "user" => user_id(name)?.map(Consumer::User),
             "group" => gid(name)?.map(Consumer::Group),
             _ => cgroups::id(name)?.map(Consumer::Cgroup),
         };
@@ -107,8 +107,14 @@ impl Resolver {
     }
 }
 
+/// The number of a user that is given by name or number; `None` if there is none.
+///
 /// A name goes before a number of the same digits, as useradd(8) allows such names.
-fn uid(name: &str) -> Result<Option<u32>, Error> {
+///
+/// # Errors
+///
+/// If the user database cannot be asked.
+pub fn user_id(name: &str) -> Result<Option<u32>, Error> {
     let user = found(User::from_name(name))
         .map_err(|errno| Error::system(format!("asking for user {name}"), errno.into()))?;
     Ok(user.map(|user| user.uid.as_raw()).or_else(|| number(name)))

@@ -137,12 +137,6 @@ impl Applied {
             .insert(ports.start()..=ports.end());
     }
 
-    pub fn remove(&mut self, ports: PortRange) {
-        let gone = PortSet::from(ports.start()..=ports.end());
-        let set = self.of(ports.protocol());
-        *set = set.difference(&gone);
-    }
-
     /// Whether all of the ports are among them.
     pub fn contains(&self, ports: PortRange) -> bool {
         let set = match ports.protocol() {

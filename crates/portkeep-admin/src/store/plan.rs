@@ -1,6 +1,6 @@
 //! What is to become of the store where files declare what it should have.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use portkeep::{Entry, PortRange};
@@ -12,6 +12,7 @@ use crate::store::entries::Lines;
 use crate::store::keeper::Kind;
 use crate::store::kernel::{Live, is_persistent, overlap, without};
 use crate::store::obstacles::{entry_words, words};
+use crate::store::ranges::Ranges;
 use crate::store::scope::Scope;
 
 /// An entry that becomes another one, or begins, or ends.
@@ -155,19 +156,11 @@ impl Plan {
         live: &Live,
         cookie: u64,
     ) -> Conflicts {
-        let mut stored = BTreeSet::new();
-        for (_, record) in old
-            .with_kinds()
-            .filter(|(_, record)| record.netns == *scope)
-        {
-            stored.insert(record.ports);
-        }
+        let stored: Ranges = old.ranges_of(scope).collect();
         let is_known = |entry: &Entry| {
-            let ours = stored.iter().copied();
-            let mine = ours.filter(|ports| overlap(*ports, entry.range).is_some());
             entry.netns_cookie == cookie
                 && is_persistent(entry)
-                && without(entry.range, mine).is_empty()
+                && without(entry.range, stored.overlapping(entry.range)).is_empty()
         };
         let mut conflicts = Conflicts::default();
         for change in &self.changes {
@@ -221,13 +214,20 @@ fn numbered(document: &Document) -> impl Iterator<Item = (Kind, usize, &Record)>
 struct Declares<'d> {
     entries: &'d [Declaration],
     by_start: Vec<usize>,
+    /// Ports of the longest one: those that start further away do not reach as far.
+    longest: u16,
 }
 
 impl<'d> Declares<'d> {
     fn new(entries: &'d [Declaration]) -> Declares<'d> {
         let mut by_start: Vec<usize> = (0..entries.len()).collect();
         by_start.sort_by_key(|index| entries[*index].record.ports);
-        Declares { entries, by_start }
+        let lengths = entries.iter().map(|it| it.record.ports.count());
+        Declares {
+            entries,
+            by_start,
+            longest: lengths.max().unwrap_or(0),
+        }
     }
 
     /// Those that a record of the store cannot be beside.
@@ -237,13 +237,20 @@ impl<'d> Declares<'d> {
             let other = self.entries[*index].record.ports;
             (other.protocol(), other.start()) <= (ports.protocol(), ports.end())
         });
-        let before = self.by_start[..end].iter().copied();
-        before
+        let before = self.by_start[..end].iter().rev().copied();
+        let mut found: Vec<usize> = before
+            .take_while(|index| {
+                let other = self.entries[*index].record.ports;
+                other.protocol() == ports.protocol()
+                    && other.start().saturating_add(self.longest) >= ports.start()
+            })
             .filter(|index| {
                 let other = &self.entries[*index].record;
                 overlap(other.ports, ports).is_some() && meet(&other.netns, &record.netns)
             })
-            .collect()
+            .collect();
+        found.reverse();
+        found
     }
 }
 
@@ -298,12 +305,16 @@ fn changes(ours: &[(Kind, &Record)], wanted: &[&Declaration]) -> Vec<Change> {
     }
     for declaration in unpaired {
         let record = &declaration.record;
-        let goes_on = (0..left.len()).find(|index| {
-            let (_, old) = left[*index];
-            !taken[*index]
-                && old.netns == record.netns
-                && overlap(old.ports, record.ports).is_some()
+        // None of one place overlap, so their ends ascend as their starts do.
+        let end = left.partition_point(|(_, old)| {
+            let other = (&old.netns, old.ports.protocol(), old.ports.start());
+            other <= (&record.netns, record.ports.protocol(), record.ports.end())
         });
+        let overlapping = (0..end).rev().take_while(|index| {
+            let (_, old) = left[*index];
+            old.netns == record.netns && overlap(old.ports, record.ports).is_some()
+        });
+        let goes_on = overlapping.filter(|index| !taken[*index]).last();
         if let Some(index) = goes_on {
             taken[index] = true;
         }

@@ -182,7 +182,7 @@ fn run(session: &mut Session<'_>, kind: Kind, cuts: &[(PortRange, Scope)]) -> Re
             session.document = before;
             for (ports, scope) in &cuts[..index] {
                 cut_out(&mut session.document, kind, *ports, scope);
-                session.note_applied(*ports, scope);
+                session.note_applied([*ports], scope);
             }
             session.save()?;
             return Err(error.into());
@@ -191,7 +191,7 @@ fn run(session: &mut Session<'_>, kind: Kind, cuts: &[(PortRange, Scope)]) -> Re
     let protection = session.protection()?;
     session.write_protection(&protection)?;
     for (ports, scope) in cuts {
-        session.note_applied(*ports, scope);
+        session.note_applied([*ports], scope);
     }
     session.document.notes.pending = before.notes.pending;
     session.save()

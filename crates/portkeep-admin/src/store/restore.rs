@@ -142,7 +142,9 @@ pub fn restore_in(
     for (kind, record, consumers) in &repairs.reshaped {
         let cookie = session.kernel.cookie(&record.netns);
         let mut filled = Ok(());
-        for ports in live.gaps(cookie, record.ports) {
+        let gaps = live.gaps(cookie, record.ports);
+        let is_filled = !gaps.is_empty();
+        for ports in gaps {
             let gap = Record {
                 ports,
                 ..record.clone()
@@ -153,7 +155,9 @@ pub fn restore_in(
                 Ok(Bound::Nobody) => unseen.extend(unseen_in(*kind, &protection, gap, consumers)),
             }
         }
-        live = session.kernel.live()?;
+        if is_filled {
+            live = session.kernel.live()?;
+        }
         // What is there gets its consumers all the same.
         let reshaped = session.reshape(&mut live, record, consumers);
         if let Err(error) = filled.and(reshaped) {

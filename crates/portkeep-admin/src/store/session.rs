@@ -14,8 +14,9 @@
 //! Whatever is pending when the next change begins was interrupted; the kernel part gives those
 //! ports back, but for what the entries have, and makes these ports the blocks that the entries say.
 
-use crate::install::set_consumers;
-use portkeep::{Consumer, PortRange};
+use std::collections::BTreeMap;
+
+use portkeep::{Consumer, PortRange, Protocol};
 
 use crate::Keeper;
 use crate::error::Error;
@@ -28,7 +29,9 @@ use crate::store::names::Resolver;
 use crate::store::namespace::Namespace;
 use crate::store::notes::{Applied, Pending, Protected};
 use crate::store::port_set::PortSet;
+use crate::store::ranges::{Ports, Ranges};
 use crate::store::scope::Scope;
+use crate::store::shape::explained;
 use crate::store::sysctl;
 
 #[derive(Debug)]
@@ -153,10 +156,8 @@ impl<'a> Session<'a> {
         self.give_back(&mine)?;
         // What cannot be finished now stays to be finished.
         let unfinished = self.settle(&mine)?;
-        for pending in &mine {
-            if let Some(scope) = self.scope_of(pending) {
-                self.note_applied(pending.ports, &scope);
-            }
+        for (scope, ports) in self.by_scope(&mine) {
+            self.note_applied(ports, &scope);
         }
         self.document.notes.pending.extend(unfinished);
         let protection = self.protection()?;
@@ -167,24 +168,34 @@ impl<'a> Session<'a> {
     /// Of pending ports, what the kernel part has and the entries have not.
     fn give_back(&self, pending: &[Pending]) -> Result<(), Error> {
         let live = self.kernel.live()?;
-        for pending in pending {
-            let Some(scope) = self.scope_of(pending) else {
-                continue;
-            };
+        for (scope, pending) in self.by_scope(pending) {
             let cookie = self.kernel.cookie(&scope);
-            let unwanted = live
-                .persistent_parts(cookie, pending.ports)
-                .into_iter()
-                .filter(|entry| !self.document.has(entry.range, &scope))
-                .filter_map(|entry| overlap(entry.range, pending.ports));
-            for ports in unwanted {
-                let kept = self.document.ranges_of(&scope);
-                for ports in without(ports, kept) {
-                    self.kernel.delete(ports, &scope)?;
+            let kept: Ranges = self.document.ranges_of(&scope).collect();
+            for pending in pending {
+                let unwanted = live
+                    .persistent_parts(cookie, pending)
+                    .into_iter()
+                    .filter(|entry| !kept.has(entry.range))
+                    .filter_map(|entry| overlap(entry.range, pending));
+                for ports in unwanted {
+                    for ports in without(ports, kept.overlapping(ports)) {
+                        self.kernel.delete(ports, &scope)?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// What is pending here, in each scope.
+    fn by_scope(&self, pending: &[Pending]) -> BTreeMap<Scope, Vec<PortRange>> {
+        let mut by_scope: BTreeMap<Scope, Vec<PortRange>> = BTreeMap::new();
+        for pending in pending {
+            if let Some(scope) = self.scope_of(pending) {
+                by_scope.entry(scope).or_default().push(pending.ports);
+            }
+        }
+        by_scope
     }
 
     /// Makes of pending ports what the entries have, where the kernel part has all of these ports.
@@ -193,13 +204,17 @@ impl<'a> Session<'a> {
         let mut resolver = Resolver::default();
         let mut unfinished = Vec::new();
         let document = &self.document;
+        let ports: BTreeMap<Scope, Ports> = self
+            .by_scope(pending)
+            .into_iter()
+            .map(|(scope, ports)| (scope, ports.into_iter().collect()))
+            .collect();
         for (kind, record) in document.with_kinds() {
-            let concerned = pending.iter().find(|pending| {
-                overlap(pending.ports, record.ports).is_some()
-                    && self.scope_of(pending).as_ref() == Some(&record.netns)
-            });
+            let ports = ports.get(&record.netns);
+            if !ports.is_some_and(|ports| ports.meet(record.ports)) {
+                continue;
+            }
             let cookie = self.kernel.cookie(&record.netns);
-            let Some(concerned) = concerned else { continue };
             if !live.gaps(cookie, record.ports).is_empty() {
                 continue;
             }
@@ -208,7 +223,11 @@ impl<'a> Session<'a> {
                 Kind::Reservation => resolver.resolve(record)?.consumers,
             };
             if self.reshape(&mut live, record, &consumers).is_err() {
-                unfinished.push(concerned.clone());
+                let concerned = pending.iter().find(|pending| {
+                    overlap(pending.ports, record.ports).is_some()
+                        && self.scope_of(pending).as_ref() == Some(&record.netns)
+                });
+                unfinished.extend(concerned.cloned());
             }
         }
         Ok(unfinished)
@@ -236,15 +255,16 @@ impl<'a> Session<'a> {
     }
 
     /// Notes, to be saved, that the kernel part has of these ports what the entries have.
-    pub fn note_applied(&mut self, ports: PortRange, scope: &Scope) {
+    pub fn note_applied(&mut self, ports: impl IntoIterator<Item = PortRange>, scope: &Scope) {
+        let changed: Ports = ports.into_iter().collect();
+        let wanted: Ports = self.document.ranges_of(scope).collect();
         let mut applied = self.applied(scope);
-        applied.remove(ports);
-        for (_, record) in self.document.lasting() {
-            if record.netns == *scope
-                && let Some(ports) = overlap(record.ports, ports)
-            {
-                applied.insert(ports);
-            }
+        for (set, protocol) in [
+            (&mut applied.tcp, Protocol::Tcp),
+            (&mut applied.udp, Protocol::Udp),
+        ] {
+            let (changed, wanted) = (changed.of(protocol), wanted.of(protocol));
+            *set = set.difference(changed).union(&wanted.intersection(changed));
         }
         self.document.notes.set_applied(applied);
     }
@@ -329,9 +349,9 @@ impl<'a> Session<'a> {
 
     /// Changes who may bind, at one instant.
     pub fn set_consumers(&self, record: &Record, consumers: &[Consumer]) -> Result<(), Error> {
-        let cookie = self.kernel.cookie(&record.netns);
-        set_consumers(&self.keeper.installation, cookie, record.ports, consumers)?;
-        Ok(())
+        self.kernel
+            .change(record.ports, &record.netns, consumers)
+            .map_err(|error| explained(error, record.ports, "get other users"))
     }
 
     fn set_own_ports(&mut self, ports: PortSet) {
@@ -383,16 +403,10 @@ impl Document {
         document
     }
 
-    fn ranges_of(&self, scope: &Scope) -> impl Iterator<Item = PortRange> {
+    pub(crate) fn ranges_of(&self, scope: &Scope) -> impl Iterator<Item = PortRange> {
         self.with_kinds()
             .filter(move |(_, record)| record.netns == *scope)
             .map(|(_, record)| record.ports)
-    }
-
-    /// Whether a record is of exactly these ports in that place.
-    fn has(&self, ports: PortRange, scope: &Scope) -> bool {
-        let mut records = self.reservations.iter().chain(&self.exclusions);
-        records.any(|record| record.ports == ports && record.netns == *scope)
     }
 
     /// All records that hold in a namespace.

@@ -19,7 +19,7 @@ impl Session<'_> {
     ) -> Result<(), Error> {
         let (ports, scope) = (record.ports, &record.netns);
         let cookie = self.kernel.cookie(scope);
-        let failed = |error| reshaping(ports, error);
+        let failed = |error| explained(error, ports, "become one block");
         for at in [Some(ports.start()), ports.end().checked_add(1)] {
             let Some(at) = at else { continue };
             let parts = live.persistent_parts(cookie, ports);
@@ -68,12 +68,13 @@ fn joined(first: PortRange, last: PortRange) -> PortRange {
     PortRange::new(first.protocol(), first.start(), last.end()).unwrap_or(first)
 }
 
-fn reshaping(ports: PortRange, error: portkeep::Error) -> Error {
+/// Says what the ports cannot do.
+pub fn explained(error: portkeep::Error, ports: PortRange, what: &str) -> Error {
     if error.errno() == Some(libc::EINVAL) {
         return too_old();
     }
     let error = Error::from(error);
-    let message = format!("{ports} cannot become one block: {error}");
+    let message = format!("{ports} cannot {what}: {error}");
     Error::new(error.kind(), message).with_hint("its ports stay reserved; run `portkeep enable`")
 }
 

@@ -320,11 +320,10 @@ pub fn in_a_user_namespace(sandbox: &Sandbox) {
 /// whoever deletes and creates has its own consumers afterwards.
 pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
     enable::enable(sandbox);
-    let installation = enable::installation(sandbox);
-    let cookie = portkeep::netns_cookie().expect("a cookie");
-    let ports: PortRange = "20000-20009/tcp".parse().expect("a range");
     let who = |uid: u32| [Consumer::User(uid)];
     let socket = sock::tcp4();
+    let change =
+        |socket: &Socket| sockopt::create(socket, 20000, 10, 1, CreateFlags::CHANGE, &who(1002));
     let make = |count: u16, uid: u32| {
         let flags = CreateFlags::default();
         sockopt::create(&socket, 20000, count, 1, flags, &who(uid)).expect("create");
@@ -333,10 +332,13 @@ pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
     std::thread::scope(|scope| {
         let changer = scope.spawn(|| {
             let mut changed = 0_u32;
+            let socket = sock::tcp4();
             while !is_done.load(Ordering::Relaxed) {
-                match portkeep_admin::set_consumers(&installation, cookie, ports, &who(1002)) {
-                    Ok(()) => changed += 1,
-                    Err(error) => assert_eq!(error.errno(), Some(ENOENT), "{error}"),
+                match change(&socket) {
+                    Ok(_) => changed += 1,
+                    Err(error) => {
+                        refused(Err::<(), _>(error), ErrorKind::NotFound, ENOENT);
+                    }
                 }
             }
             changed
@@ -355,6 +357,6 @@ pub fn consumers_of_the_next_one(sandbox: &Sandbox) {
         println!("changed {changed} times");
         make(10, 1003);
     });
-    portkeep_admin::set_consumers(&installation, cookie, ports, &who(1002)).expect("change");
+    change(&socket).expect("change");
     assert_eq!(portkeep::list().expect("list")[0].named, who(1002));
 }

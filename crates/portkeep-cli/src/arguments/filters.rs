@@ -3,10 +3,8 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use nix::unistd::User;
-
 use crate::arguments::ports::port;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 
 /// A port, or several.
 #[derive(Debug, Clone)]
@@ -32,17 +30,13 @@ impl FromStr for PortFilter {
     }
 }
 
-/// The numbers of users that are given by name or number.
+/// The numbers of users that are given as for `reserve`: by name, or by number.
 pub fn user_ids(users: &[String]) -> Result<Vec<u32>> {
-    let number = |name: &String| match name.parse() {
-        Ok(uid) => Ok(uid),
-        Err(_) => User::from_name(name)
-            .context("cannot ask for the user")?
-            .map(|user| user.uid.as_raw())
-            .ok_or_else(|| {
-                Error::refused(format!("there is no user '{name}'"))
-                    .with_hint("name another one, or give the number")
-            }),
+    let number = |name: &String| {
+        portkeep_admin::user_id(name)?.ok_or_else(|| {
+            Error::refused(format!("there is no user '{name}'"))
+                .with_hint("name another one, or give the number")
+        })
     };
     users.iter().map(number).collect()
 }

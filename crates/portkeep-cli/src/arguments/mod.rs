@@ -5,5 +5,6 @@ pub mod filters;
 pub mod netns;
 pub mod persistent;
 pub mod ports;
+pub mod removal;
 pub mod variable_name;
 pub mod wanted_port;

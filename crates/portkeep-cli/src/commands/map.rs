@@ -1,5 +1,6 @@
 //! `portkeep map`: the port space as a picture.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::arguments::netns::NetnsArgument;
 use crate::arguments::ports::port;
 use crate::error::{Context as _, Result};
 use crate::locations::list;
+use crate::neighbours::KernelSockets;
 use crate::port_map::{Look, PortKind, PortMap, picture, svg};
 use crate::port_state::Settings;
 use crate::reservation_document::{is_everywhere, is_exclusion, may_bind_in_words};
@@ -158,12 +160,16 @@ impl Map {
         let processes = Processes::with_sockets(&inodes)?;
         // Of the processes at a port the first; a port of a reservation has its owner already.
         let mut owners: BTreeMap<u16, String> = BTreeMap::new();
+        let kernel = LazyCell::new(KernelSockets::find);
         for socket in &sockets {
             let found = socket.inode.map(|inode| processes.of_inode(inode));
             let owner = match found.and_then(<[_]>::first) {
                 Some(owner) => process(owner.pid, &owner.command, owner.uid),
                 None if socket.inode.is_none() => "the kernel".to_owned(),
-                None => "an unknown process".to_owned(),
+                None => match kernel.name(map.protocol, socket.local.port()) {
+                    Some(purpose) => format!("the kernel, for {purpose}"),
+                    None => "an unknown process".to_owned(),
+                },
             };
             owners.entry(socket.local.port()).or_insert(owner);
         }

@@ -5,21 +5,18 @@ use std::fs;
 use portkeep::Protocol;
 use serde_json::Value;
 
-use crate::neighbours::output_of;
+use crate::neighbours::{output_of, wireguard};
 
 /// What the kernel has sockets for, in this network namespace.
 #[derive(Debug, Default)]
 pub struct KernelSockets(Vec<(Protocol, u16, String)>);
 
 impl KernelSockets {
-    /// Asks ip(8), wg(8) and /proc, as far as they are there.
+    /// Asks ip(8), netlink and /proc, as far as they are there.
     pub fn find() -> Self {
         let mut found = Vec::new();
         if let Ok(text) = output_of("ip", &["-d", "-j", "link", "show"]) {
             found.extend(tunnels(&text));
-        }
-        if let Ok(text) = output_of("wg", &["show", "all", "listen-port"]) {
-            found.extend(wireguard(&text));
         }
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         found.extend(nfs(&read("/proc/fs/nfsd/portlist")));
@@ -51,26 +48,16 @@ fn tunnels(text: &str) -> Vec<(Protocol, u16, String)> {
         .iter()
         .filter_map(|link| {
             let info = &link["linkinfo"];
-            let kind = match info["info_kind"].as_str()? {
-                "vxlan" => "VXLAN",
-                "geneve" => "Geneve",
-                "bareudp" => "bareudp",
+            let name = link["ifname"].as_str()?;
+            let shown = || u16::try_from(info["info_data"]["port"].as_u64()?).ok();
+            let (kind, port) = match info["info_kind"].as_str()? {
+                "vxlan" => ("VXLAN", shown()?),
+                "geneve" => ("Geneve", shown()?),
+                "bareudp" => ("bareudp", shown()?),
+                "wireguard" => ("WireGuard", wireguard::port(name)?),
                 _ => return None,
             };
-            let port = u16::try_from(info["info_data"]["port"].as_u64()?).ok()?;
-            let name = link["ifname"].as_str()?;
             Some((Protocol::Udp, port, format!("the {kind} interface {name}")))
-        })
-        .collect()
-}
-
-/// From `wg show all listen-port`: a name and a port in each line.
-fn wireguard(text: &str) -> Vec<(Protocol, u16, String)> {
-    text.lines()
-        .filter_map(|line| {
-            let (name, port) = line.split_once('\t')?;
-            let name = format!("the WireGuard interface {name}");
-            Some((Protocol::Udp, port.trim().parse().ok()?, name))
         })
         .collect()
 }
@@ -100,17 +87,6 @@ mod tests {
 
     #[test]
     fn in_the_words_of_the_tools() {
-        assert_eq!(
-            wireguard("wg0\t51820\nwg1\t0\nodd\n"),
-            [
-                (
-                    Protocol::Udp,
-                    51820,
-                    "the WireGuard interface wg0".to_owned()
-                ),
-                (Protocol::Udp, 0, "the WireGuard interface wg1".to_owned()),
-            ]
-        );
         let server = || "the NFS server".to_owned();
         assert_eq!(
             nfs("tcp 2049\nudp 2049\nrdma 20049\n"),

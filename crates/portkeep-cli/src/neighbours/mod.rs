@@ -6,6 +6,7 @@ mod ipvs;
 mod kernel_sockets;
 mod nft;
 mod rules;
+mod wireguard;
 
 use std::io;
 use std::process::{Command, Stdio};

@@ -18,10 +18,10 @@ const STYLE: &str = "\
 text{font:12px system-ui,sans-serif;fill:#1f2328}
 .title{font-weight:600}.ground{fill:#fff}
 .reserved{fill:#1a7f37}.persistent{fill:#0969da}.excluded{fill:#9a6700}.in-use{fill:#cf222e}
-.pool{fill:#aceebb}.automatic{fill:#e6d4fa}.free{fill:#eaeef2}.part{fill-opacity:.55}
+.pool{fill:#85e09b}.automatic{fill:#cbb0f5}.free{fill:#eaeef2}.part{fill-opacity:.55}
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.ground{fill:#0d1117}
 .reserved{fill:#3fb950}.persistent{fill:#58a6ff}.excluded{fill:#d29922}.in-use{fill:#f85149}
-.pool{fill:#1d4428}.automatic{fill:#3c2a57}.free{fill:#21262d}}";
+.pool{fill:#276339}.automatic{fill:#523b82}.free{fill:#21262d}}";
 
 fn class(kind: PortKind) -> &'static str {
     match kind {
@@ -119,4 +119,61 @@ fn text(body: &mut String, x: usize, y: usize, class: &str, words: &str) {
         class => format!(" class=\"{class}\""),
     };
     let _ = writeln!(body, "<text{class} x=\"{x}\" y=\"{y}\">{words}</text>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The color of a class, or of text, in a style.
+    fn color(style: &str, name: &str) -> [u8; 3] {
+        let (_, rest) = style.split_once(&format!("{name}{{")).expect("a rule");
+        let (rule, _) = rest.split_once('}').expect("its end");
+        let (_, hex) = rule.split_once("fill:#").expect("a color");
+        let hex: String = match hex.len() {
+            3 => hex.chars().flat_map(|digit| [digit; 2]).collect(),
+            _ => hex.to_owned(),
+        };
+        [0, 2, 4].map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("a number"))
+    }
+
+    /// The contrast ratio of WCAG 2.2.
+    fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
+        let luminance = |color: [u8; 3]| {
+            let [red, green, blue] = color.map(|value| {
+                let value = f64::from(value) / 255.0;
+                match value <= 0.04045 {
+                    true => value / 12.92,
+                    false => ((value + 0.055) / 1.055).powf(2.4),
+                }
+            });
+            0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        one.max(other) / one.min(other)
+    }
+
+    /// What WCAG asks of text (AAA) and of graphics. The pale kinds are a ground, and told by their place.
+    #[test]
+    fn readable_on_light_and_dark_ground() {
+        let (light, dark) = STYLE.split_once("@media").expect("both");
+        for style in [light, dark] {
+            let color = |name| color(style, name);
+            assert!(contrast(color("text"), color(".ground")) >= 7.0);
+            for ground in [".ground", ".free"] {
+                for kind in [".reserved", ".persistent", ".excluded", ".in-use"] {
+                    assert!(
+                        contrast(color(kind), color(ground)) >= 3.0,
+                        "{kind} {ground}"
+                    );
+                }
+                for kind in [".pool", ".automatic"] {
+                    assert!(
+                        contrast(color(kind), color(ground)) >= 1.3,
+                        "{kind} {ground}"
+                    );
+                }
+            }
+        }
+    }
 }

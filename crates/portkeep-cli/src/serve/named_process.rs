@@ -4,13 +4,13 @@
 //! numbers as they are here.
 
 use std::fs;
-use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::pidfd;
 use crate::serve::ports::Heir;
 use portkeep_admin::sockets::status;
 
@@ -29,7 +29,7 @@ const GENERATIONS: usize = 64;
 /// same user, unless the client is root's, and in this network namespace.
 pub fn find(number: i32, peer: Peer) -> Option<Heir> {
     let pid = translate(number, peer.pid)?;
-    let pidfd = open(pid).ok()?;
+    let pidfd = pidfd::open(pid, 0).ok()?;
     let is_users = peer.uid == 0 || user(pid) == Some(peer.uid);
     let is_here = network_namespace(&pid.to_string()) == network_namespace("self");
     // Only if it lives still have the files told of this process, and not of the next with its number.
@@ -82,17 +82,10 @@ fn network_namespace(process: &str) -> Option<(u64, u64)> {
     Some((namespace.dev(), namespace.ino()))
 }
 
-fn open(pid: i32) -> nix::Result<OwnedFd> {
-    // SAFETY: the call takes no pointers.
-    let descriptor = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: the kernel has just returned this descriptor, nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
-}
-
 /// This process, as an heir.
 pub fn own() -> nix::Result<Heir> {
     let pid = nix::unistd::getpid().as_raw();
-    let pidfd = Arc::new(open(pid)?);
+    let pidfd = Arc::new(pidfd::open(pid, 0)?);
     Ok(Heir { pid, pidfd })
 }
 

@@ -36,6 +36,12 @@ pub enum What {
     Released,
     Created,
     Deleted,
+    /// Of a persistent block: its last part is a block of its own.
+    Split,
+    /// A persistent block is part of the one before it.
+    Joined,
+    /// Others may bind in a persistent block.
+    Changed,
     Enabled,
     Disabled,
     /// Events were overwritten before this command read them.
@@ -56,6 +62,9 @@ impl What {
             Self::Released => "released",
             Self::Created => "created",
             Self::Deleted => "deleted",
+            Self::Split => "split",
+            Self::Joined => "joined",
+            Self::Changed => "changed",
             Self::Enabled => "enabled",
             Self::Disabled => "disabled",
             Self::Lost(_) => "lost",
@@ -88,6 +97,9 @@ impl What {
             abi::PORTKEEP_EVENT_RELEASED => Self::Released,
             abi::PORTKEEP_EVENT_CREATED => Self::Created,
             abi::PORTKEEP_EVENT_DELETED => Self::Deleted,
+            abi::PORTKEEP_EVENT_SPLIT => Self::Split,
+            abi::PORTKEEP_EVENT_JOINED => Self::Joined,
+            abi::PORTKEEP_EVENT_CHANGED => Self::Changed,
             _ => Self::Unknown,
         }
     }

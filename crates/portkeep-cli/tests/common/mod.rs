@@ -8,6 +8,7 @@
     reason = "each test target uses a part of it"
 )]
 
+pub mod accounts;
 pub mod json;
 pub mod kernel_part;
 pub mod persistent;

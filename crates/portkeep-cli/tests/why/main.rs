@@ -6,6 +6,7 @@ mod common;
 mod asked;
 mod documents;
 mod neighbours;
+mod of_the_kernel;
 mod reserved;
 mod settings;
 mod sockets;
@@ -45,9 +46,14 @@ trials! {
         neighbours::an_iptables_rule_redirects_it,
         neighbours::rules_are_not_shown_to_users,
         neighbours::a_name_in_a_rule_cannot_reach_the_terminal,
-        neighbours::a_vxlan_socket_is_named,
         neighbours::dockers_proxy_is_explained,
-        neighbours::doctor_checks_the_reserved_ports;
+        neighbours::doctor_checks_the_reserved_ports,
+        of_the_kernel::a_vxlan_interface,
+        of_the_kernel::a_geneve_interface,
+        of_the_kernel::a_wireguard_interface,
+        of_the_kernel::the_nfs_server,
+        of_the_kernel::the_nfs_lock_manager,
+        of_the_kernel::an_ipvs_service;
     plain:
         sockets::listener_and_connection,
         sockets::ipv6_listener,

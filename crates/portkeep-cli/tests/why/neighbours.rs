@@ -182,24 +182,6 @@ pub fn a_name_in_a_rule_cannot_reach_the_terminal(sandbox: &Sandbox) {
     );
 }
 
-pub fn a_vxlan_socket_is_named(sandbox: &Sandbox) {
-    enable::enable(sandbox);
-    for words in [
-        "link add vx0 type vxlan id 1 dstport 4789 dev lo",
-        "link set vx0 up",
-    ] {
-        done(Command::new("ip").args(words.split(' ')));
-    }
-    let text = words("4789/udp");
-    assert!(
-        text.contains("  the kernel, for the VXLAN interface vx0: bound to 0.0.0.0:4789\n"),
-        "{text}"
-    );
-    let document = why("4789/udp");
-    assert_eq!(document["sockets"][0]["kernel"], "the VXLAN interface vx0");
-    assert_eq!(document["sockets"][0]["processes"], json!([]));
-}
-
 /// A program of that name and with those arguments.
 pub fn dockers_proxy_is_explained(sandbox: &Sandbox) {
     enable::enable(sandbox);

@@ -25,6 +25,7 @@ mod holder;
 mod limit;
 mod memory;
 mod owner;
+mod proc_net;
 mod record;
 mod refusal;
 mod search;

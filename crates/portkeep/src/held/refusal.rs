@@ -1,9 +1,8 @@
 //! From a refused bind of a holder to the error that explains it.
 
-use std::fs;
 use std::io;
 
-use crate::held::record;
+use crate::held::{proc_net, record};
 use crate::netns;
 use crate::types::{Conflict, ConflictKind, Error, ErrorKind, Protocol, UNKNOWN_USER};
 
@@ -70,13 +69,6 @@ fn reserved(protocol: Protocol, port: u16) -> Option<Conflict> {
 /// The user of a socket at a port, where the kernel lists it: neither bound TCP sockets nor those
 /// of other namespaces are listed.
 fn user_at(protocol: Protocol, port: u16) -> Option<u32> {
-    ["", "6"].into_iter().find_map(|family| {
-        let list = fs::read_to_string(format!("/proc/thread-self/net/{protocol}{family}")).ok()?;
-        list.lines().find_map(|line| {
-            let mut columns = line.split_ascii_whitespace().skip(1);
-            let (_, listed) = columns.next()?.rsplit_once(':')?;
-            let user = columns.nth(5)?.parse().ok()?;
-            (u16::from_str_radix(listed, 16).ok()? == port).then_some(user)
-        })
-    })
+    let mut listed = proc_net::sockets(protocol).into_iter();
+    listed.find(|it| it.port == port).map(|it| it.uid)
 }

@@ -63,6 +63,8 @@ pub const PORTKEEP_PART: u32 = 8;
 pub const PORTKEEP_SPLIT: u32 = 0x20000;
 /// `DELETE`: the range, a persistent block, becomes part of the one that ends right before it; nothing ends.
 pub const PORTKEEP_JOIN: u32 = 0x40000;
+/// Of a create: the range is a whole persistent block that is there already; it gets these consumers.
+pub const PORTKEEP_CHANGE: u32 = 0x80000;
 /// Of a create or delete: in every network namespace, those to come included.
 pub const PORTKEEP_EVERY_NETNS: u32 = 0x1_0000;
 
@@ -106,6 +108,12 @@ pub const PORTKEEP_EVENT_RELEASED: u8 = 5;
 pub const PORTKEEP_EVENT_CREATED: u8 = 6;
 /// A persistent reservation, or a part of one, was deleted.
 pub const PORTKEEP_EVENT_DELETED: u8 = 7;
+/// Ports of a persistent block have become a block of their own.
+pub const PORTKEEP_EVENT_SPLIT: u8 = 8;
+/// A persistent block has become part of the one before it.
+pub const PORTKEEP_EVENT_JOINED: u8 = 9;
+/// A persistent block has other consumers.
+pub const PORTKEEP_EVENT_CHANGED: u8 = 10;
 
 /// A number of 16 bits in network byte order (`__be16`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

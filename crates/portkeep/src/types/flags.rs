@@ -10,6 +10,9 @@ impl CreateFlags {
     /// Sockets that are bound in the block are not in the way; they stay bound
     /// (`PORTKEEP_ADOPT`).
     pub const ADOPT: CreateFlags = CreateFlags(abi::PORTKEEP_ADOPT);
+    /// The range is a whole persistent block that is there already: it gets these consumers at one
+    /// instant, and nothing else of it changes (`PORTKEEP_CHANGE`).
+    pub const CHANGE: CreateFlags = CreateFlags(abi::PORTKEEP_CHANGE);
     /// In every network namespace, those to come included, but where an older reservation holds
     /// a port (`PORTKEEP_EVERY_NETNS`). It takes `CAP_NET_ADMIN` over the initial namespace.
     pub const EVERY_NETNS: CreateFlags = CreateFlags(abi::PORTKEEP_EVERY_NETNS);

@@ -87,6 +87,10 @@ impl Error {
             .is_some_and(|conflict| conflict.kind == ConflictKind::NotPermitted);
         match error.raw_os_error() {
             Some(libc::EACCES) if !privileged_port => Error::not_administrator("reserving"),
+            // Of a change.
+            Some(libc::ENOENT) if let Some(range) = range => {
+                Error::from_persistent_call("changing", error, range)
+            }
             _ => Error::from_acquire(error, range, count, conflict),
         }
     }

@@ -59,7 +59,7 @@ impl Keeper {
         look_again(&session, &mut works, &protection, sockets)?;
         for work in works.iter().filter(lasting) {
             for record in &work.wanted.records {
-                session.note_applied(record.ports, &Scope::Home);
+                session.note_applied([record.ports], &Scope::Home);
             }
         }
         session.document.notes.pending = pending;

@@ -59,7 +59,7 @@ impl Keeper {
             session.reshape(&mut live, record, &wanted.consumers)?;
         }
         for record in &changed {
-            session.note_applied(record.ports, &Scope::Home);
+            session.note_applied([record.ports], &Scope::Home);
         }
         session.document.notes.pending = pending;
         session.save()

@@ -51,7 +51,7 @@ impl Keeper {
         let protection = session.protection()?;
         session.write_protection(&protection)?;
         for (_, record) in lines.iter().filter(lasting) {
-            session.note_applied(record.ports, &Scope::Home);
+            session.note_applied([record.ports], &Scope::Home);
         }
         session.document.notes.pending = pending;
         session.save()

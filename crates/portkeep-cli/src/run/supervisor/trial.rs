@@ -15,7 +15,28 @@ use crate::run::supervisor::way::{self, Reach, Reached, Way};
 
 /// Why no way leads there.
 #[derive(Debug, Default)]
-pub struct NoWay(Vec<(&'static str, Errno)>);
+pub struct NoWay(Vec<(Step, Errno)>);
+
+/// What was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Something that every way needs, in words.
+    Common(&'static str),
+    /// A way, by the call that it stands or falls with.
+    Way(Way),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Common(what) => what,
+            Self::Way(Way::Copy) => "pidfd_getfd",
+            Self::Way(Way::Trace) => "ptrace",
+            Self::Way(Way::Replace) => "replacing descriptors",
+            Self::Way(Way::Preload) => "giving the command a channel",
+        })
+    }
+}
 
 impl fmt::Display for NoWay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,21 +50,15 @@ impl fmt::Display for NoWay {
 
 impl NoWay {
     pub fn of(what: &'static str, error: Errno) -> Self {
-        Self(vec![(what, error)])
+        Self(vec![(Step::Common(what), error)])
     }
 
     fn has(&self, way: Way) -> bool {
-        self.0.iter().any(|(what, _)| *what == call(way))
+        self.0.iter().any(|(step, _)| *step == Step::Way(way))
     }
-}
 
-/// The call that a way stands or falls with.
-fn call(way: Way) -> &'static str {
-    match way {
-        Way::Copy => "pidfd_getfd",
-        Way::Trace => "ptrace",
-        Way::Replace => "replacing descriptors",
-        Way::Preload => "giving the command a channel",
+    fn add(&mut self, way: Way, error: Errno) {
+        self.0.push((Step::Way(way), error));
     }
 }
 
@@ -90,7 +105,7 @@ pub fn judge(listener: &Listener, preloads: bool) -> io::Result<Result<(Way, u32
                 Ok(_) => Ok((Way::Preload, process::filters(trial.pid))),
                 Err(error) => {
                     listener.reply(&trial, Reply::Return(error as i32))?;
-                    Err(NoWay::of(call(Way::Preload), error))
+                    Err(NoWay(vec![(Step::Way(Way::Preload), error)]))
                 }
             });
         }
@@ -143,12 +158,12 @@ fn judge_one(
             Reach::Nothing(error, None) => error,
             reach => {
                 // The call has to be made once more.
-                failures.0.push((call(way), Errno::EPERM));
+                failures.add(way, Errno::EPERM);
                 again(listener, trial, reach)?;
                 return Ok(None);
             }
         };
-        failures.0.push((call(way), error));
+        failures.add(way, error);
     }
     listener.reply(trial, Reply::Return(libc::ENOSYS))?;
     Ok(None)

@@ -1,5 +1,7 @@
 //! Persistent reservations: the socket options CREATE, DELETE and LOOKUP.
 
+use std::io;
+
 use crate::kernel::in_the_way::name_owner;
 use crate::kernel::option::{decode, get, protocol_of, recorded_conflict};
 use crate::netns;
@@ -22,6 +24,7 @@ use crate::types::{Consumer, CreateFlags, DeleteFlags, Error, PortRange, Token};
 /// [`NoFreeBlock`](crate::ErrorKind::NoFreeBlock),
 /// [`AutomaticRange`](crate::ErrorKind::AutomaticRange),
 /// [`NotPermitted`](crate::ErrorKind::NotPermitted),
+/// [`NotFound`](crate::ErrorKind::NotFound), with [`CreateFlags::CHANGE`];
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput), also for a user or group that is not mapped in
 /// the caller's user namespace; [`TablesFull`](crate::ErrorKind::TablesFull).
 #[doc(alias = "CreatePersistentTcpPortReservation")]
@@ -61,10 +64,11 @@ pub fn create(
     for consumer in consumers {
         value.extend_from_slice(sys::bytes_of(&consumer.record()));
     }
-    sys::set_option_bytes(socket, SOL_PORTKEEP, abi::PORTKEEP_CREATE, &value).map_err(|error| {
-        let refusal = Error::from_create(error, range, count, recorded_conflict(socket));
-        name_owner(refusal, || netns::cookie_of(socket))
-    })?;
+    patiently(|| sys::set_option_bytes(socket, SOL_PORTKEEP, abi::PORTKEEP_CREATE, &value))
+        .map_err(|error| {
+            let refusal = Error::from_create(error, range, count, recorded_conflict(socket));
+            name_owner(refusal, || netns::cookie_of(socket))
+        })?;
     // The kernel part remembers the last result by socket and thread, so it is read right here.
     let doing = "reading which ports were reserved";
     let instance: abi::Instance = get(socket, abi::PORTKEEP_CREATE, doing)?;
@@ -95,23 +99,26 @@ pub fn delete(
         range: range.into(),
         flags: flags.bits(),
     };
-    let mut tries = 0..DELETE_TRIES;
+    patiently(|| sys::set_option(socket, SOL_PORTKEEP, abi::PORTKEEP_DELETE, &request))
+        .map_err(|error| Error::from_persistent_call("deleting", error, range))
+}
+
+/// Calls again while another call changes the block, or a connect() chooses its port there: some
+/// microseconds.
+fn patiently(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut tries = 0..CHANGE_TRIES;
     loop {
-        match sys::set_option(socket, SOL_PORTKEEP, abi::PORTKEEP_DELETE, &request) {
-            // A connect() is choosing its port in the block, for some microseconds.
+        match call() {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tries.next().is_some() => {
                 std::thread::yield_now();
             }
-            result => {
-                return result
-                    .map_err(|error| Error::from_persistent_call("deleting", error, range));
-            }
+            result => return result,
         }
     }
 }
 
-/// How often a part of a block is tried to be cut out while sockets connect from it.
-const DELETE_TRIES: u32 = 1000;
+/// How often a block that others use is tried to be changed.
+const CHANGE_TRIES: u32 = 1000;
 
 /// The token of the persistent reservation of exactly these ports, in the socket's network namespace
 /// or in every one. It takes no privilege; to associate a socket with it does.

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::unistd::getpid;
 
+use crate::pidfd;
 use crate::run::supervisor::process;
 use crate::run::supervisor::socket;
 
@@ -24,7 +25,7 @@ const THREAD: u32 = libc::O_EXCL as u32;
 
 impl Target {
     pub fn open(pid: i32) -> Result<Self, Errno> {
-        match open_process(pid, THREAD) {
+        match pidfd::open(pid, THREAD) {
             Ok(handle) => Ok(Self {
                 pid,
                 handle,
@@ -37,7 +38,7 @@ impl Target {
     fn open_first_thread(pid: i32) -> Result<Self, Errno> {
         Ok(Self {
             pid,
-            handle: open_process(process::of_thread(pid).ok_or(Errno::ESRCH)?, 0)?,
+            handle: pidfd::open(process::of_thread(pid).ok_or(Errno::ESRCH)?, 0)?,
             is_of_thread: false,
         })
     }
@@ -72,11 +73,6 @@ pub fn is_allowed() -> bool {
     let copy = Target::open(getpid().as_raw())
         .and_then(|target| target.descriptor(target.handle.as_raw_fd()));
     !matches!(copy, Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES))
-}
-
-fn open_process(pid: i32, flags: u32) -> Result<OwnedFd, Errno> {
-    // SAFETY: the call takes no pointers.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) })
 }
 
 fn owned(result: libc::c_long) -> Result<OwnedFd, Errno> {
