@@ -23,7 +23,7 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage, 3 `apply --check` found differences; `run` has its own.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on standard error), 2 wrong usage, 3 `apply --check` found differences; `run` has its own.\n\n`portkeep fleet` reserves the same ports on many machines; it is a program of its own, portkeep-fleet.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

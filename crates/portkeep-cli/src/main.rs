@@ -55,5 +55,6 @@ fn execute() -> Result<ExitCode> {
         assets::write(directory.as_ref())?;
         return Ok(ExitCode::SUCCESS);
     }
+    commands::fleet::start_if_asked()?;
     Cli::read().execute()
 }

@@ -19,7 +19,10 @@ const EXIT_CODES: &str = "Exit status: 0 done, 1 refused (the reason is on stand
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    AdoptEngine(commands::adopt_engine::AdoptEngine),
+    Agent(commands::agent::Agent),
     Init(commands::init::Init),
+    Join(commands::join::Join),
     #[command(subcommand)]
     Node(commands::node::Node),
     Reserve(commands::reserve::Reserve),
@@ -41,7 +44,10 @@ impl Cli {
     /// What the command says.
     pub async fn execute(&self) -> Result<ExitCode> {
         match &self.command {
+            Command::AdoptEngine(command) => command.execute().await,
+            Command::Agent(command) => command.execute().await,
             Command::Init(command) => command.execute().await,
+            Command::Join(command) => command.execute().await,
             Command::Node(command) => command.execute().await,
             Command::Reserve(command) => command.execute().await,
             Command::Exclude(command) => command.execute().await,

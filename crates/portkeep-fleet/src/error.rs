@@ -162,6 +162,12 @@ impl From<portkeep_admin::Error> for Error {
     }
 }
 
+impl From<nix::errno::Errno> for Error {
+    fn from(errno: nix::errno::Errno) -> Error {
+        io::Error::from(errno).into()
+    }
+}
+
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         let kind = match error.kind() {

@@ -5,6 +5,7 @@
 
 #![deny(missing_docs)]
 
+pub mod agent;
 pub mod cli;
 pub mod commands;
 pub mod config;

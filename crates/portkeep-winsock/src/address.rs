@@ -20,6 +20,18 @@ fn length_of(family: c_int) -> Option<usize> {
     }
 }
 
+/// Refuses a length that is too short for an address of a family.
+pub(crate) fn check_length(family: c_int, length: usize) -> Result<(), Code> {
+    let needed = match family {
+        WINDOWS_AF_INET6 => length_of(libc::AF_INET6),
+        family => length_of(family),
+    };
+    match needed.is_some_and(|needed| length < needed) {
+        true => Err(Code::FAULT),
+        false => Ok(()),
+    }
+}
+
 /// The family of a socket, if it is IPv4 or IPv6.
 fn internet_family(socket: c_int) -> Option<c_int> {
     if socket < 0 {
@@ -60,13 +72,7 @@ impl Address {
             return Ok(taken);
         }
         let family = c_int::from(user_memory::read(address.cast::<sa_family_t>())?);
-        let needed = match family {
-            WINDOWS_AF_INET6 => Some(size_of::<sockaddr_in6>()),
-            family => length_of(family),
-        };
-        if needed.is_some_and(|needed| (length as usize) < needed) {
-            return Err(Code::FAULT);
-        }
+        check_length(family, length as usize)?;
         if family == WINDOWS_AF_INET6 {
             let mut own = user_memory::read(address.cast::<sockaddr_in6>())?;
             own.sin6_family = libc::AF_INET6 as sa_family_t;

@@ -2,10 +2,10 @@
 //!
 //! The arguments are those of the system calls of these names, and their constants Linux'.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use libc::{sockaddr, socklen_t, ssize_t};
+use libc::{sockaddr, socklen_t};
 use portkeep::{Conflict, ConflictKind, sockopt};
 
 use crate::address::{self, Address};
@@ -13,6 +13,7 @@ use crate::blocking;
 use crate::code::Code;
 use crate::held;
 use crate::implicit;
+use crate::kernel_wait;
 use crate::last_error;
 use crate::monitor;
 use crate::socket::{self, Handle};
@@ -109,7 +110,9 @@ pub unsafe extern "C" fn portkeep_winsock_connect(
         let (address, length) = address.parts();
         implicit::before_connect(socket, address, length)?;
         // SAFETY: the caller vouches for the address.
-        call(|| unsafe { libc::connect(socket, address, length) })
+        let connect = || call(|| unsafe { libc::connect(socket, address, length) });
+        // Connected although it was closed meanwhile is not connected.
+        kernel_wait::at_one(socket, connect, |_| false)
             .map_err(|code| blocking::timed_out(socket, 0, code))
             .map_err(|code| match code {
                 Code::INPROGRESS => Code::WOULDBLOCK,
@@ -131,58 +134,6 @@ pub extern "C" fn portkeep_winsock_listen(socket: c_int, backlog: c_int) -> c_in
         })
     };
     last_error::or_socket_error(listen())
-}
-
-/// `send`: no signal comes when the peer is gone. An associated datagram socket that is not bound gets
-/// a port of its block, although it has nobody to send to: Linux would give it any port.
-///
-/// # Safety
-///
-/// As of send(2).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn portkeep_winsock_send(
-    socket: c_int,
-    buffer: *const c_void,
-    length: usize,
-    flags: c_int,
-) -> ssize_t {
-    let flags = flags | libc::MSG_NOSIGNAL;
-    let send = || {
-        may_call()?;
-        implicit::before_send(socket, flags)?;
-        // SAFETY: the caller vouches for the buffer.
-        call(|| unsafe { libc::send(socket, buffer, length, flags) })
-            .map_err(|code| blocking::timed_out(socket, flags, code))
-    };
-    last_error::or_socket_error(send())
-}
-
-/// `sendto`: no signal comes when the peer is gone. An associated socket that is not bound gets a port
-/// of its block.
-///
-/// # Safety
-///
-/// As of sendto(2).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn portkeep_winsock_sendto(
-    socket: c_int,
-    buffer: *const c_void,
-    length: usize,
-    flags: c_int,
-    to: *const sockaddr,
-    to_length: socklen_t,
-) -> ssize_t {
-    let flags = flags | libc::MSG_NOSIGNAL;
-    let send = || {
-        may_call()?;
-        let to = Address::of_peer(to, to_length)?;
-        let (to, to_length) = to.parts();
-        implicit::before_send(socket, flags)?;
-        // SAFETY: the caller vouches for the pointers.
-        call(|| unsafe { libc::sendto(socket, buffer, length, flags, to, to_length) })
-            .map_err(|code| blocking::timed_out(socket, flags, code))
-    };
-    last_error::or_socket_error(send())
 }
 
 /// `bind`: `WSAEACCES` for a port in a reserved block that is not the caller's, `WSAEADDRINUSE` for

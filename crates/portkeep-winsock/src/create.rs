@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 use crate::address;
 use crate::blocking;
 use crate::code::Code;
+use crate::kernel_wait;
 use crate::last_error;
 use crate::monitor;
 use crate::socket;
@@ -57,8 +58,13 @@ fn create(family: c_int, kind: c_int, protocol: c_int, overlapped: bool) -> Resu
 
 /// `socket`: an overlapped socket, or -1 (`INVALID_SOCKET`).
 #[unsafe(no_mangle)]
-pub extern "C" fn portkeep_winsock_socket(family: c_int, kind: c_int, protocol: c_int) -> c_int {
-    last_error::or_socket_error(create(family, kind, protocol, true))
+pub extern "C" fn portkeep_winsock_socket(family: c_int, kind: c_int, protocol: c_int) -> usize {
+    number(create(family, kind, protocol, true))
+}
+
+/// A `SOCKET`: `INVALID_SOCKET` has all bits set.
+fn number(result: Result<c_int, Code>) -> usize {
+    last_error::or_socket_error(result) as usize
 }
 
 /// `WSASocketW`: a socket, overlapped only with `WSA_FLAG_OVERLAPPED`. `WSAEINVAL` for other flags
@@ -78,8 +84,7 @@ pub extern "C" fn WSASocketW(
         true => create(family, kind, protocol, flags & WSA_FLAG_OVERLAPPED != 0),
         false => Err(Code::INVAL),
     };
-    // `INVALID_SOCKET` has all bits set.
-    last_error::or_socket_error(result) as usize
+    number(result)
 }
 
 /// `WSASocketA`: what differs from `WSASocketW` is the catalogue's entry.
@@ -95,7 +100,7 @@ pub extern "C" fn WSASocketA(
     WSASocketW(family, kind, protocol, protocol_info, group, flags)
 }
 
-/// `accept`: the new socket is overlapped if the listening one is.
+/// `accept`: the new socket is overlapped if the listening one is, and does not block if that does not.
 ///
 /// # Safety
 ///
@@ -105,7 +110,7 @@ pub unsafe extern "C" fn portkeep_winsock_accept(
     listener: c_int,
     address: *mut libc::sockaddr,
     length: *mut libc::socklen_t,
-) -> c_int {
+) -> usize {
     let accept = || {
         blocking::check_call()?;
         address::check_room(listener, address, length)?;
@@ -118,15 +123,22 @@ pub unsafe extern "C" fn portkeep_winsock_accept(
                 .get(handle)
                 .is_none_or(|socket| socket.overlapped)
         };
+        let flags = match socket::is_nonblocking(listener) {
+            true => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+            false => libc::SOCK_CLOEXEC,
+        };
         // SAFETY: the caller vouches for the pointers.
-        let descriptor = unsafe { libc::accept4(listener, address, length, libc::SOCK_CLOEXEC) };
-        if descriptor < 0 {
-            return Err(blocking::timed_out(listener, 0, Code::last_os_error()));
-        }
+        let accept = || unsafe { libc::accept4(listener, address, length, flags) };
+        let accept = || match accept() {
+            -1 => Err(Code::last_os_error()),
+            descriptor => Ok(descriptor),
+        };
+        let descriptor = kernel_wait::at_one(listener, accept, |_| true)
+            .map_err(|code| blocking::timed_out(listener, 0, code))?;
         socket::made(&mut monitor::lock(), descriptor, overlapped)?;
         Ok(descriptor)
     };
-    last_error::or_socket_error(accept())
+    number(accept())
 }
 
 /// `closesocket`: what is pending on the socket ends with `WSA_OPERATION_ABORTED`, a blocking

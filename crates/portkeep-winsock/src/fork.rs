@@ -28,6 +28,7 @@ unsafe extern "C" fn in_child() {
     for socket in world.sockets.iter_mut() {
         socket.busy = false;
         socket.executing = false;
+        socket.in_kernel.clear();
         socket.binding = false;
         socket.waiting.clear();
     }

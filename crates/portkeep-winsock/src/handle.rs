@@ -1,6 +1,6 @@
 //! What a `HANDLE` names. `WSAEVENT` is one, too.
 //!
-//! A `HANDLE` may also be a `SOCKET`, which is a descriptor: [`is_handle`] tells the two apart.
+//! A `HANDLE` may also be a `SOCKET`, which is a descriptor: `is_handle` tells the two apart.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -8,7 +8,7 @@ use std::ffi::c_int;
 use crate::code::Code;
 use crate::create;
 use crate::last_error::{self, true_or_last_error};
-use crate::monitor;
+use crate::monitor::{self, Condition};
 use crate::port::Port;
 
 /// Numbers of handles begin above all descriptors, which are numbers of C's `int`.
@@ -79,6 +79,14 @@ impl Handles {
         self.objects
             .get_mut(&canonical(handle))
             .ok_or(Code::INVALID_HANDLE)
+    }
+
+    /// Those of the completion ports.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = Condition> {
+        self.objects.values().filter_map(|object| match object {
+            Object::Port(port) => Some(port.condition()),
+            Object::Event(_) => None,
+        })
     }
 
     /// Sets or resets an event. Whoever sets one also tells the monitor.

@@ -5,12 +5,16 @@ use std::mem::MaybeUninit;
 
 use libc::{iovec, msghdr, sockaddr_storage, socklen_t};
 
+use crate::address;
+use crate::blocking;
 use crate::code::Code;
 use crate::create::WINDOWS_AF_INET6;
 use crate::implicit;
+use crate::kernel_wait;
 use crate::notice::Outcome;
 use crate::socket;
 use crate::status::Status;
+use crate::stream;
 use crate::user_memory;
 
 /// `WSABUF`: 16 bytes, 8 on 32-bit.
@@ -46,8 +50,6 @@ pub(crate) struct Message {
     bytes: usize,
     flags: c_int,
     is_stream: bool,
-    /// What `SIO_UDP_CONNRESET` had set.
-    pub(crate) reports_resets: bool,
     peer: Peer,
 }
 
@@ -97,7 +99,31 @@ impl Message {
             bytes: 0,
             flags: flags & !libc::MSG_TRUNC,
             is_stream: socket::is_stream(descriptor),
-            reports_resets: true,
+            peer,
+        })
+    }
+
+    /// With one buffer, and flags as Linux takes them: of the calls of the C library.
+    pub(crate) fn of_one(
+        descriptor: c_int,
+        buffer: *mut c_void,
+        length: usize,
+        flags: c_int,
+        peer: Peer,
+    ) -> Result<Message, Code> {
+        // It is an int on Windows: more is a negative one.
+        if c_int::try_from(length).is_err() {
+            return Err(Code::FAULT);
+        }
+        Ok(Message {
+            buffers: vec![iovec {
+                iov_base: buffer,
+                iov_len: length,
+            }],
+            first: 0,
+            bytes: 0,
+            flags,
+            is_stream: socket::is_stream(descriptor),
             peer,
         })
     }
@@ -114,7 +140,7 @@ impl Message {
         loop {
             match self.call(descriptor, libc::MSG_DONTWAIT) {
                 Err(Code::INTR) => {}
-                Err(Code::CONNRESET) if self.passes_over_resets() => {}
+                Err(Code::CONNRESET) if self.passes_over_resets(descriptor) => {}
                 Err(Code::WOULDBLOCK) if self.waits_for_nothing(descriptor) => {
                     return Some(Err(Code::INVAL).into());
                 }
@@ -133,24 +159,50 @@ impl Message {
 
     /// Makes it as a blocking call, or as one of a socket that does not block.
     pub(crate) fn make(&mut self, descriptor: c_int) -> Result<Outcome, Code> {
-        if self.waits_for_nothing(descriptor) {
+        // Of these a call that does not wait does a part, or another thing.
+        let mut waits = self.flags & (libc::MSG_WAITALL | libc::MSG_FASTOPEN) != 0;
+        if waits && self.waits_for_nothing(descriptor) {
             return Err(Code::INVAL);
         }
-        let made = loop {
-            match self.call(descriptor, 0) {
-                Err(Code::CONNRESET) if self.passes_over_resets() => {}
-                made => break made,
+        loop {
+            let made = match waits {
+                false => self.call(descriptor, libc::MSG_DONTWAIT),
+                true => {
+                    let call = || self.call(descriptor, 0);
+                    kernel_wait::at_one(descriptor, call, |outcome| outcome.bytes != 0)
+                }
+            };
+            match made {
+                Err(Code::CONNRESET) if self.passes_over_resets(descriptor) => {}
+                Err(Code::WOULDBLOCK) if self.waits_for_nothing(descriptor) => {
+                    return Err(Code::INVAL);
+                }
+                Err(Code::WOULDBLOCK) if !waits && self.may_wait(descriptor) => waits = true,
+                // What has been sent is told, and what is wrong by the next call.
+                Err(_) if self.is_left_to_send() && self.bytes != 0 => {
+                    return Ok(Ok(self.bytes as u32).into());
+                }
+                Err(code) => return Err(blocking::timed_out(descriptor, self.flags, code)),
+                Ok(_) if self.is_left_to_send() && (waits || self.may_wait(descriptor)) => {
+                    waits = true;
+                }
+                Ok(outcome) => {
+                    return Ok(Outcome {
+                        bytes: self.bytes as u32,
+                        ..outcome
+                    });
+                }
             }
-        };
-        made.map_err(|code| match code {
-            // The timeout of its socket has passed.
-            Code::WOULDBLOCK if !socket::is_nonblocking(descriptor) => Code::TIMEDOUT,
-            code => code,
-        })
+        }
     }
 
-    fn passes_over_resets(&self) -> bool {
-        !self.reports_resets && !self.is_stream && self.direction() == Direction::Receive
+    fn may_wait(&self, descriptor: c_int) -> bool {
+        self.flags & libc::MSG_DONTWAIT == 0 && !socket::is_nonblocking(descriptor)
+    }
+
+    /// Where `SIO_UDP_CONNRESET` says so, a datagram socket does not tell what became of earlier datagrams.
+    fn passes_over_resets(&self, descriptor: c_int) -> bool {
+        !self.is_stream && !socket::reports_resets(descriptor)
     }
 
     /// A datagram socket that is not bound receives nothing, and Windows says so.
@@ -160,14 +212,17 @@ impl Message {
             && implicit::is_unbound(descriptor)
     }
 
+    fn is_left_to_send(&self) -> bool {
+        self.is_stream && self.direction() == Direction::Send && self.first < self.buffers.len()
+    }
+
     /// A stream is sent whole, and received whole if the program says so.
     fn wants_more(&self, bytes: u32) -> bool {
-        let left = self.first < self.buffers.len();
         match self.direction() {
-            Direction::Send => self.is_stream && left,
+            Direction::Send => self.is_left_to_send(),
             Direction::Receive => {
                 self.is_stream
-                    && left
+                    && self.first < self.buffers.len()
                     && bytes != 0
                     && self.flags & (libc::MSG_WAITALL | libc::MSG_PEEK) == libc::MSG_WAITALL
             }
@@ -179,9 +234,12 @@ impl Message {
         let mut name = MaybeUninit::<sockaddr_storage>::zeroed();
         // SAFETY: all fields are integers or pointers, which may be null.
         let mut header: msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-        let buffers = &mut self.buffers[self.first..];
-        header.msg_iov = buffers.as_mut_ptr();
-        header.msg_iovlen = buffers.len().min(MOST_BUFFERS) as _;
+        header.msg_iov = self.buffers[self.first..].as_mut_ptr();
+        header.msg_iovlen = match self.is_stream || self.direction() == Direction::Receive {
+            true => self.buffers.len().min(self.first + MOST_BUFFERS) - self.first,
+            // The part of a datagram is none: the kernel refuses more.
+            false => self.buffers.len(),
+        } as _;
         let flags = self.flags | flags;
         let moved = match &mut self.peer {
             Peer::To(to) => {
@@ -222,7 +280,7 @@ impl Message {
             libc::ECONNREFUSED if !self.is_stream => Code::CONNRESET,
             // `sendto` alone may name somebody.
             libc::EDESTADDRREQ => Code::NOTCONN,
-            libc::EPIPE if self.is_stream && implicit::is_unbound(descriptor) => Code::NOTCONN,
+            libc::EPIPE if self.is_stream => stream::cannot_send(descriptor),
             errno => Code::from_errno(errno),
         }
     }
@@ -266,10 +324,10 @@ impl Message {
 
 /// The address that a program gives; `None` for no address.
 pub(crate) fn read_address(
-    address: *const c_void,
+    pointer: *const c_void,
     length: c_int,
 ) -> Result<Option<(sockaddr_storage, socklen_t)>, Code> {
-    if address.is_null() {
+    if pointer.is_null() {
         return Ok(None);
     }
     let length = usize::try_from(length).map_err(|_| Code::FAULT)?;
@@ -279,9 +337,10 @@ pub(crate) fn read_address(
     let mut name = MaybeUninit::<sockaddr_storage>::zeroed();
     // SAFETY: the bytes of `name`, which are zeros, and of which there are more than `length`.
     let bytes = unsafe { std::slice::from_raw_parts_mut(name.as_mut_ptr().cast::<u8>(), length) };
-    user_memory::read_bytes(address, bytes)?;
+    user_memory::read_bytes(pointer, bytes)?;
     // SAFETY: integers, for which every bit pattern is a value.
     let mut name = unsafe { name.assume_init() };
+    address::check_length(name.ss_family.into(), length)?;
     if c_int::from(name.ss_family) == WINDOWS_AF_INET6 {
         name.ss_family = libc::AF_INET6 as libc::sa_family_t;
     }

@@ -106,10 +106,11 @@ pub(crate) fn release_after_fork() {
     drop(Guard(PhantomData));
 }
 
-/// The state in the child, whose only thread has it locked. Nobody waits any more at the condition.
+/// The state in the child, whose only thread has it locked. Nobody waits any more at the conditions.
 pub(crate) fn renew_after_fork() -> Guard {
     let mut world = Guard(PhantomData);
     world.condition_made = false;
+    world.renew_conditions();
     world
 }
 
@@ -158,6 +159,16 @@ impl Guard {
         // SAFETY: conditions are made, and never destroyed.
         assert_done(unsafe { libc::pthread_cond_broadcast(condition.0.as_ptr()) });
         self.spare_conditions.push(condition);
+    }
+
+    /// In a child of fork(2): threads of the parent, which are not here, wait at the conditions, and would
+    /// be woken in the place of those that are.
+    fn renew_conditions(&self) {
+        let spare = self.spare_conditions.iter().copied();
+        for condition in spare.chain(self.handles.conditions()) {
+            // SAFETY: it stays where it is, and the only thread of the process is not at it.
+            unsafe { make_condition(condition.0.as_ptr()) };
+        }
     }
 
     /// Wakes one of those who wait at the condition.

@@ -59,6 +59,12 @@ pub(crate) struct Port {
     alertable: usize,
 }
 
+impl Port {
+    pub(crate) fn condition(&self) -> Condition {
+        self.ready
+    }
+}
+
 impl Guard {
     fn port(&mut self, handle: usize) -> Result<&mut Port, Code> {
         match self.handles.get_mut(handle)? {

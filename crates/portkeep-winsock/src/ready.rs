@@ -1,11 +1,13 @@
 //! `select` and `WSAPoll`.
 
+use std::collections::BTreeMap;
 use std::ffi::{c_int, c_long, c_short};
 
 use libc::{pollfd, timeval};
 
 use crate::calls::{call, may_call};
 use crate::code::Code;
+use crate::kernel_wait;
 use crate::last_error;
 use crate::socket;
 use crate::user_memory;
@@ -83,7 +85,8 @@ impl Purpose {
 /// `select`: how many sockets are ready; only those stay in the sets. 0 if none is before the time has
 /// passed.
 ///
-/// `WSAEINVAL` if there is no socket in any set, or for a time that is none; `WSAENOTSOCK`.
+/// `WSAEINVAL` if there is no socket in any set, or for a time that is none; `WSAENOTSOCK`, also for one that
+/// is closed meanwhile.
 #[unsafe(no_mangle)]
 pub extern "C" fn portkeep_winsock_select(
     _count: c_int,
@@ -108,12 +111,14 @@ fn select(sets: [(Purpose, *mut Set); 3], timeout: *const timeval) -> Result<c_i
     };
     let mut members = Vec::new();
     let mut polled: Vec<pollfd> = Vec::new();
+    let mut places = BTreeMap::new();
     for (purpose, set) in sets {
         let sockets = read(set)?;
         for &socket in &sockets {
             let fd = socket::descriptor(socket)?;
             let events = purpose.events();
-            match polled.iter_mut().find(|it| it.fd == fd) {
+            let at = *places.entry(fd).or_insert(polled.len());
+            match polled.get_mut(at) {
                 Some(known) => known.events |= events,
                 None => polled.push(pollfd {
                     fd,
@@ -127,17 +132,16 @@ fn select(sets: [(Purpose, *mut Set); 3], timeout: *const timeval) -> Result<c_i
     if polled.is_empty() {
         return Err(Code::INVAL);
     }
-    poll(&mut polled, timeout)?;
-    if polled.iter().any(|it| it.revents & libc::POLLNVAL != 0) {
+    let (_, closed) = poll(&mut polled, timeout)?;
+    if !closed.is_empty() || polled.iter().any(|it| it.revents & libc::POLLNVAL != 0) {
         return Err(Code::NOTSOCK);
     }
     let state = |socket: usize| {
-        polled
-            .iter()
-            .find(|it| usize::try_from(it.fd) == Ok(socket))
-            .map_or((0, false), |it| {
-                (it.revents, it.events & libc::POLLPRI != 0)
-            })
+        let at = c_int::try_from(socket).ok().and_then(|fd| places.get(&fd));
+        at.map_or((0, false), |&at| {
+            let it = polled[at];
+            (it.revents, it.events & libc::POLLPRI != 0)
+        })
     };
     let mut ready = 0;
     for (purpose, set, sockets) in &members {
@@ -165,7 +169,26 @@ fn time(time: timeval) -> Result<libc::timespec, Code> {
     })
 }
 
-fn poll(polled: &mut [pollfd], timeout: Option<libc::timespec>) -> Result<c_int, Code> {
+/// How many are ready, and which were closed while they were waited for.
+fn poll(
+    polled: &mut [pollfd],
+    timeout: Option<libc::timespec>,
+) -> Result<(c_int, Vec<c_int>), Code> {
+    const NOW: libc::timespec = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let is_now = timeout.is_some_and(|it| (it.tv_sec, it.tv_nsec) == (0, 0));
+    let ready = poll_in_kernel(polled, Some(NOW))?;
+    if ready != 0 || is_now {
+        return Ok((ready, Vec::new()));
+    }
+    let sockets: Vec<c_int> = polled.iter().map(|it| it.fd).collect();
+    let (ready, closed) = kernel_wait::at(&sockets, || poll_in_kernel(polled, timeout));
+    Ok((ready.unwrap_or(Ok(0))?, closed))
+}
+
+fn poll_in_kernel(polled: &mut [pollfd], timeout: Option<libc::timespec>) -> Result<c_int, Code> {
     let timeout = timeout
         .as_ref()
         .map_or(std::ptr::null(), |time| &raw const *time);
@@ -174,7 +197,8 @@ fn poll(polled: &mut [pollfd], timeout: Option<libc::timespec>) -> Result<c_int,
     call(|| unsafe { libc::ppoll(first, count, timeout, std::ptr::null()) })
 }
 
-/// `WSAPoll`: as poll(2). A negative socket is passed over, with `POLLNVAL`. `WSAEFAULT`, `WSAEINVAL` for
+/// `WSAPoll`: as poll(2). A negative socket is passed over, with `POLLNVAL`; one that is closed meanwhile gets
+/// that, too. `WSAEFAULT`, `WSAEINVAL` for
 /// no socket.
 #[unsafe(no_mangle)]
 pub extern "C" fn WSAPoll(sockets: *mut pollfd, count: u32, timeout: c_int) -> c_int {
@@ -191,9 +215,12 @@ pub extern "C" fn WSAPoll(sockets: *mut pollfd, count: u32, timeout: c_int) -> c
             tv_sec: (timeout / 1000) as libc::time_t,
             tv_nsec: (timeout % 1000) as c_long * 1_000_000,
         });
-        let ready = poll(&mut polled, timeout)?;
+        let (mut ready, closed) = poll(&mut polled, timeout)?;
         for (index, it) in polled.iter_mut().enumerate() {
             if it.fd < 0 {
+                it.revents = libc::POLLNVAL;
+            } else if closed.contains(&it.fd) {
+                ready += c_int::from(it.revents == 0);
                 it.revents = libc::POLLNVAL;
             }
             user_memory::write(at(index), *it)?;

@@ -150,6 +150,8 @@ pub(crate) fn abort_of_thread(world: &mut Guard, thread: ThreadId) {
             }
             !taken
         });
+        // One that was cancelled there by pthread_cancel(3) has not left.
+        socket.in_kernel.retain(|&it| it != thread);
         let (transfers, _) = socket.transfers.cancel(|notice, _| is_its(notice));
         aborted.extend(transfers);
     }

@@ -11,11 +11,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use crate::code::Code;
 use crate::engine;
 use crate::message::Direction;
-use crate::monitor::{Deadline, Guard};
+use crate::monitor::{self, Deadline, Guard};
 use crate::notice::{Notice, Outcome};
 use crate::port::Association;
 use crate::queue::Transfers;
 use crate::request::Request;
+use crate::thread::ThreadId;
 
 /// A socket as it was looked up. Another one that gets its descriptor later has another number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(crate) struct Socket {
     pub(crate) busy: bool,
     /// That thread is in the kernel with the descriptor, which may not be closed meanwhile.
     pub(crate) executing: bool,
+    /// Threads that wait at it in the kernel.
+    pub(crate) in_kernel: Vec<ThreadId>,
     /// A thread binds it by the way; to bind beside a holder takes several steps.
     pub(crate) binding: bool,
     /// The token of the held block that the socket may bind in; of the kernel part's blocks the
@@ -94,6 +97,7 @@ impl Sockets {
             overlapped,
             busy: false,
             executing: false,
+            in_kernel: Vec::new(),
             binding: false,
             associated: None,
             exclusive: false,
@@ -169,6 +173,15 @@ pub(crate) fn is_nonblocking(socket: c_int) -> bool {
     unsafe { libc::fcntl(socket, libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
+/// What `SIO_UDP_CONNRESET` has set.
+pub(crate) fn reports_resets(socket: c_int) -> bool {
+    let mut world = monitor::lock();
+    match look_up(&mut world, socket as usize) {
+        Ok(handle) => world.sockets.get(handle).is_none_or(|it| it.reports_resets),
+        Err(_) => true,
+    }
+}
+
 /// The device and inode of a descriptor, if it is a socket's.
 fn inode(descriptor: c_int) -> Result<(u64, u64), Code> {
     let mut status = MaybeUninit::<libc::stat>::zeroed();
@@ -234,15 +247,24 @@ fn forget(world: &mut Guard, descriptor: c_int) {
     }
 }
 
-/// Closes a socket. An operation that is in the kernel is waited for, the others are aborted.
+/// How often calls in the kernel are woken until the last has left: one that has not begun to connect when
+/// it is woken connects all the same.
+const WAKE_INTERVAL_MS: u32 = 10;
+
+/// Closes a socket. An operation that is in the kernel is waited for; the others are aborted, and calls that
+/// wait in the kernel woken.
 pub(crate) fn close(world: &mut Guard, handle: Handle) -> Result<(), Code> {
     loop {
         let entry = world.sockets.get(handle).ok_or(Code::NOTSOCK)?;
         entry.transfers.closing = true;
-        if !entry.executing && !entry.transfers.is_active() {
+        let wakes = !entry.in_kernel.is_empty() && wake(handle);
+        if !wakes && !entry.executing && !entry.transfers.is_active() {
             break;
         }
-        world.wait(Deadline::NEVER);
+        world.wait(match wakes {
+            true => Deadline::after(WAKE_INTERVAL_MS),
+            false => Deadline::NEVER,
+        });
     }
     forget(world, handle.descriptor);
     // SAFETY: the program gives its descriptor away.
@@ -250,6 +272,17 @@ pub(crate) fn close(world: &mut Guard, handle: Handle) -> Result<(), Code> {
         0 => Ok(()),
         _ => Err(Code::last_os_error()),
     }
+}
+
+/// Wakes all calls that wait at a socket in the kernel; false if they cannot be.
+fn wake(socket: Handle) -> bool {
+    let family = option(socket.as_fd(), libc::SO_DOMAIN);
+    if !matches!(family, Ok(libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX)) {
+        return false;
+    }
+    // SAFETY: shutdown(2) takes no pointers. On a socket without a peer it fails, and wakes all the same.
+    unsafe { libc::shutdown(socket.descriptor, libc::SHUT_RDWR) };
+    true
 }
 
 /// Closes the sockets that the library made.

@@ -15,7 +15,7 @@ impl Status {
 }
 
 /// By the status, which `RtlNtStatusToDosError` gives the second number.
-const KNOWN: [(u32, Code, i32); 19] = [
+const KNOWN: [(u32, Code, i32); 20] = [
     (0xC000_0005, Code::FAULT, 998),    // STATUS_ACCESS_VIOLATION
     (0xC000_000D, Code::INVAL, 87),     // STATUS_INVALID_PARAMETER
     (0xC000_0008, Code::NOTSOCK, 6),    // STATUS_INVALID_HANDLE
@@ -34,6 +34,8 @@ const KNOWN: [(u32, Code, i32); 19] = [
     (0xC000_023D, Code::HOSTUNREACH, 1232), // STATUS_HOST_UNREACHABLE
     (0xC000_0240, Code::INTR, 1235),    // STATUS_REQUEST_ABORTED
     (0xC000_0241, Code::CONNABORTED, 1236), // STATUS_CONNECTION_ABORTED
+    // STATUS_INVALID_BUFFER_SIZE: too long to be sent. What was received in part is not this error.
+    (0xC000_0206, Code::MSGSIZE, 1784),
     (Status::BUFFER_OVERFLOW.0, Code::MSGSIZE, 234),
 ];
 

@@ -32,17 +32,12 @@ struct Call {
 impl Call {
     fn make(&self, flags: u32, peer: impl FnOnce() -> Result<Peer, Code>) -> Result<(), Code> {
         blocking::check_call()?;
-        let (socket, overlapped, reports_resets) = {
+        let (socket, overlapped) = {
             let mut world = monitor::lock();
             startup::check()?;
             let socket = socket::look_up(&mut world, self.socket)?;
             let entry = world.sockets.get(socket).ok_or(Code::NOTSOCK)?;
-            let resets = entry.reports_resets;
-            (
-                socket,
-                entry.overlapped && !self.overlapped.is_null(),
-                resets,
-            )
+            (socket, entry.overlapped && !self.overlapped.is_null())
         };
         if !overlapped || !self.transferred.is_null() {
             user_memory::check_writable(self.transferred.cast(), size_of::<u32>())?;
@@ -51,7 +46,6 @@ impl Call {
         let is_send = matches!(peer, Peer::To(_));
         let flags = flags.cast_signed();
         let mut message = Message::new(socket.descriptor, self.buffers, self.count, flags, peer)?;
-        message.reports_resets = reports_resets;
         if is_send {
             implicit::before_send(socket.descriptor, flags)?;
         }

@@ -1,13 +1,14 @@
 //! What is not there: functions outside the scope do not link, and without the kernel part sockets
 //! hold the ports.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use portkeep_tests::Sandbox;
 
 use crate::installed::{pkg_config, read};
-use crate::program::{passes, passes_with, sources};
+use crate::program::{assert_passed, command, compile, output, passes, passes_with, sources};
 
 /// As root, and as a user without any privilege, in another way there.
 pub(crate) fn the_kernel_part(sandbox: &Sandbox) {
@@ -29,6 +30,24 @@ pub(crate) fn addresses_and_options(sandbox: &Sandbox) {
     portkeep_tests::without_portkeep();
     passes(sandbox, "addresses");
     passes_with(sandbox, "options", &["held"]);
+}
+
+/// A wildcard passes over ports in use without asking who has each: nothing but the process' own
+/// descriptors is listed in /proc.
+pub(crate) fn a_crowded_pool(sandbox: &Sandbox) {
+    portkeep_tests::without_portkeep();
+    let program = sandbox.state_dir().join("crowded");
+    let source = sources().join("crowded.c");
+    assert_eq!(compile("gcc", &["-O2", "-Wall"], &source, &program), "");
+    let calls = sandbox.state_dir().join("crowded.calls");
+    let mut strace = command("strace".as_ref());
+    strace.args(["-f", "-e", "trace=openat", "-o"]);
+    strace.arg(&calls).arg(&program);
+    assert_passed("crowded", &output(&mut strace));
+    let calls = fs::read_to_string(calls).expect("what strace wrote");
+    let of_proc = |line: &&str| line.contains("\"/proc") && !line.contains("/proc/self/fd");
+    let asked: Vec<_> = calls.lines().filter(of_proc).collect();
+    assert!(asked.len() < 20, "{} {asked:#?}", asked.len());
 }
 
 /// A child of fork has no part in what its parent holds.

@@ -10,12 +10,13 @@ use crate::installed::prefix;
 use crate::program::{assert_passed, command, compile, output, sources};
 
 /// The programs with threads, and what they are told: for tools, which make them slower, that is less.
-const PROGRAMS: [(&str, &[&str]); 6] = [
+const PROGRAMS: [(&str, &[&str]); 7] = [
     ("overlapped", &[]),
     ("pending", &[]),
     ("storm", &[]),
     ("transfer", &[]),
     ("port", &[]),
+    ("closing", &[]),
     ("transfer_storm", &["4000"]),
 ];
 

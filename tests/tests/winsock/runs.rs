@@ -18,5 +18,5 @@ macro_rules! runs {
     };
 }
 
-runs! { acquire token handles transfer port transfer_storm bind addresses options select
+runs! { acquire token handles transfer port transfer_storm closing bind addresses options select
 implicit mechanics overlapped pending storm random persistent }

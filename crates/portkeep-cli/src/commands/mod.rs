@@ -5,6 +5,7 @@ pub mod disable;
 pub mod doctor;
 pub mod enable;
 pub mod exclude;
+pub mod fleet;
 pub mod hold;
 pub mod include;
 pub mod ls;

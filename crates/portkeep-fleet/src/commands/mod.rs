@@ -1,9 +1,12 @@
 //! The commands, a file for each.
 
+pub mod adopt_engine;
+pub mod agent;
 pub mod drift;
 pub mod exclude;
 pub mod forget;
 pub mod init;
+pub mod join;
 pub mod node;
 pub mod repair;
 pub mod reserve;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use portkeep_fleet_core::data::{Ask, Name, Phase};
+use portkeep_fleet_core::data::{Ask, Key, Name, Phase};
+use portkeep_fleet_core::engine::Revision;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -106,15 +107,23 @@ impl Repair {
                 open.insert(id.clone(), nodes);
             }
         }
+        // A node that tries again reports anew, also if it cannot.
+        let mut before = reports(&fleet);
+        let mut waiting: BTreeSet<Key> = BTreeSet::new();
         for (id, nodes) in &open {
-            ask(engine, nodes, &Ask::Repair { id: id.clone() }, wait).await?;
+            let replies = ask(engine, nodes, &Ask::Repair { id: id.clone() }, wait).await?;
+            let tries = replies.iter().filter(|(_, reply)| reply.error.is_none());
+            waiting.extend(tries.map(|(node, _)| Key::Have(node.clone(), id.clone())));
         }
         let end = Instant::now() + wait;
         loop {
             let fleet = Fleet::read(engine).await?;
+            let now = reports(&fleet);
+            before.retain(|key, revision| waiting.contains(key) && now.get(key) == Some(revision));
             let repaired = outcome(&fleet, &open);
             let pending = |it: &Repaired| it.standing == Standing::Pending;
-            if !repaired.iter().any(pending) || Instant::now() > end {
+            let is_done = before.is_empty() && !repaired.iter().any(pending);
+            if is_done || Instant::now() > end {
                 return Ok(repaired);
             }
             sleep(Duration::from_millis(100)).await;
@@ -163,6 +172,14 @@ impl Repair {
             false => ExitCode::SUCCESS,
         })
     }
+}
+
+fn reports(fleet: &Fleet) -> BTreeMap<Key, Revision> {
+    let reads = fleet.reads.iter();
+    let reports = reads.filter(|read| matches!(read.key, Key::Have(..)));
+    let versions =
+        reports.filter_map(|read| Some((read.key.clone(), read.found.as_ref()?.revision)));
+    versions.collect()
 }
 
 fn outcome(fleet: &Fleet, asked: &BTreeMap<Name, BTreeSet<Name>>) -> Vec<Repaired> {

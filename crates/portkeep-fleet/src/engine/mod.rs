@@ -30,7 +30,9 @@ pub use roles::Role;
 pub use transaction::MAX_OPERATIONS;
 pub use watch::{Event, Watch};
 
-pub(crate) use connection::{jitter, random};
+pub(crate) use connection::jitter;
+#[allow(unused_imports, reason = "the tests of this crate use it")]
+pub(crate) use connection::random;
 
 /// How long a key and its value may be together.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;

@@ -244,6 +244,7 @@ impl Task {
             if header.is_some_and(|header| header.cluster_id() != self.cluster) {
                 return End::Stale;
             }
+            self.engine.heard(header);
             if answer.canceled() {
                 return canceled(&answer);
             }

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod init;
+mod join;
 mod node;
 mod roles;
 
@@ -14,6 +15,8 @@ trials! {
         init::by_options_writes_the_configuration,
         init::without_etcd_is_undecided,
         init::again_does_no_harm,
+        join::writes_the_configuration,
+        join::needs_the_operator,
         node::is_added_listed_and_removed,
         node::that_holds_something_stays,
         node::cannot_be_another_user,

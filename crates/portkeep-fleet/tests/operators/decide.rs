@@ -47,7 +47,7 @@ pub fn all_or_nothing(_: &Sandbox) {
         .arg("--json")
         .output()
         .expect("run");
-    let json = document(&String::from_utf8(json.stdout).expect("UTF-8"));
+    let json = document("reserve", &String::from_utf8(json.stdout).expect("UTF-8"));
     assert_eq!(json["state"], "refused");
     assert_eq!(json["in_the_way"][0]["obstacles"][0]["port"], "10042/udp");
     stranger(&nodes[1], None);
@@ -71,8 +71,12 @@ pub fn all_or_nothing(_: &Sandbox) {
         (&3.into(), &3.into())
     );
     assert_eq!(policy["consumers"][0], "user asterisk");
-    let said = ok(fleet(&etcd, "operator").args(["unreserve", "rtp"]));
-    assert!(said.contains("rtp is released on 3 nodes"), "{said}");
+    document(
+        "status",
+        &ok(fleet(&etcd, "operator").args(["status", "--json"])),
+    );
+    let said = ok(fleet(&etcd, "operator").args(["unreserve", "rtp", "--json"]));
+    assert_eq!(document("unreserve", &said)["nodes"], 3);
     assert!(nodes.iter().all(|node| node.ports().is_empty()));
     let said = fails(fleet(&etcd, "operator").args(["unreserve", "rtp"]), 1);
     assert!(said.contains("there is no policy rtp"), "{said}");
@@ -233,6 +237,7 @@ pub fn exclusions_are_in_nobodys_way(_: &Sandbox) {
     stranger(&nodes[0], None);
     ok(fleet(&etcd, "operator").args(RTP));
     assert_eq!(nodes[0].ports().len(), 2);
-    ok(fleet(&etcd, "operator").args(["unreserve", "soft"]));
+    let said = ok(fleet(&etcd, "operator").args(["unreserve", "soft"]));
+    assert!(said.contains("soft is released on 2 nodes"), "{said}");
     assert_eq!(nodes[0].ports(), ["10000-20000/udp"]);
 }

@@ -1,10 +1,21 @@
-//! The operators' commands on a real etcd, with the production agent on nodes whose kernels are simulated.
+//! The operators' commands on a real etcd: with the production state machine on nodes whose kernels are
+//! simulated, and with one node that has its agent's process and a real kernel part.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod decide;
 mod faults;
+#[path = "../../../portkeep-cli/tests/common/json.rs"]
+#[allow(
+    dead_code,
+    reason = "the tests of the command `portkeep` use all of it"
+)]
+mod json;
+#[path = "../agent/node.rs"]
+#[allow(dead_code, reason = "the agent's tests use all of it")]
+mod node;
 mod nodes;
+mod real;
 mod show;
 
 use std::future::Future;
@@ -14,7 +25,7 @@ use std::time::{Duration, Instant};
 use portkeep_fleet::testing::Etcd;
 use portkeep_tests::trials;
 
-use common::{fleet, made, ok};
+use common::{fleet, made, ok, ok as done};
 use nodes::Node;
 
 trials! {
@@ -30,7 +41,11 @@ trials! {
         faults::a_removed_node_is_waited_for_no_longer,
         show::drift_and_repair,
         show::forget_what_etcd_has_lost,
-        show::why_and_who;
+        show::why_and_who,
+        real::a_socket_in_the_way_is_named,
+        real::taken_out_by_force_is_drift,
+        real::a_node_that_was_down_takes_it_over,
+        real::exclusions_keep_nobody_out;
 }
 
 /// Longer than anything takes on a busy machine.
@@ -66,19 +81,21 @@ pub fn made_of(etcd: &Etcd, count: usize) -> Vec<Node> {
         })
         .collect();
     until("the agents are connected", || {
-        let listed = document(&ok(fleet(etcd, "operator").args(["node", "ls", "--json"])));
+        let listed = ok(fleet(etcd, "operator").args(["node", "ls", "--json"]));
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
         let listed = listed["nodes"].as_array().expect("nodes").clone();
         listed.len() == count && listed.iter().all(|node| node["connected"] == true)
     });
     nodes
 }
 
-/// What `--json` prints.
-pub fn document(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).expect("JSON")
+/// What a command prints with `--json`, as docs/json.md says.
+pub fn document(command: &str, text: &str) -> serde_json::Value {
+    json::parse(&format!("fleet-{command}"), text)
 }
 
 /// The policies, as `status --json` has them.
 pub fn status(etcd: &Etcd) -> serde_json::Value {
-    document(&ok(fleet(etcd, "operator").args(["status", "--json"])))["policies"].clone()
+    let text = ok(fleet(etcd, "operator").args(["status", "--json"]));
+    serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["policies"].clone()
 }

@@ -38,12 +38,14 @@ pub fn drift_and_repair(_: &Sandbox) {
         .args(["drift", "--json"])
         .output()
         .expect("run");
-    let json = document(&String::from_utf8(json.stdout).expect("UTF-8"));
+    let json = document("drift", &String::from_utf8(json.stdout).expect("UTF-8"));
     assert_eq!(json["differences"][0]["standing"], "lost");
     // It stays so until somebody says repair: an administrator at the machine at night wins.
     assert!(nodes[1].ports().is_empty());
     let said = ok(fleet(&etcd, "operator").args(["repair"]));
     assert!(said.contains("There is nothing to repair"), "{said}");
+    let json = ok(fleet(&etcd, "operator").args(["repair", "a", "--json"]));
+    assert_eq!(document("repair", &json)["repaired"], serde_json::json!([]));
     let said = ok(fleet(&etcd, "operator").args(["repair", "b"]));
     assert!(said.contains("b     rtp     enforced"), "{said}");
     assert_eq!(nodes[1].ports(), ["10000-20000/udp"]);
@@ -76,7 +78,8 @@ pub fn forget_what_etcd_has_lost(_: &Sandbox) {
         ["10000-20000/udp"],
         "absence is no evidence"
     );
-    ok(fleet(&etcd, "operator").args(["forget", "a", &id]));
+    let said = ok(fleet(&etcd, "operator").args(["forget", "a", &id, "--json"]));
+    assert_eq!(document("forget", &said)["node"], "a");
     until("it is released", || nodes[0].ports().is_empty());
 }
 
@@ -88,7 +91,7 @@ pub fn why_and_who(_: &Sandbox) {
     assert_eq!(said, "a: 10042/udp is free here\n");
     let said = ok(fleet(&etcd, "operator").args(["why", "a:10042/udp", "--json"]));
     assert_eq!(
-        document(&said)["answer"]["explanation"],
+        document("why", &said)["answer"]["explanation"],
         "10042/udp is free here"
     );
     let said = ok(fleet(&etcd, "operator").args(["who", "10042/udp"]));
@@ -104,11 +107,8 @@ pub fn why_and_who(_: &Sandbox) {
         4,
     );
     assert!(said.contains("b does not answer"), "{said}");
-    let json = document(&ok(fleet(&etcd, "operator").args([
-        "who",
-        "10042/udp",
-        "--json",
-    ])));
+    let json = ok(fleet(&etcd, "operator").args(["who", "10042/udp", "--json"]));
+    let json = document("who", &json);
     assert_eq!(json["owners"][1]["standing"], "unknown");
     for wrong in ["a", "a:1", "a:1-2/tcp", ":1/tcp"] {
         fails(fleet(&etcd, "operator").args(["why", wrong]), 2);

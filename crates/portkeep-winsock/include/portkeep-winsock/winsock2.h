@@ -45,6 +45,12 @@
 #pragma push_macro("__USE_FORTIFY_LEVEL")
 #undef __USE_FORTIFY_LEVEL
 #define __USE_FORTIFY_LEVEL 0
+/* These return a SOCKET, unless the C library's header has come first. */
+#ifndef _SYS_SOCKET_H
+#define socket portkeep_winsock_c_socket
+#define accept portkeep_winsock_c_accept
+#define PORTKEEP_SOCKET_IS_OWN
+#endif
 /* An address has Windows' members, too, unless the C library's header has come first. */
 #ifndef _NETINET_IN_H
 #define s_addr                                                                                     \
@@ -76,6 +82,10 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/types.h>
+#ifdef PORTKEEP_SOCKET_IS_OWN
+#undef socket
+#undef accept
+#endif
 #undef FD_SETSIZE
 #ifdef PORTKEEP_FD_SETSIZE_IS_OWN
 #pragma pop_macro("FD_SETSIZE")
@@ -307,6 +317,11 @@ SOCKET WSAAPI WSASocketW(int af, int type, int protocol, LPWSAPROTOCOL_INFOW lpP
 #define WSASocket WSASocketA
 #endif
 
+/*
+ * Calls that wait at the socket in other threads fail with WSAEINTR (select with
+ * WSAENOTSOCK; WSAPoll tells POLLNVAL). Copies of a socket at which one waits are shut
+ * down.
+ */
 int WSAAPI closesocket(SOCKET s);
 /* FIONBIO and FIONREAD; another command is WSAEOPNOTSUPP. */
 int WSAAPI ioctlsocket(SOCKET s, LONG cmd, u_long *argp);
@@ -329,11 +344,16 @@ int WSAAPI ioctlsocket(SOCKET s, LONG cmd, u_long *argp);
  * socket takes 23 for AF_INET6, as it is on Windows, too: a program may get the
  * number from its user.
  */
+#ifdef PORTKEEP_SOCKET_IS_OWN
+SOCKET socket(int af, int type, int protocol) __asm__("portkeep_winsock_socket");
+SOCKET accept(int s, struct sockaddr *addr, socklen_t *addrlen) __asm__("portkeep_winsock_accept");
+#else
 PORTKEEP_REDIRECT(socket);
+PORTKEEP_REDIRECT(accept);
+#endif
 PORTKEEP_REDIRECT(bind);
 PORTKEEP_REDIRECT(listen);
 PORTKEEP_REDIRECT(connect);
-PORTKEEP_REDIRECT(accept);
 PORTKEEP_REDIRECT(shutdown);
 PORTKEEP_REDIRECT(getsockname);
 PORTKEEP_REDIRECT(getpeername);
@@ -453,7 +473,8 @@ PORTKEEP_STATIC_ASSERT(sizeof(WSABUF) == 2 * sizeof(void *));
  * in their order, those of receiving apart from those of sending.
  *
  * A stream is sent whole before the operation ends. A datagram that is longer than the
- * buffers is WSAEMSGSIZE, with the part that fits and MSG_PARTIAL. A thread's end
+ * buffers is WSAEMSGSIZE, with the part that fits and MSG_PARTIAL; one that is sent has
+ * at most 1024 buffers. A thread's end
  * cancels its operations (WSA_OPERATION_ABORTED), unless the socket has a port;
  * closesocket, CancelIo and CancelIoEx cancel them, too, and SIO_FLUSH those of sending.
  */

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -187,6 +188,21 @@ static inline int all_are(const void *bytes, int byte, size_t size)
 static inline int is_open(int descriptor)
 {
 	return fcntl(descriptor, F_GETFD) >= 0;
+}
+
+/* The system call that a thread of this process sleeps in; -1 for none. */
+static inline long sleeps_in(pid_t tid)
+{
+	char path[64], line[64] = "";
+	int file, length;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)tid);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	REQUIRE(file >= 0);
+	length = (int)read(file, line, sizeof(line) - 1);
+	close(file);
+	REQUIRE(length >= 0);
+	return line[0] < '0' || line[0] > '9' ? -1 : atol(line);
 }
 
 /* Another process, which does as it is told through its input and tells through its output. */

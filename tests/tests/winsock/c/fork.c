@@ -70,6 +70,76 @@ static void beside_threads(void)
 		pthread_join(threads[i], NULL);
 }
 
+/* ---- completion ports ---- */
+
+struct taker {
+	HANDLE port;
+	pid_t tid;
+	int taken;
+	pthread_t thread;
+};
+
+static void *take(void *argument)
+{
+	struct taker *it = argument;
+	DWORD bytes;
+	ULONG_PTR key;
+	LPOVERLAPPED overlapped;
+
+	__atomic_store_n(&it->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	if (GetQueuedCompletionStatus(it->port, &bytes, &key, &overlapped, INFINITE))
+		__atomic_store_n(&it->taken, 1, __ATOMIC_RELEASE);
+	else
+		CHECK_EQUAL(GetLastError(), ERROR_ABANDONED_WAIT_0);
+	return NULL;
+}
+
+static void start_taker(struct taker *it, HANDLE port)
+{
+	pid_t tid;
+
+	it->port = port;
+	it->tid = 0;
+	it->taken = 0;
+	REQUIRE(pthread_create(&it->thread, NULL, take, it) == 0);
+	do
+		sched_yield();
+	while ((tid = __atomic_load_n(&it->tid, __ATOMIC_ACQUIRE)) == 0 ||
+	       sleeps_in(tid) != SYS_futex);
+}
+
+/* Threads of the parent, which wait at a port, take no packet from the child's. */
+static void ports_beside_threads(void)
+{
+	HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 0);
+	struct taker takers[4];
+	struct process process;
+	size_t i, taken = 0;
+
+	for (i = 0; i < COUNT(takers); i++)
+		start_taker(&takers[i], port);
+	CHECK(PostQueuedCompletionStatus(port, 1, 2, NULL));
+	while (taken == 0)
+		for (i = 0; i < COUNT(takers); i++)
+			taken += __atomic_load_n(&takers[i].taken, __ATOMIC_ACQUIRE);
+	process.pid = fork();
+	REQUIRE(process.pid >= 0);
+	if (process.pid == 0) {
+		for (i = 0; i < 2; i++)
+			start_taker(&takers[i], port);
+		for (i = 0; i < 2; i++)
+			CHECK(PostQueuedCompletionStatus(port, 1, 2, NULL));
+		for (i = 0; i < 2; i++)
+			pthread_join(takers[i].thread, NULL);
+		_exit(failures != 0);
+	}
+	process.to = process.from = -1;
+	end_process(&process);
+	CHECK(CloseHandle(port));
+	for (i = 0; i < COUNT(takers); i++)
+		pthread_join(takers[i].thread, NULL);
+}
+
 int main(void)
 {
 	struct process process;
@@ -92,6 +162,7 @@ int main(void)
 	end_process(&process);
 	CHECK(closesocket(holder) == 0);
 	beside_threads();
+	ports_beside_threads();
 	WSACleanup();
 	return finish();
 }

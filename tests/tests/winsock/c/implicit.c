@@ -94,7 +94,7 @@ static int call_send(SOCKET s, const struct peer *to)
 	if (send(s, "x", 1, 0) != SOCKET_ERROR)
 		return -1;
 	error = WSAGetLastError();
-	return error == WSAEDESTADDRREQ ? 0 : error;
+	return error == WSAENOTCONN ? 0 : error;
 }
 
 static int call_listen(SOCKET s, const struct peer *to)

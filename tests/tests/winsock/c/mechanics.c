@@ -215,7 +215,7 @@ static void a_connection(void)
 	CHECK_EQUAL(WSAGetLastError(), WSAEWOULDBLOCK);
 	CHECK(shutdown(client, SD_SEND) == 0);
 	CHECK(send(client, "more", 4, 0) == SOCKET_ERROR);
-	CHECK_EQUAL(WSAGetLastError(), WSAECONNRESET);
+	CHECK_EQUAL(WSAGetLastError(), WSAESHUTDOWN);
 	CHECK(connect(client, (SOCKADDR *)&address, sizeof(address)) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAEISCONN);
 	length = sizeof(address);
@@ -228,13 +228,67 @@ static void a_connection(void)
 	      !closesocket(third));
 }
 
+/* A socket that has nobody to send to, or nowhere to receive at. */
+static void unconnected(void)
+{
+	SOCKET stream = tcp(), bound = tcp(), datagram = udp(), listener = tcp();
+	SOCKADDR_IN address;
+	u_long on = 1;
+	char text[8];
+	SOCKET client, server;
+	fd_set set;
+
+	CHECK_EQUAL(bind_port(bound, 0), 0);
+	CHECK(send(stream, "text", 4, 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAENOTCONN);
+	CHECK(send(bound, "text", 4, 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAENOTCONN);
+	CHECK(recv(stream, text, sizeof(text), 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAENOTCONN);
+	CHECK(recv(datagram, text, sizeof(text), 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEINVAL);
+	CHECK(recv(datagram, text, sizeof(text), MSG_WAITALL) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEINVAL);
+	CHECK(send(datagram, "text", 4, 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAENOTCONN);
+	CHECK(sendto(datagram, "text", 4, 0, NULL, 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAENOTCONN);
+	/* A length is an int on Windows. */
+	CHECK(send(datagram, text, -1, 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+	CHECK(recv(datagram, text, -1, 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+
+	/* What is accepted does not block if the listener does not. */
+	memset(&address, 0, sizeof(address));
+	CHECK_EQUAL(bind_port(listener, 0), 0);
+	CHECK(listen(listener, 1) == 0);
+	CHECK(ioctlsocket(listener, FIONBIO, &on) == 0);
+	CHECK(accept(listener, NULL, (int *)NULL) == INVALID_SOCKET);
+	CHECK_EQUAL(WSAGetLastError(), WSAEWOULDBLOCK);
+	address.sin_family = AF_INET;
+	address.sin_port = htons(local_port(listener));
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	client = tcp();
+	CHECK(connect(client, (SOCKADDR *)&address, sizeof(address)) == 0);
+	FD_ZERO(&set);
+	FD_SET(listener, &set);
+	CHECK_EQUAL(select(0, &set, NULL, NULL, NULL), 1);
+	server = accept(listener, NULL, (int *)NULL);
+	REQUIRE(server != INVALID_SOCKET);
+	CHECK(recv(server, text, sizeof(text), 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEWOULDBLOCK);
+	CHECK(!closesocket(stream) && !closesocket(bound) && !closesocket(datagram));
+	CHECK(!closesocket(listener) && !closesocket(client) && !closesocket(server));
+}
+
 static void before_the_start_and_after_the_end(void)
 {
 	INET_PORT_RANGE wanted = range(10000, 1);
 	INET_PORT_RESERVATION_INSTANCE out;
 	DWORD returned = UNTOUCHED_DWORD;
 
-	CHECK(socket(AF_INET, SOCK_STREAM, 0) == SOCKET_ERROR);
+	CHECK(socket(AF_INET, SOCK_STREAM, 0) == INVALID_SOCKET);
 	CHECK_EQUAL(WSAGetLastError(), WSANOTINITIALISED);
 	CHECK_EQUAL(control(0, SIO_ACQUIRE_PORT_RESERVATION, &wanted, sizeof(wanted), &out,
 			    sizeof(out), &returned),
@@ -306,6 +360,7 @@ int main(void)
 	making_sockets();
 	closing_sockets();
 	a_connection();
+	unconnected();
 	CHECK(WSACleanup() == 0);
 	before_the_start_and_after_the_end();
 	the_last_cleanup_closes();

@@ -29,7 +29,7 @@ static int stay(void)
 			    sizeof(out), &returned),
 		    WSAEINPROGRESS);
 	CHECK_EQUAL(returned, UNTOUCHED_DWORD);
-	CHECK(socket(AF_INET, SOCK_STREAM, 0) == SOCKET_ERROR);
+	CHECK(socket(AF_INET, SOCK_STREAM, 0) == INVALID_SOCKET);
 	CHECK_EQUAL(WSAGetLastError(), WSAEINPROGRESS);
 	CHECK(closesocket(here->s) == SOCKET_ERROR);
 	CHECK_EQUAL(WSAGetLastError(), WSAEINPROGRESS);
@@ -230,6 +230,36 @@ static void closing_the_socket(void)
 	CHECK(WSACloseEvent(event));
 }
 
+/* One by its structure, then all of the thread; what is not cancelled goes on. */
+static void cancelling_a_pending_call(void)
+{
+	SOCKET s = tcp();
+	WSAEVENT event = WSACreateEvent();
+	struct occupier *first = occupier(s, FALSE);
+	struct request one, by_routine, kept;
+
+	calls = 0;
+	submit(&one, s, 20001, event, NULL);
+	submit(&by_routine, s, 20002, NULL, routine);
+	CHECK(CancelIoEx((HANDLE)s, &one.overlapped));
+	CHECK(is_set(event));
+	CHECK_EQUAL(outcome(s, &one), WSA_OPERATION_ABORTED);
+	CHECK(!CancelIoEx((HANDLE)s, &one.overlapped));
+	CHECK_EQUAL(GetLastError(), ERROR_NOT_FOUND);
+	CHECK(is_pending(s, &by_routine));
+	CHECK(CancelIo((HANDLE)s));
+	CHECK_EQUAL(SleepEx(WSA_INFINITE, TRUE), WAIT_IO_COMPLETION);
+	CHECK_EQUAL(calls, 1);
+	CHECK_EQUAL(last_error, WSA_OPERATION_ABORTED);
+	submit(&kept, s, 20003, NULL, NULL);
+	CHECK_EQUAL(leaves(first), 0);
+	CHECK_EQUAL(outcome(s, &kept), 0);
+	CHECK(can_bind(SOCK_STREAM, 20001) && can_bind(SOCK_STREAM, 20002));
+	CHECK(!can_bind(SOCK_STREAM, 20003));
+	CHECK(WSACloseEvent(event));
+	CHECK(closesocket(s) == 0);
+}
+
 struct blocked {
 	SOCKET s;
 	int error;
@@ -423,6 +453,7 @@ int main(void)
 	start();
 	a_pending_call_is_made_in_its_turn();
 	cancelling_a_blocking_call();
+	cancelling_a_pending_call();
 	closing_the_socket();
 	closing_the_socket_of_a_call_that_waits();
 	cancelling_a_call_that_waits();

@@ -328,6 +328,33 @@ static void ends_of_threads_and_sockets(struct pair pair)
 
 /* ---- what datagrams and streams have of their own ---- */
 
+/* It is refused by the call, and nobody else is told. */
+static void too_long_a_datagram(void)
+{
+	static char much[70000];
+	struct pair pair = datagrams();
+	HANDLE port = CreateIoCompletionPort((HANDLE)pair.b, NULL, 0, 0);
+	WSABUF buffers[1025] = { { sizeof(much), much } };
+	struct operation it;
+	ULONG_PTR key;
+	LPOVERLAPPED overlapped;
+	DWORD bytes;
+
+	prepare(&it, NULL);
+	CHECK(WSASend(pair.a, buffers, 1, NULL, 0, &it.overlapped, routine) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEMSGSIZE);
+	CHECK(WSASend(pair.b, buffers, 1, NULL, 0, &it.overlapped, NULL) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEMSGSIZE);
+	/* More buffers than the kernel takes at once: nor is a part of it sent. */
+	buffers[0].len = 1;
+	CHECK(WSASend(pair.a, buffers, COUNT(buffers), &bytes, 0, NULL, NULL) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEMSGSIZE);
+	CHECK_EQUAL(SleepEx(0, TRUE), 0);
+	CHECK(!GetQueuedCompletionStatus(port, &bytes, &key, &overlapped, 0));
+	CHECK_EQUAL(GetLastError(), WAIT_TIMEOUT);
+	CHECK(closesocket(pair.a) == 0 && closesocket(pair.b) == 0 && CloseHandle(port));
+}
+
 static void a_long_datagram(void)
 {
 	struct pair pair = datagrams();
@@ -584,6 +611,7 @@ int main(void)
 	}
 	row = NULL;
 	a_long_datagram();
+	too_long_a_datagram();
 	senders_of_datagrams();
 	a_refused_datagram();
 	the_end_of_a_stream();

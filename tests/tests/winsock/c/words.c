@@ -120,6 +120,10 @@ int use(SOCKET s, TCHAR *text)
 	polled.fd = (int)s;
 	polled.events = POLLRDNORM | POLLWRNORM;
 	hints.ai_flags = AI_PASSIVE;
+	/* As Microsoft's samples have it: no sign is lost. */
+	if (accept(s, NULL, NULL) == INVALID_SOCKET ||
+	    socket(AF_INET, SOCK_STREAM, 0) == INVALID_SOCKET)
+		return WSAGetLastError();
 	return ioctlsocket(s, FIONBIO, &one) + ioctlsocket(s, FIONREAD, &available) +
 	       setsockopt(s, SOL_SOCKET, SO_LINGER, (const char *)&linger, sizeof(linger)) +
 	       select(0, &sets[0], NULL, &sets[2], &time) + WSAPoll(&polled, 1, -1) +

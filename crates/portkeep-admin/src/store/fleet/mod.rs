@@ -11,6 +11,7 @@ mod grants;
 mod list;
 mod note;
 mod obstacle;
+mod pass_on;
 mod release;
 mod request;
 mod tag;

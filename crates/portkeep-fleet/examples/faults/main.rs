@@ -1,0 +1,164 @@
+//! A fleet under faults: three members of etcd, agents on machines of their own with the real kernel part, and
+//! commands that reserve, change and end policies all the time, while members, agents and commands are killed and
+//! paused, links are cut, disks are full and etcd compacts. Strangers and owners bind all the time, and the checker
+//! of `portkeep-fleet-core` judges what everybody saw.
+//!
+//!     cargo run -p portkeep-fleet --example faults -- SEED SECONDS [planted]
+//!
+//! The seed chooses the operations and the faults; when they meet is up to the machine. With `planted`, root takes
+//! a policy out by force on one node, and the checker has to find that.
+
+mod chaos;
+mod end;
+mod history;
+mod operations;
+mod random;
+
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portkeep_fleet::testing::{Network, Probe, probe};
+use portkeep_tests::Sandbox;
+
+use chaos::Chaos;
+use history::Counts;
+use operations::Operator;
+use random::Random;
+
+/// Seed, seconds and whether a violation is planted.
+const PLAN: &str = "PORTKEEP_FLEET_FAULTS";
+
+/// The nodes.
+const NODES: [(&str, &str); 5] = [
+    ("n1", "rack=a"),
+    ("n2", "rack=a"),
+    ("n3", "rack=a"),
+    ("n4", "rack=b"),
+    ("n5", "rack=b"),
+];
+
+/// The ports that it is about. The machines choose automatic ports from twice as many.
+const PORTS: (u16, u16) = (40000, 40255);
+const AUTOMATIC: (u16, u16) = (40000, 40511);
+
+/// Users that policies are for, and one that none is for.
+const OWNERS: [u32; 2] = [4001, 4002];
+const STRANGER: u32 = 65534;
+
+/// How many operate at a time.
+const OPERATORS: u64 = 3;
+
+fn main() -> ExitCode {
+    probe::run_if_probe();
+    if std::env::var_os(PLAN).is_none() {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let numbers = arguments.iter().take(2).map(|it| it.parse::<u64>());
+        let (Ok(numbers), 2..=3) = (numbers.collect::<Result<Vec<_>, _>>(), arguments.len()) else {
+            eprintln!("usage: faults SEED SECONDS [planted]");
+            return ExitCode::from(2);
+        };
+        let planted = arguments.get(2).is_some_and(|it| it == "planted");
+        let plan = format!("{} {} {}", numbers[0], numbers[1], u8::from(planted));
+        // SAFETY: the process has one thread.
+        unsafe { std::env::set_var(PLAN, plan) };
+    }
+    let (_, length, _) = plan();
+    portkeep_tests::benchmark(run, length + Duration::from_secs(900))
+}
+
+fn plan() -> (u64, Duration, bool) {
+    let plan = std::env::var(PLAN).unwrap_or_default();
+    let numbers: Vec<u64> = plan.split(' ').filter_map(|it| it.parse().ok()).collect();
+    let &[seed, seconds, planted] = &numbers[..] else {
+        panic!("{PLAN}: {plan}");
+    };
+    (seed, Duration::from_secs(seconds), planted == 1)
+}
+
+fn run(sandbox: &Sandbox) {
+    let (seed, length, planted) = plan();
+    // SAFETY: the process has one thread.
+    unsafe { std::env::set_var("TMPDIR", sandbox.state_dir()) };
+    let machines = sandbox.state_dir().join("machines");
+    let mut network = Network::new(&machines, sandbox.cgroup(), 3, &[]);
+    ok(network.operator("root").args(["init", "--name=test"]));
+    for (node, label) in NODES {
+        ok(network
+            .operator("root")
+            .args(["node", "add", node, "--label", label]));
+        add(&mut network, node);
+    }
+    end::wait_for_agents(&network);
+    let probes: Vec<Probe> = network
+        .machines
+        .iter()
+        .flat_map(|machine| {
+            let stranger = Probe::start(machine, STRANGER, PORTS, true);
+            let owners = OWNERS.map(|user| Probe::start(machine, user, PORTS, false));
+            std::iter::once(stranger).chain(owners)
+        })
+        .collect();
+    println!("seed {seed}: {} nodes, {length:?} of faults", NODES.len());
+    let stop = Arc::new(AtomicBool::new(false));
+    let operators = (0..OPERATORS).map(|number| {
+        let random = Random::new(seed * 1000 + number);
+        let operator = Operator::new(number, random, network.operator("root"), stop.clone());
+        thread::spawn(move || operator.run())
+    });
+    let operators: Vec<_> = operators.collect();
+    let mut chaos = Chaos::new(Random::new(seed), &network);
+    let over = Instant::now() + length;
+    while Instant::now() < over {
+        chaos.step(&mut network);
+    }
+    chaos.end(&mut network);
+    stop.store(true, Ordering::Relaxed);
+    let mut histories: Vec<_> = operators
+        .into_iter()
+        .map(|operator| operator.join().expect("an operator"))
+        .collect();
+    if planted {
+        end::plant(&network, &histories);
+    }
+    end::settle(&mut network, &mut histories);
+    let mut seen: Vec<_> = probes.into_iter().flat_map(Probe::end).collect();
+    for machine in &mut network.machines {
+        machine.kill_agent();
+        seen.extend(Probe::sweep(machine, STRANGER, PORTS));
+    }
+    let counts: Counts = history::counts(&histories, &seen);
+    let violations = history::judge(histories, seen);
+    println!("{}", chaos.said());
+    println!("{counts}");
+    for violation in violations.iter().take(40) {
+        println!("violation: {violation:?}");
+    }
+    println!("{} violations", violations.len());
+    counts.check();
+    let found: BTreeMap<_, _> = violations
+        .iter()
+        .map(|it| (format!("{it:?}"), it))
+        .collect();
+    assert_eq!(!found.is_empty(), planted, "violations");
+}
+
+fn add(network: &mut Network, node: &str) {
+    let machine = network.add(node);
+    let (first, last) = AUTOMATIC;
+    let range = format!("echo {first} {last} >/proc/sys/net/ipv4/ip_local_port_range");
+    ok(machine.command("sh").args(["-c", &range]));
+    let at = network.machines.len() - 1;
+    network.machines[at].start_agent(&network.etcd);
+}
+
+/// Runs a command that has to succeed.
+fn ok(command: &mut Command) -> String {
+    let output = command.output().expect("run a command");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
