@@ -114,7 +114,8 @@ pub(crate) fn check_room(
         Some(needed) if !address.is_null() => needed,
         _ => return Ok(()),
     };
-    match (user_memory::read(length)? as usize) < needed {
+    // On Windows it is an int, and may be negative.
+    match usize::try_from(user_memory::read(length)?.cast_signed()).unwrap_or(0) < needed {
         true => Err(Code::FAULT),
         false => Ok(()),
     }

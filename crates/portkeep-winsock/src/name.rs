@@ -54,6 +54,7 @@ pub unsafe extern "C" fn portkeep_winsock_getaddrinfo(
 ) -> c_int {
     let look_up = || {
         may_call()?;
+        user_memory::check_writable(result.cast(), size_of::<*mut addrinfo>())?;
         let hints = match hints.is_null() {
             true => None,
             false => {

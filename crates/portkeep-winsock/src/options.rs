@@ -110,6 +110,8 @@ pub unsafe extern "C" fn portkeep_winsock_setsockopt(
     let special = special(level, option)
         .filter(|it| *it != Special::Timeout || (length as usize) < size_of::<timeval>());
     let result = may_call().and_then(|()| match special {
+        // It is an int on Windows.
+        _ if length.cast_signed() < 0 => Err(Code::FAULT),
         Some(special) => set_special(socket, special, option, value, length),
         // SAFETY: the caller vouches for the value.
         None => call(|| unsafe { libc::setsockopt(socket, level, option, value, length) })
@@ -195,6 +197,9 @@ pub unsafe extern "C" fn portkeep_winsock_getsockopt(
     length: *mut socklen_t,
 ) -> c_int {
     let result = may_call().and_then(|()| {
+        if user_memory::read(length)?.cast_signed() < 0 {
+            return Err(Code::FAULT);
+        }
         let special = match special(level, option) {
             None | Some(Special::ReuseAddress) => None,
             Some(Special::Timeout)

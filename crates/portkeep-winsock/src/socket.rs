@@ -274,10 +274,20 @@ pub(crate) fn close(world: &mut Guard, handle: Handle) -> Result<(), Code> {
     }
 }
 
-/// Wakes all calls that wait at a socket in the kernel; false if they cannot be.
+/// Wakes all calls that wait at a socket in the kernel; false if some may not wake, as those of `AF_UNIX` that
+/// wait for their peer.
 fn wake(socket: Handle) -> bool {
-    let family = option(socket.as_fd(), libc::SO_DOMAIN);
-    if !matches!(family, Ok(libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX)) {
+    let is_known = matches!(
+        (
+            option(socket.as_fd(), libc::SO_DOMAIN),
+            option(socket.as_fd(), libc::SO_PROTOCOL),
+        ),
+        (
+            Ok(libc::AF_INET | libc::AF_INET6),
+            Ok(libc::IPPROTO_TCP | libc::IPPROTO_UDP)
+        )
+    );
+    if !is_known {
         return false;
     }
     // SAFETY: shutdown(2) takes no pointers. On a socket without a peer it fails, and wakes all the same.

@@ -13,8 +13,10 @@ struct Information {
     segments_sent: u32,
 }
 
-/// `TCP_CLOSE` of the kernel's states, and those in which the peer may still send.
+/// The kernel's states.
 const CLOSE: u8 = 7;
+const LISTEN: u8 = 10;
+/// Those in which this side has ended.
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const TIME_WAIT: u8 = 6;
@@ -25,11 +27,14 @@ const CLOSING: u8 = 11;
 /// is gone.
 pub(crate) fn cannot_send(socket: c_int) -> Code {
     match information(socket) {
-        Some(Information {
-            state: CLOSE,
-            segments_sent: 0,
-            ..
-        }) => Code::NOTCONN,
+        Some(
+            Information {
+                state: CLOSE,
+                segments_sent: 0,
+                ..
+            }
+            | Information { state: LISTEN, .. },
+        ) => Code::NOTCONN,
         Some(Information {
             state: FIN_WAIT1 | FIN_WAIT2 | TIME_WAIT | LAST_ACK | CLOSING,
             ..

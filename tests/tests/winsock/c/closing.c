@@ -302,6 +302,20 @@ static void copies(void)
 	CHECK(!closesocket((SOCKET)copy) && !closesocket(pair.b));
 }
 
+/* Calls of other families go on, as those of close(2) do: nobody waits for them. */
+static void other_families(void)
+{
+	int pair[2];
+	struct waiter waiter;
+
+	REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+	start_waiter(&waiter, (SOCKET)pair[0], call_recv);
+	CHECK(closesocket((SOCKET)pair[0]) == 0);
+	CHECK_EQUAL(send((SOCKET)pair[1], "text", 4, 0), 4);
+	CHECK_EQUAL(end_of(&waiter), 0);
+	CHECK(closesocket((SOCKET)pair[1]) == 0);
+}
+
 /* A thread that was cancelled in the call is waited for by nobody. */
 static void cancelled_threads(void)
 {
@@ -366,6 +380,7 @@ int main(void)
 	every_call_ends();
 	a_server_is_ended();
 	copies();
+	other_families();
 	cancelled_threads();
 	a_stream_is_sent_whole();
 	the_end();

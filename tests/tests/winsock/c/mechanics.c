@@ -1,6 +1,8 @@
 /* Rules of WSAIoctl that hold for every code, WSPIoctl's own arguments, and the library's start and end. */
 #include "check.h"
 
+#include <ws2tcpip.h>
+
 /* 0xD8000064 is ACQUIRE with the direction bits of input and output. */
 static const DWORD unknown_codes[] = { 0,	   1,	       0xD8000064, 0x98000063,
 				       0x98000067, 0x18000064, 0xFFFFFFFF };
@@ -282,6 +284,35 @@ static void unconnected(void)
 	CHECK(!closesocket(listener) && !closesocket(client) && !closesocket(server));
 }
 
+/* They are ints on Windows, and may be negative. */
+static void lengths_that_are_none(void)
+{
+	SOCKET s = udp(), listener = tcp();
+	SOCKADDR_STORAGE name;
+	DWORD one = 1;
+	int length = -1;
+
+	CHECK_EQUAL(bind_port(s, 0), 0);
+	CHECK(getsockname(s, (SOCKADDR *)&name, &length) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+	CHECK(getsockopt(s, SOL_SOCKET, SO_TYPE, (char *)&one, &length) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+	CHECK(getsockopt(s, SOL_SOCKET, SO_TYPE, (char *)&one, (int *)NULL) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+	CHECK(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, (char *)&one, -1) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+	CHECK(setsockopt(s, SOL_SOCKET, SO_RCVBUF, (char *)&one, -1) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+	CHECK(sendto(s, "text", 4, 0, (SOCKADDR *)&name, -1) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAEFAULT);
+	CHECK_EQUAL(getaddrinfo("127.0.0.1", "80", NULL, NULL), WSAEFAULT);
+	CHECK_EQUAL(bind_port(listener, 0), 0);
+	CHECK(listen(listener, -1) == 0);
+	CHECK(send(listener, "text", 4, 0) == SOCKET_ERROR);
+	CHECK_EQUAL(WSAGetLastError(), WSAENOTCONN);
+	CHECK(!closesocket(s) && !closesocket(listener));
+}
+
 static void before_the_start_and_after_the_end(void)
 {
 	INET_PORT_RANGE wanted = range(10000, 1);
@@ -361,6 +392,7 @@ int main(void)
 	closing_sockets();
 	a_connection();
 	unconnected();
+	lengths_that_are_none();
 	CHECK(WSACleanup() == 0);
 	before_the_start_and_after_the_end();
 	the_last_cleanup_closes();
