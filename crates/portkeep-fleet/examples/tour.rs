@@ -40,6 +40,8 @@ fn main() -> ExitCode {
 
 struct Tour {
     network: Network,
+    /// Where this run has its cgroups and its files, and what the page has instead.
+    places: [(String, &'static str); 2],
     text: String,
 }
 
@@ -50,6 +52,10 @@ fn run(sandbox: &Sandbox) {
     let network = Network::new(&machines, sandbox.cgroup(), 3, &[]);
     let mut tour = Tour {
         network,
+        places: [
+            (sandbox.cgroup().display().to_string(), "/sys/fs/cgroup"),
+            (machines.display().to_string(), "/machines"),
+        ],
         text: String::new(),
     };
     tour.join();
@@ -136,12 +142,22 @@ impl Tour {
         self.binds("media-02", 10042).expect_err("reserved");
         self.admin("status", 4);
         self.local("media-02", "reserve 8080/tcp --user daemon", 0);
+        self.say("A machine that boots meanwhile has the fleet's policies from its own store.");
+        self.network.machine("media-05").kill_agent();
+        self.local("media-05", "disable", 0);
+        self.local("media-05", "enable", 0);
+        self.binds("media-05", 10042).expect_err("reserved");
+        let network = &mut self.network;
+        let mut machines = network.machines.iter_mut();
+        let machine = machines.find(|it| it.name() == "media-05");
+        machine.expect("the machine").start_agent(&network.etcd);
         for member in 0..3 {
             self.network.etcd.restart(member);
         }
         self.network.etcd.wait();
         self.say("They are back.");
         self.wait_for_agents();
+        self.admin("drift", 0);
     }
 
     fn end(&mut self) {
@@ -211,7 +227,11 @@ impl Tour {
     fn print(&mut self, text: &str) {
         print!("{text}");
         let _ = std::io::stdout().flush();
-        self.text += text;
+        let mut text = text.to_owned();
+        for (place, instead) in &self.places {
+            text = text.replace(place, instead);
+        }
+        self.text += &text;
     }
 }
 

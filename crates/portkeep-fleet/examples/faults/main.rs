@@ -3,10 +3,11 @@
 //! paused, links are cut, disks are full and etcd compacts. Strangers and owners bind all the time, and the checker
 //! of `portkeep-fleet-core` judges what everybody saw.
 //!
-//!     cargo run -p portkeep-fleet --example faults -- SEED SECONDS [planted]
+//!     cargo run -p portkeep-fleet --example faults -- SEED SECONDS [planted|lost]
 //!
 //! The seed chooses the operations and the faults; when they meet is up to the machine. With `planted`, root takes
-//! a policy out by force on one node, and the checker has to find that.
+//! a policy out by force on one node, and the checker has to find that. With `lost`, etcd loses all its data in the
+//! end, and nothing may open.
 
 mod chaos;
 mod end;
@@ -29,7 +30,7 @@ use history::Counts;
 use operations::Operator;
 use random::Random;
 
-/// Seed, seconds and whether a violation is planted.
+/// Seed, seconds and how it ends.
 const PLAN: &str = "PORTKEEP_FLEET_FAULTS";
 
 /// The nodes.
@@ -58,11 +59,15 @@ fn main() -> ExitCode {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let numbers = arguments.iter().take(2).map(|it| it.parse::<u64>());
         let (Ok(numbers), 2..=3) = (numbers.collect::<Result<Vec<_>, _>>(), arguments.len()) else {
-            eprintln!("usage: faults SEED SECONDS [planted]");
-            return ExitCode::from(2);
+            return usage();
         };
-        let planted = arguments.get(2).is_some_and(|it| it == "planted");
-        let plan = format!("{} {} {}", numbers[0], numbers[1], u8::from(planted));
+        let ending = match arguments.get(2).map(String::as_str) {
+            None => 0,
+            Some("planted") => PLANTED,
+            Some("lost") => LOST,
+            Some(_) => return usage(),
+        };
+        let plan = format!("{} {} {ending}", numbers[0], numbers[1]);
         // SAFETY: the process has one thread.
         unsafe { std::env::set_var(PLAN, plan) };
     }
@@ -70,17 +75,26 @@ fn main() -> ExitCode {
     portkeep_tests::benchmark(run, length + Duration::from_secs(900))
 }
 
-fn plan() -> (u64, Duration, bool) {
+/// How a run ends that does not end in peace.
+const PLANTED: u64 = 1;
+const LOST: u64 = 2;
+
+fn usage() -> ExitCode {
+    eprintln!("usage: faults SEED SECONDS [planted|lost]");
+    ExitCode::from(2)
+}
+
+fn plan() -> (u64, Duration, u64) {
     let plan = std::env::var(PLAN).unwrap_or_default();
     let numbers: Vec<u64> = plan.split(' ').filter_map(|it| it.parse().ok()).collect();
-    let &[seed, seconds, planted] = &numbers[..] else {
+    let &[seed, seconds, ending] = &numbers[..] else {
         panic!("{PLAN}: {plan}");
     };
-    (seed, Duration::from_secs(seconds), planted == 1)
+    (seed, Duration::from_secs(seconds), ending)
 }
 
 fn run(sandbox: &Sandbox) {
-    let (seed, length, planted) = plan();
+    let (seed, length, ending) = plan();
     // SAFETY: the process has one thread.
     unsafe { std::env::set_var("TMPDIR", sandbox.state_dir()) };
     let machines = sandbox.state_dir().join("machines");
@@ -121,14 +135,24 @@ fn run(sandbox: &Sandbox) {
         .into_iter()
         .map(|operator| operator.join().expect("an operator"))
         .collect();
-    if planted {
-        end::plant(&network, &histories);
+    match ending {
+        PLANTED => end::plant(&network, &histories),
+        LOST => {
+            // Whoever binds has some seconds, and nobody has asked for a release.
+            network.etcd.start_anew();
+            thread::sleep(Duration::from_secs(15));
+        }
+        _ => {}
     }
-    end::settle(&mut network, &mut histories);
+    if ending != LOST {
+        end::settle(&mut network, &mut histories);
+    }
     let mut seen: Vec<_> = probes.into_iter().flat_map(Probe::end).collect();
     for machine in &mut network.machines {
         machine.kill_agent();
-        seen.extend(Probe::sweep(machine, STRANGER, PORTS));
+        if ending != LOST {
+            seen.extend(Probe::sweep(machine, STRANGER, PORTS));
+        }
     }
     let counts: Counts = history::counts(&histories, &seen);
     let violations = history::judge(histories, seen);
@@ -143,7 +167,7 @@ fn run(sandbox: &Sandbox) {
         .iter()
         .map(|it| (format!("{it:?}"), it))
         .collect();
-    assert_eq!(!found.is_empty(), planted, "violations");
+    assert_eq!(!found.is_empty(), ending == PLANTED, "violations");
 }
 
 fn add(network: &mut Network, node: &str) {
