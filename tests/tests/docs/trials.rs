@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use crate::pages::{self, repository};
 
 /// Directories with test targets.
-const TARGETS: [&str; 3] = [
+const TARGETS: [&str; 4] = [
     "tests/tests",
     "crates/portkeep-cli/tests",
     "crates/portkeep-admin/tests",
+    "crates/portkeep-fleet/tests",
 ];
 
 /// The files that list the trials of a target. Two packages may have one of the same name.
