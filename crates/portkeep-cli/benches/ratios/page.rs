@@ -100,13 +100,19 @@ and the range after it is the 95 % confidence interval (sign test). Compare rati
 another machine. [costs.md](costs.md) explains the figures, and why an aim is missed where it is.
 ";
 
+/// The part of the page that another benchmark measures, at its end.
+const FLEET: &str = "\n## The fleet\n";
+
 /// Writes the page and the plots.
 pub fn write() {
     let directory = docs().join("plots");
     fs::create_dir_all(&directory).expect("make a directory");
     with_page(|page| {
-        let text = format!("{HEAD}\n{}\n{}", machine(), page.text);
-        fs::write(docs().join("benchmarks.md"), text).expect("write the page");
+        let path = docs().join("benchmarks.md");
+        let before = fs::read_to_string(&path).unwrap_or_default();
+        let fleet = before.find(FLEET).map_or("", |at| &before[at..]);
+        let text = format!("{HEAD}\n{}\n{}{fleet}", machine(), page.text);
+        fs::write(path, text).expect("write the page");
         for plot in &page.plots {
             let path = directory.join(plot.file).with_extension("svg");
             draw(plot, &path).expect("draw a plot");

@@ -86,8 +86,11 @@ fn measure(sandbox: &Sandbox) {
     wait_for(&network, MACHINES + 64);
     let names: Vec<Name> = simulated.iter().map(|it| it.name.clone()).collect();
     grants(&engine(), t, &names, "64 nodes, simulated kernels", "6 T");
-    simulated.extend(start(&network.etcd, 64, many));
-    wait_for(&network, MACHINES + many);
+    for from in (64..many).step_by(32) {
+        let to = many.min(from + 32);
+        simulated.extend(start(&network.etcd, from, to));
+        wait_for(&network, MACHINES + to);
+    }
     let names: Vec<Name> = simulated.iter().map(|it| it.name.clone()).collect();
     let took = policy(&engine(), &names);
     let what = format!("a policy on {many} simulated agents, decided");
