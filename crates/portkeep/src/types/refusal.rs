@@ -85,10 +85,10 @@ impl Error {
         let privileged_port = conflict
             .as_ref()
             .is_some_and(|conflict| conflict.kind == ConflictKind::NotPermitted);
-        match error.raw_os_error() {
-            Some(libc::EACCES) if !privileged_port => Error::not_administrator("reserving"),
+        match (error.raw_os_error(), range) {
+            (Some(libc::EACCES), _) if !privileged_port => Error::not_administrator("reserving"),
             // Of a change.
-            Some(libc::ENOENT) if let Some(range) = range => {
+            (Some(libc::ENOENT), Some(range)) => {
                 Error::from_persistent_call("changing", error, range)
             }
             _ => Error::from_acquire(error, range, count, conflict),
