@@ -44,11 +44,12 @@ mod tests {
     fn what_has_no_end_is_not_read() {
         let device = read(Path::new("/dev/zero"), 10).expect_err("a device");
         assert_eq!(device.to_string(), "not a regular file");
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let bytes = read(&path, 1 << 20).expect("read it");
+        // Tests run in the directory of their package.
+        let path = Path::new("Cargo.toml");
+        let bytes = read(path, 1 << 20).expect("read it");
         let length = bytes.len() as u64;
-        assert_eq!(read(&path, length + 1).expect("read it"), bytes);
-        let error = read(&path, length).expect_err("one byte too long");
+        assert_eq!(read(path, length + 1).expect("read it"), bytes);
+        let error = read(path, length).expect_err("one byte too long");
         assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
     }
 }
