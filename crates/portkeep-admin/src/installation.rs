@@ -42,14 +42,15 @@ impl Installation {
     }
 
     /// What is gone with the boot: of another store than the machine's, beside it.
-    pub(crate) fn run_directory(&self) -> PathBuf {
+    pub fn run_directory(&self) -> PathBuf {
         match &self.state_dir {
             Some(state) => state.join("run"),
             None => RUN_DIRECTORY.into(),
         }
     }
 
-    pub(crate) fn state_directory(&self) -> PathBuf {
+    /// The directory of the store.
+    pub fn state_directory(&self) -> PathBuf {
         let directory = self.state_dir.clone();
         directory.unwrap_or_else(|| DEFAULT_DIRECTORY.into())
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::engine::EngineError;
+use crate::output::{escaped, lines};
 
 /// What commands return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -76,6 +77,11 @@ impl Error {
         Error::new(Kind::Undecided, message)
     }
 
+    /// The engine has no fleet of the configuration's name.
+    pub fn no_fleet() -> Error {
+        Error::refused("there is no such fleet").with_hint("`portkeep fleet init` makes one")
+    }
+
     /// Adds a suggestion what to do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
@@ -108,17 +114,11 @@ impl Error {
     /// Prints to standard error, which may be closed, as after a hang-up.
     pub fn print(&self) {
         let mut err = io::stderr().lock();
-        let _ = writeln!(err, "portkeep: {}", printable(&self.message));
+        let _ = writeln!(err, "portkeep: {}", lines(&self.message));
         for hint in &self.hints {
-            let _ = writeln!(err, "Hint: {}", printable(hint));
+            let _ = writeln!(err, "Hint: {}", escaped(hint));
         }
     }
-}
-
-/// Text of others, without what would steer a terminal.
-pub fn printable(text: &str) -> String {
-    let control = |c: char| c.is_control() && c != '\n';
-    text.replace(control, "\u{fffd}")
 }
 
 impl fmt::Display for Error {
@@ -165,6 +165,12 @@ impl From<portkeep_admin::Error> for Error {
 impl From<nix::errno::Errno> for Error {
     fn from(errno: nix::errno::Errno) -> Error {
         io::Error::from(errno).into()
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Error {
+        io::Error::from(error).into()
     }
 }
 

@@ -16,5 +16,7 @@ pub mod jobs;
 pub mod operator;
 #[path = "../../portkeep-cli/src/output.rs"]
 pub mod output;
+pub mod points;
+pub mod socket;
 #[cfg(feature = "testing")]
 pub mod testing;

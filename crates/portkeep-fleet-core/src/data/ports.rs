@@ -30,6 +30,21 @@ impl Ports {
         &self.0
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.0.iter().map(|range| u32::from(range.count())).sum()
+    }
+
+    /// What is left of them without these, in ascending order. It may be nothing, or more than 64 ranges.
+    pub fn without(&self, cut: &Ports) -> Vec<PortRange> {
+        let whole = self.0.clone();
+        cut.0.iter().fold(whole, |left, cut| {
+            left.into_iter()
+                .flat_map(|range| without(range, *cut))
+                .collect()
+        })
+    }
+
     /// Whether a port is in both.
     pub fn overlaps(&self, other: &Ports) -> bool {
         let mut pairs = self
@@ -42,6 +57,20 @@ impl Ports {
 
 fn overlap(a: PortRange, b: PortRange) -> bool {
     a.protocol() == b.protocol() && a.start() <= b.end() && b.start() <= a.end()
+}
+
+fn without(whole: PortRange, cut: PortRange) -> impl Iterator<Item = PortRange> {
+    let meet = overlap(whole, cut);
+    let part =
+        |start: Option<u16>, end: Option<u16>| PortRange::new(whole.protocol(), start?, end?).ok();
+    let parts = match meet {
+        true => [
+            part(Some(whole.start()), cut.start().checked_sub(1)),
+            part(cut.end().checked_add(1), Some(whole.end())),
+        ],
+        false => [Some(whole), None],
+    };
+    parts.into_iter().flatten()
 }
 
 impl From<PortRange> for Ports {
@@ -91,5 +120,32 @@ impl fmt::Display for Ports {
 impl fmt::Debug for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(text: &str) -> Ports {
+        let ranges = text.split(',').map(|it| it.parse().expect("a range"));
+        Ports::new(ranges.collect()).expect("ports")
+    }
+
+    #[test]
+    fn what_is_left() {
+        for (whole, cut, left) in [
+            ("10-20/tcp", "10-20/tcp", ""),
+            ("10-20/tcp", "10-15/tcp,16-65535/tcp", ""),
+            ("10-20/tcp", "1-12/tcp,15/tcp", "13-14/tcp,16-20/tcp"),
+            ("10-20/tcp", "10-20/udp", "10-20/tcp"),
+            ("1/tcp,65535/tcp", "65535/tcp", "1/tcp"),
+            ("5/tcp,9/udp", "5/udp,9/tcp", "5/tcp,9/udp"),
+        ] {
+            let found = ports(whole).without(&ports(cut));
+            let found: Vec<String> = found.iter().map(PortRange::to_string).collect();
+            assert_eq!(found.join(","), left, "{whole} without {cut}");
+        }
+        assert_eq!(ports("1-65535/tcp,1-65535/udp").count(), 131_070);
     }
 }

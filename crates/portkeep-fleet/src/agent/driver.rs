@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use portkeep_fleet_core::agent::{Agent, Effect, Identity, Input, Note, Standing};
+use portkeep_fleet_core::agent::{Agent, Identity, Input, Note, Standing};
 use portkeep_fleet_core::data::{Boot, Key, Name, Phase, Record, Report, Spec, Value};
 use portkeep_fleet_core::engine::Read;
 use portkeep_fleet_core::rules::Rules;
@@ -20,7 +20,7 @@ use crate::engine::{Engine, Event, Lease, Listing, Range, Watch};
 use crate::output::say;
 
 /// How often what could not be done on this machine is tried again.
-pub(super) const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What tasks tell the driver.
 #[derive(Debug)]
@@ -226,19 +226,13 @@ impl Driver {
         let Some(labels) = self.admitted() else {
             return;
         };
-        let (notes, enforced) = match self.store.entries() {
+        let (mut notes, mut enforced) = match self.store.entries() {
             Ok(entries) => entries,
             Err(error) => {
                 say(&format!("cannot read the store: {error}"));
-                let messages = self.messages.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(AGAIN).await;
-                    let _ = messages.send(Message::Retry(Vec::new()));
-                });
-                return;
+                return self.again(Vec::new());
             }
         };
-        let (mut notes, mut enforced) = (notes, enforced);
         self.voted = voted(&reads, &self.boot);
         self.add_successors(&mut notes, &mut enforced);
         let identity = Identity {
@@ -353,17 +347,7 @@ impl Driver {
             let Some(old) = record.replaces.as_ref().filter(|_| !notes.contains_key(id)) else {
                 continue;
             };
-            let covers = |known: &Note| {
-                let mut ranges = record.ports.ranges().iter();
-                ranges.all(|range| {
-                    let mut all = known.ports.ranges().iter();
-                    all.any(|of| {
-                        of.protocol() == range.protocol()
-                            && of.start() <= range.start()
-                            && range.end() <= of.end()
-                    })
-                })
-            };
+            let covers = |known: &Note| record.ports.without(&known.ports).is_empty();
             if enforced.contains(old)
                 && notes.get(old).is_some_and(covers)
                 && self.voted.contains(id)
@@ -386,15 +370,14 @@ impl Driver {
             Message::Input(..) => {}
             Message::Local(done, again) => {
                 self.working = false;
+                if done.iter().any(Done::changes_what_is_held) {
+                    self.remember_notes();
+                }
                 for done in done {
                     self.done(done);
                 }
                 if !again.is_empty() {
-                    let messages = self.messages.clone();
-                    tokio::spawn(async move {
-                        tokio::time::sleep(AGAIN).await;
-                        let _ = messages.send(Message::Retry(again));
-                    });
+                    self.again(again);
                 }
                 self.look();
                 self.work();
@@ -407,12 +390,18 @@ impl Driver {
         }
     }
 
+    /// Has work that failed tried again later; without any, the whole start.
+    fn again(&self, works: Vec<Work>) {
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            let _ = messages.send(Message::Retry(works));
+        });
+    }
+
     fn done(&mut self, done: Done) {
         match done {
-            Done::Input(input) => {
-                self.finished(&input);
-                self.step(input);
-            }
+            Done::Input(input) => self.step(input),
             Done::NotNoted(id, obstacles) => self.not_noted(&id, obstacles),
         }
     }
@@ -445,13 +434,6 @@ impl Driver {
         tokio::spawn(async move {
             let _ = messages.send(Message::Input(number, task.await));
         });
-    }
-
-    pub(super) fn effect_of(effects: Vec<Effect>, id: &Name) -> (bool, Vec<Effect>) {
-        let is_create = |effect: &Effect| matches!(effect, Effect::Create(of, _) if of == id);
-        let creates = effects.iter().any(is_create);
-        let rest = effects.into_iter().filter(|effect| !is_create(effect));
-        (creates, rest.collect())
     }
 }
 

@@ -3,13 +3,13 @@ use std::time::Duration;
 use portkeep_fleet_core::agent::{Effect, Input, Refusal};
 use portkeep_fleet_core::data::{Key, Name, Obstacle};
 use portkeep_fleet_core::engine::{Outcome, Transaction};
-use portkeep_fleet_core::points::Point;
 use tokio::time::sleep;
 
 use super::driver::{Driver, Message};
 use super::store::Work;
 use crate::engine::{Engine, EngineError, Lease, jitter};
 use crate::output::say;
+use crate::points::{When, pass};
 
 /// Between two tries of what the engine does not take.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,17 +23,17 @@ impl Driver {
                 let (messages, number) = (self.messages.clone(), self.number);
                 let (lease, seconds) = (self.lease.take(), self.config.timing.lease);
                 tokio::spawn(async move {
-                    die(point, "before");
+                    pass(point, When::Before);
                     let (outcome, lease) = announce(&engine, &transaction, lease, seconds).await;
-                    die(point, "after");
+                    pass(point, When::After);
                     let input = Input::Announced(outcome);
                     let _ = messages.send(Message::Announced(number, input, Some(lease)));
                 });
             }
             Effect::Vote(id, transaction) => self.spawn_input(async move {
-                die(point, "before");
+                pass(point, When::Before);
                 let outcome = vote(&engine, &transaction).await;
-                die(point, "after");
+                pass(point, When::After);
                 Input::Voted(id, outcome)
             }),
             Effect::Look(key) => self.spawn_input(async move { look(&engine, &key).await }),
@@ -44,19 +44,14 @@ impl Driver {
         }
     }
 
-    /// Remembers what the machine holds now.
-    pub(super) fn finished(&mut self, input: &Input) {
-        match input {
-            Input::Created(..) | Input::Deleted(_) | Input::Erased(_) => {
-                if let Ok((notes, _)) = self.store.entries() {
-                    // On the disk how far the engine was, with what was promised then.
-                    if notes.keys().any(|id| !self.notes.contains_key(id)) {
-                        self.memory.save();
-                    }
-                    self.notes = notes;
-                }
+    /// Remembers what the machine holds now, after work on it.
+    pub(super) fn remember_notes(&mut self) {
+        if let Ok((notes, _)) = self.store.entries() {
+            // On the disk how far the engine was, with what was promised then.
+            if notes.keys().any(|id| !self.notes.contains_key(id)) {
+                self.memory.save();
             }
-            _ => {}
+            self.notes = notes;
         }
     }
 
@@ -64,7 +59,7 @@ impl Driver {
     pub(super) fn not_noted(&mut self, id: &Name, obstacles: Vec<Obstacle>) {
         let Some(agent) = &mut self.agent else { return };
         let effects = agent.step(Input::Noted(id.clone(), true));
-        let (creates, rest) = Driver::effect_of(effects, id);
+        let (creates, rest) = without_create(effects, id);
         for effect in rest {
             self.carry_out(effect);
         }
@@ -143,10 +138,10 @@ async fn look(engine: &Engine, key: &Key) -> Input {
     }
 }
 
-#[cfg(feature = "testing")]
-pub(super) fn die(point: Option<Point>, when: &str) {
-    super::suicide::at(point, when);
+/// Whether one of them creates a reservation, and the others.
+fn without_create(effects: Vec<Effect>, id: &Name) -> (bool, Vec<Effect>) {
+    let is_create = |effect: &Effect| matches!(effect, Effect::Create(of, _) if of == id);
+    let creates = effects.iter().any(is_create);
+    let rest = effects.into_iter().filter(|effect| !is_create(effect));
+    (creates, rest.collect())
 }
-
-#[cfg(not(feature = "testing"))]
-pub(super) fn die(_point: Option<Point>, _when: &str) {}

@@ -1,14 +1,14 @@
 //! What processes of this machine ask the agent, over a Unix socket: one line of JSON each way.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portkeep_fleet_core::data::Name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::machine::run_directory;
 use crate::error::{Error, Result};
 use crate::jobs::admit::{Caller, admit};
+use crate::socket;
 
 /// The longest question.
 const MAX_QUESTION: u64 = 64 * 1024;
@@ -126,22 +127,6 @@ pub fn path() -> PathBuf {
     run_directory().join("fleet.sock")
 }
 
-/// Listens. The caller has the agent's lock, so what is there is of an agent that is gone.
-///
-/// # Errors
-///
-/// What the system says.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    use std::os::unix::fs::PermissionsExt as _;
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    Ok(listener)
-}
-
 /// Passes on what is asked, for ever.
 pub async fn serve(listener: UnixListener, questions: mpsc::Sender<Asked>) {
     let places = Arc::new(Semaphore::new(AT_A_TIME));
@@ -196,9 +181,7 @@ async fn answer(stream: UnixStream, questions: mpsc::Sender<Asked>) -> io::Resul
             }
         }
     };
-    let mut bytes = serde_json::to_vec(&answer)?;
-    bytes.push(b'\n');
-    timeout(PATIENCE, write.write_all(&bytes))
+    timeout(PATIENCE, socket::write(&mut write, &answer))
         .await
         .map_err(|_| io::ErrorKind::TimedOut)?
 }
@@ -224,9 +207,7 @@ pub async fn ask(request: &Request) -> Result<Value> {
     let path = path();
     let exchange = async {
         let mut stream = UnixStream::connect(&path).await?;
-        let mut bytes = serde_json::to_vec(request)?;
-        bytes.push(b'\n');
-        stream.write_all(&bytes).await?;
+        socket::write(&mut stream, request).await?;
         let mut answer = Vec::new();
         stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
         Ok::<_, io::Error>(serde_json::from_slice::<Answer>(&answer)?)

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portkeep_admin::{DEFAULT_DIRECTORY, Installation};
+use portkeep_admin::Installation;
 use portkeep_fleet_core::data::{Boot, Name};
 
 use crate::error::{Error, Result};
@@ -40,14 +40,10 @@ pub fn installation() -> Installation {
 
 /// Where the agent's socket is, and its lock: gone with the boot.
 pub fn run_directory() -> PathBuf {
-    match installation().state_dir {
-        Some(state) => state.join("run"),
-        None => "/run/portkeep".into(),
-    }
+    installation().run_directory()
 }
 
 /// Where the agent remembers which engine it knows.
 pub fn state_directory() -> PathBuf {
-    let state = installation().state_dir;
-    state.unwrap_or_else(|| DEFAULT_DIRECTORY.into())
+    installation().state_directory()
 }

@@ -12,8 +12,6 @@ mod machine;
 mod questions;
 pub mod status;
 mod store;
-#[cfg(feature = "testing")]
-mod suicide;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -39,7 +37,8 @@ pub async fn run(config: Config) -> Result<()> {
     fs::create_dir_all(&directory)?;
     let _lock = lock(&directory.join("fleet.lock"))?;
     let socket = local::path();
-    let listener = local::listen(&socket).map_err(|error| {
+    // With the lock, what is there is of an agent that is gone.
+    let listener = crate::socket::listen(&socket).map_err(|error| {
         Error::refused(format!("cannot listen at {}: {error}", socket.display()))
     })?;
     let mut driver = driver::Driver::new(config, node, boot()?);

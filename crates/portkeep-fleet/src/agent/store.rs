@@ -9,9 +9,9 @@ use portkeep_fleet_core::agent::{Input, Note, Refusal};
 use portkeep_fleet_core::data::{Mode, Name, Obstacle, Ports};
 use portkeep_fleet_core::points::Point;
 
-use super::effects::die;
 use super::machine;
 use crate::error::Result;
+use crate::points::{When, pass};
 
 /// Consumers of an exclusion, in the store's words.
 const EVERYBODY: &str = "everybody";
@@ -26,13 +26,13 @@ pub enum Work {
 }
 
 impl Work {
-    fn point(&self) -> Option<Point> {
-        Some(match self {
+    fn point(&self) -> Point {
+        match self {
             Work::Note(..) => Point::Note,
             Work::Create(..) => Point::Create,
             Work::Delete(_) => Point::Delete,
             Work::Erase(_) => Point::Erase,
-        })
+        }
     }
 }
 
@@ -43,6 +43,16 @@ pub enum Done {
     Input(Input),
     /// Nothing was noted, as this is in the way.
     NotNoted(Name, Vec<Obstacle>),
+}
+
+impl Done {
+    /// Whether the store or the kernel is another than before.
+    pub fn changes_what_is_held(&self) -> bool {
+        matches!(
+            self,
+            Done::Input(Input::Created(..) | Input::Deleted(_) | Input::Erased(_))
+        )
+    }
 }
 
 /// What the administrator of this machine allows the fleet.
@@ -125,7 +135,7 @@ impl Store {
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for work in works {
             let point = work.point();
-            die(point, "before");
+            pass(point, When::Before);
             match work {
                 // One at a time: each has its own answer, and a store without space refuses each.
                 Work::Note(id, note) => done.push(self.note(id, &note)),
@@ -145,7 +155,7 @@ impl Store {
                     }
                 },
             }
-            die(point, "after");
+            pass(point, When::After);
         }
         (done, again)
     }
@@ -226,13 +236,7 @@ impl Store {
         let Some(old) = old else {
             return Some(note.clone());
         };
-        let mut left = note.ports.ranges().to_vec();
-        for cut in old.ports.ranges() {
-            left = left
-                .into_iter()
-                .flat_map(|range| without(range, *cut))
-                .collect();
-        }
+        let left = note.ports.without(&old.ports);
         if left.is_empty() {
             return None;
         }
@@ -267,15 +271,9 @@ impl Store {
                 obstacles.push(of_configuration(range.to_string(), "`never`"));
             }
         }
-        let count = |ports: &Ports| -> u32 {
-            let ranges = ports.ranges().iter();
-            ranges
-                .map(|range| u32::from(range.end() - range.start()) + 1)
-                .sum()
-        };
         if let Some(most) = self.limits.max_ports {
-            let held: u32 = known.values().map(|note| count(&note.ports)).sum();
-            if held.saturating_add(count(&note.ports)) > most {
+            let held: u32 = known.values().map(|note| note.ports.count()).sum();
+            if held.saturating_add(note.ports.count()) > most {
                 let what = format!("`max-ports` is {most}, {held} are held:");
                 obstacles.push(of_configuration(note.ports.to_string(), &what));
             }
@@ -291,19 +289,6 @@ fn cannot(id: Name, note: &Note, why: &str) -> Input {
     };
     let obstacles = vec![obstacle];
     Input::Created(id, Err(Refusal { obstacles }))
-}
-
-/// What is left of a range without the ports of another one.
-fn without(whole: PortRange, cut: PortRange) -> Vec<PortRange> {
-    let apart = whole.end() < cut.start() || cut.end() < whole.start();
-    if apart || whole.protocol() != cut.protocol() {
-        return vec![whole];
-    }
-    let part =
-        |start: Option<u16>, end: Option<u16>| PortRange::new(whole.protocol(), start?, end?).ok();
-    let before = part(Some(whole.start()), cut.start().checked_sub(1));
-    let after = part(cut.end().checked_add(1), Some(whole.end()));
-    [before, after].into_iter().flatten().collect()
 }
 
 fn note(entry: &FleetEntry) -> Result<Note, ()> {

@@ -86,11 +86,7 @@ impl Acquire {
             ),
             _ => return Err(granted(answer).err().unwrap_or_else(unexpected)),
         };
-        writeln!(
-            io::stdout().lock(),
-            "{}",
-            json(&document).map_err(io::Error::from)?
-        )?;
+        writeln!(io::stdout().lock(), "{}", json(&document)?)?;
         Ok(code)
     }
 }

@@ -61,7 +61,7 @@ impl Attach {
                 grant: self.id.as_str(),
                 ports: &ports,
             };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else if self.export {
             for line in environment::exports(&self.id, &ports)? {
                 writeln!(out, "{line}")?;
@@ -80,7 +80,7 @@ impl Attach {
 /// What the agent says.
 pub async fn attach(id: &Name) -> Result<Vec<String>> {
     let document = ask(&Request::Attach { id: id.clone() }).await?;
-    let ports: Vec<String> = serde_json::from_value(document).map_err(io::Error::from)?;
+    let ports: Vec<String> = serde_json::from_value(document)?;
     // What the environment is made of.
     for ports in &ports {
         ports

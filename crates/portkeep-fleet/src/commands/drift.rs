@@ -46,7 +46,7 @@ impl Drift {
         let document = document(&fleet);
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else {
             let mut rows = vec![["NODE", "POLICY", "WHAT"].map(str::to_owned)];
             rows.extend(document.differences.iter().map(|it| {

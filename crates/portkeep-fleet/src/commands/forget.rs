@@ -72,7 +72,7 @@ impl Forget {
                 id: &self.id,
                 forgotten: true,
             };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else {
             writeln!(out, "{} releases {}", self.node, self.id)?;
         }

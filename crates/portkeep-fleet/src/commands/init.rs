@@ -79,7 +79,7 @@ impl Init {
                 band: &band,
                 format: data::FORMAT,
             };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else {
             let done = if made { "is made" } else { "was there" };
             writeln!(

@@ -50,7 +50,7 @@ impl Quota {
                 ports: limits.ports,
                 nodes: limits.nodes,
             };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else {
             writeln!(
                 out,
@@ -69,8 +69,7 @@ impl Quota {
             let Some((revision, Value::Config(mut config))) =
                 found.map(|found| (found.revision, found.value))
             else {
-                return Err(Error::refused("there is no such fleet")
-                    .with_hint("`portkeep fleet init` makes one"));
+                return Err(Error::no_fleet());
             };
             let Limits {
                 grants,

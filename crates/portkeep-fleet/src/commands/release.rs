@@ -54,7 +54,7 @@ impl Release {
                 grant: self.id.as_str(),
                 left,
             };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else if left {
             writeln!(
                 out,

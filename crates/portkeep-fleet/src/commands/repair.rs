@@ -133,7 +133,7 @@ impl Repair {
     fn say(&self, document: &Document) -> Result<ExitCode> {
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(document)?)?;
         } else {
             for it in &document.finished {
                 let how = if it.was_preparing {

@@ -86,7 +86,7 @@ impl Status {
     fn say(&self, document: &Document) -> Result<ExitCode> {
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(document)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         let head = [

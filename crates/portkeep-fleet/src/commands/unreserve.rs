@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use portkeep_fleet_core::coordinator::{Answer, Coordinator, Goal};
-use portkeep_fleet_core::data::{Kind, Name};
-use portkeep_fleet_core::rules::Rules;
+use portkeep_fleet_core::coordinator::{Answer, Goal};
+use portkeep_fleet_core::data::{Kind, Name, Report};
 use serde::Serialize;
 
 use crate::connect::engine;
 use crate::error::{Error, Result};
-use crate::operator::drive::{Patience, drive, hold};
+use crate::operator::drive::resume_held;
 use crate::operator::fleet::Fleet;
 use crate::operator::report::nodes;
 use crate::operator::standing::Standing;
@@ -73,16 +72,8 @@ impl Unreserve {
             let held = concerned.filter(|(_, node)| Standing::of(id, node) == Standing::Enforced);
             document.nodes = document.nodes.max(held.count());
             document.ids.push(id.clone());
-            let lease = hold(&engine, id).await?;
-            let rules = Rules::default();
-            let coordinator = Coordinator::resume(Kind::Policy, id.clone(), Goal::Release, rules);
             let wait = Duration::from_secs(self.wait.into());
-            let patience = Patience {
-                wait,
-                cleanup: wait,
-            };
-            let driven = drive(&engine, coordinator, patience).await?;
-            lease.revoke().await;
+            let driven = resume_held(&engine, Kind::Policy, id, Goal::Release, wait).await?;
             if driven.answer == Answer::Unknown {
                 return Err(Error::undecided("etcd's answer was lost")
                     .with_hint("run the same command again"));
@@ -91,9 +82,7 @@ impl Unreserve {
                 let fleet = Fleet::read(&engine).await?;
                 let open = fleet.nodes.iter().filter(|(_, node)| {
                     let have = node.haves.get(id);
-                    have.is_some_and(|have| {
-                        have.report != portkeep_fleet_core::data::Report::Released
-                    })
+                    have.is_some_and(|have| have.report != Report::Released)
                 });
                 document.left.extend(open.map(|(name, _)| name.to_string()));
             }
@@ -108,7 +97,7 @@ impl Unreserve {
     fn say(&self, document: &Document) -> Result<ExitCode> {
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(document)?)?;
         } else if document.left.is_empty() {
             writeln!(
                 out,

@@ -62,7 +62,7 @@ impl Who {
         };
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         if document.owners.is_empty() {

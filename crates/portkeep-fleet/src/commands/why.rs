@@ -91,7 +91,7 @@ impl Why {
                 port,
                 answer: &answer,
             };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         let explanation = answer["explanation"].as_str().unwrap_or_default();

@@ -5,19 +5,20 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portkeep_admin::DEFAULT_DIRECTORY;
 use portkeep_fleet_core::data::Name;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::wish::Wish;
+use crate::agent::run_directory;
 use crate::error::{Error, Kind, Result};
 use crate::operator::report::InTheWay;
+use crate::socket::{read, write};
 
 /// A list of 100,000 nodes fits.
-const MAX_LINE: u64 = 8 * 1024 * 1024;
+pub const MAX_LINE: u64 = 8 * 1024 * 1024;
 
 /// How long a command waits beyond what the nodes have.
 const WAIT: Duration = Duration::from_secs(60);
@@ -120,12 +121,9 @@ impl From<Error> for Answer {
 
 /// Where the steward listens.
 pub fn path() -> PathBuf {
-    if let Some(path) = std::env::var_os(VARIABLE) {
-        return path.into();
-    }
-    match std::env::var_os("PORTKEEP_STATE_DIR") {
-        Some(state) if state != DEFAULT_DIRECTORY => PathBuf::from(state).join("run/steward.sock"),
-        _ => "/run/portkeep/steward.sock".into(),
+    match std::env::var_os(VARIABLE) {
+        Some(path) => path.into(),
+        None => run_directory().join("steward.sock"),
     }
 }
 
@@ -163,7 +161,7 @@ impl Client {
         let wait = WAIT + Duration::from_secs(more.into()) * super::acquire::TRIES;
         let exchange = async {
             write(self.0.get_mut(), request).await?;
-            read::<Answer>(&mut self.0).await
+            read::<Answer>(&mut self.0, MAX_LINE).await
         };
         let answered = timeout(wait, exchange).await;
         let answered = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -178,34 +176,4 @@ impl Client {
         let mut byte = [0];
         let _ = self.0.read(&mut byte).await;
     }
-}
-
-/// Writes one line.
-///
-/// # Errors
-///
-/// What the system says.
-pub async fn write(stream: &mut UnixStream, document: &impl Serialize) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec(document)?;
-    bytes.push(b'\n');
-    stream.write_all(&bytes).await
-}
-
-/// Reads one line.
-///
-/// # Errors
-///
-/// What the system says, also if the other side has gone.
-pub async fn read<T: serde::de::DeserializeOwned>(
-    stream: &mut BufReader<UnixStream>,
-) -> io::Result<T> {
-    let mut line = Vec::new();
-    (&mut *stream)
-        .take(MAX_LINE)
-        .read_until(b'\n', &mut line)
-        .await?;
-    if line.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(serde_json::from_slice(&line)?)
 }

@@ -9,10 +9,13 @@
 
 pub mod acquire;
 pub mod admit;
+mod candidates;
 pub mod environment;
 mod holder;
 pub mod hosts;
 pub mod local;
+mod numbers;
+mod quota;
 pub mod release;
 pub mod steward;
 pub mod wish;

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use portkeep_fleet_core::coordinator::{Answer as Decided, Coordinator, Goal};
+use portkeep_fleet_core::coordinator::{Answer as Decided, Goal};
 use portkeep_fleet_core::data::{Kind, Name, Phase, Value};
-use portkeep_fleet_core::rules::Rules;
 
 use super::local::Answer;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::operator::drive::{Patience, drive};
+use crate::operator::drive::resume;
 
 /// Ends a grant of a user, or of anybody for root. One that is not there is released already.
 ///
@@ -44,12 +43,7 @@ pub async fn end(engine: &Engine, id: &Name, wait: Duration) -> Result<bool> {
 ///
 /// If etcd cannot be asked.
 pub async fn finish(engine: &Engine, id: &Name, goal: Goal, wait: Duration) -> Result<bool> {
-    let coordinator = Coordinator::resume(Kind::Grant, id.clone(), goal, Rules::default());
-    let patience = Patience {
-        wait,
-        cleanup: wait,
-    };
-    let driven = drive(engine, coordinator, patience).await?;
+    let driven = resume(engine, Kind::Grant, id, goal, wait).await?;
     Ok(driven.is_left && driven.answer != Decided::Committed)
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +15,21 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::acquire::{HELD, acquire};
-use super::local::{Answer, Granted, Request, read, write};
+use super::local::{Answer, Granted, MAX_LINE, Request};
 use super::release::{finish, goal, release};
 use super::{holder, local};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::operator::drive::CLEANUP;
 use crate::operator::fleet::Fleet;
 use crate::output::say;
+use crate::socket::{self, read, write};
 
 /// How long a process that connects may take to ask.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// So many are served at a time. Holders are not counted once they hold.
 const AT_A_TIME: usize = 64;
-
-/// How long the nodes of what is ended have.
-const CLEANUP: Duration = Duration::from_secs(10);
 
 /// How it serves.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +90,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    Ok(listener)
+    socket::listen(path)
 }
 
 /// Names are what nodes have in common; numbers may differ.
@@ -115,7 +107,7 @@ async fn answer(
 ) -> io::Result<Option<(Name, String, BufReader<UnixStream>)>> {
     let uid = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
-    let request = timeout(PATIENCE, read::<Request>(&mut stream)).await;
+    let request = timeout(PATIENCE, read::<Request>(&mut stream, MAX_LINE)).await;
     let request = match request.map_err(|_| io::ErrorKind::TimedOut)? {
         Ok(request) => request,
         Err(error) => {

@@ -6,14 +6,15 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
-use portkeep_fleet_core::coordinator::{Answer, Coordinator, Effect, Input};
-use portkeep_fleet_core::data::{FORMAT, Hold, Key, Name, Unknown, Value};
+use portkeep_fleet_core::coordinator::{Answer, Coordinator, Effect, Goal, Input};
+use portkeep_fleet_core::data::{FORMAT, Hold, Key, Kind, Name, Unknown, Value};
 use portkeep_fleet_core::engine::{Outcome, Transaction};
+use portkeep_fleet_core::rules::Rules;
 use tokio::time::{Instant, sleep_until};
 
-use super::points::{When, pass};
 use crate::engine::{Engine, EngineError, Event, Lease, Range, Watch};
 use crate::error::{Error, Result};
+use crate::points::{When, pass};
 
 /// How a coordinator is driven.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,9 @@ pub struct Patience {
     /// How long to wait afterwards until nothing is left of what was refused or released.
     pub cleanup: Duration,
 }
+
+/// How long to wait until nothing is left of what was refused.
+pub const CLEANUP: Duration = Duration::from_secs(10);
 
 /// What came of it.
 #[derive(Debug)]
@@ -43,11 +47,20 @@ pub struct Driven {
 ///
 /// If etcd does not answer.
 pub async fn hold(engine: &Engine, id: &Name) -> Result<Lease> {
-    let lease = engine.lease(engine.config().timing.lease).await?;
+    hold_for(engine, id, "", engine.config().timing.lease).await
+}
+
+/// [`hold`], for whom, with a lease of so many seconds.
+///
+/// # Errors
+///
+/// If etcd does not answer.
+pub async fn hold_for(engine: &Engine, id: &Name, by: &str, seconds: u32) -> Result<Lease> {
+    let lease = engine.lease(seconds).await?;
     let key = Key::Hold(id.clone());
     let value = Value::Hold(Hold {
         format: FORMAT,
-        by: String::new(),
+        by: by.to_owned(),
         unknown: Unknown::new(),
     });
     let transaction = Transaction::default().put(key, value);
@@ -56,6 +69,44 @@ pub async fn hold(engine: &Engine, id: &Name) -> Result<Lease> {
             .with_hint("nothing was begun; run the same command again")),
         Outcome::Done(_) | Outcome::Differs(_) => Ok(lease),
     }
+}
+
+/// Drives what another coordinator began, and waits as long as is said for what is to be left afterwards.
+///
+/// # Errors
+///
+/// As [`drive`].
+pub async fn resume(
+    engine: &Engine,
+    kind: Kind,
+    id: &Name,
+    goal: Goal,
+    wait: Duration,
+) -> Result<Driven> {
+    let coordinator = Coordinator::resume(kind, id.clone(), goal, Rules::default());
+    let patience = Patience {
+        wait,
+        cleanup: wait,
+    };
+    drive(engine, coordinator, patience).await
+}
+
+/// [`resume`], and says on the engine meanwhile that somebody is at work on it.
+///
+/// # Errors
+///
+/// As [`hold`] and [`drive`].
+pub async fn resume_held(
+    engine: &Engine,
+    kind: Kind,
+    id: &Name,
+    goal: Goal,
+    wait: Duration,
+) -> Result<Driven> {
+    let lease = hold(engine, id).await?;
+    let driven = resume(engine, kind, id, goal, wait).await?;
+    lease.revoke().await;
+    Ok(driven)
 }
 
 /// Drives a coordinator until there is an answer, and nothing to be done for it.

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use portkeep_fleet_core::coordinator::{Answer, Coordinator, Goal};
+use portkeep_fleet_core::coordinator::{Answer, Goal};
 use portkeep_fleet_core::data::{Kind, Name, Phase};
 use portkeep_fleet_core::points::Point;
-use portkeep_fleet_core::rules::Rules;
 use portkeep_fleet_core::sweeper::sweep;
 
-use super::drive::{Patience, drive, hold};
+use super::drive::resume_held;
 use super::fleet::{Fleet, name_of};
-use super::points::{When, pass};
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::points::{When, pass};
 
 /// One that was finished, or is not yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +36,7 @@ pub async fn finish(engine: &Engine, fleet: &Fleet, cleanup: Duration) -> Result
     let mut finished = Vec::new();
     let open = fleet.leftovers().filter(|(kind, ..)| *kind == Kind::Policy);
     for (kind, id, record) in open {
-        let lease = hold(engine, id).await?;
-        let coordinator = Coordinator::resume(kind, id.clone(), Goal::Finish, Rules::default());
-        let patience = Patience {
-            wait: cleanup,
-            cleanup,
-        };
-        let driven = drive(engine, coordinator, patience).await?;
-        lease.revoke().await;
+        let driven = resume_held(engine, kind, id, Goal::Finish, cleanup).await?;
         // Decided meanwhile by whoever was thought to be gone: there is nothing to finish.
         if driven.answer != Answer::Committed {
             finished.push(Finished {

@@ -5,7 +5,6 @@ pub mod ask;
 pub mod drive;
 pub mod fleet;
 pub mod leftovers;
-pub mod points;
 pub mod policy;
 pub mod report;
 pub mod reserve;

@@ -1,13 +1,18 @@
 //! What an operator's reservation is to be, from arguments of several commands.
 
 use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use portkeep::PortRange;
-use portkeep_fleet_core::data::{Members, Mode, Name, Ports, Record, Selector};
+use portkeep_fleet_core::data::{Ask, Members, Mode, Name, Ports, Record, Selector};
 
 use super::fleet::Fleet;
+use super::reserve::{Terms, reserve};
+use super::said::say;
 use crate::config::labels;
+use crate::connect::engine;
 use crate::error::{Error, Result};
 
 /// On which nodes.
@@ -100,6 +105,59 @@ pub fn ports(texts: &[String]) -> Result<Ports> {
     Ports::new(ranges).map_err(|error| Error::usage(error.to_string()))
 }
 
+/// A policy that is to be made.
+#[derive(Clone, Debug, Args)]
+pub struct Policy {
+    /// What to call it
+    #[arg(value_name = "POLICY")]
+    name: Name,
+    /// The ports, as 10000-20000/udp
+    #[arg(value_name = "A-B/tcp|udp|both", required = true)]
+    ports: Vec<String>,
+    #[command(flatten)]
+    nodes: Nodes,
+    /// A note that everybody sees with it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    comment: String,
+    /// Change nothing; show which nodes could, and what is in the way on the others
+    #[arg(long)]
+    dry_run: bool,
+    /// How long nodes have to answer; one that does not cannot
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Policy {
+    /// Makes it, and says what became of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`].
+    pub async fn make(&self, mode: Mode, consumers: Vec<String>) -> Result<ExitCode> {
+        let wish = Wish {
+            name: self.name.clone(),
+            ports: ports(&self.ports)?,
+            selector: self.nodes.selector()?,
+            except: self.nodes.except(),
+            consumers,
+            mode,
+            comment: self.comment.clone(),
+        };
+        let terms = Terms {
+            skip_down: self.nodes.skip_down,
+            wait: Duration::from_secs(self.wait.into()),
+            dry_run: self.dry_run,
+        };
+        let engine = engine().await?;
+        let start = Instant::now();
+        let reserved = reserve(&engine, &wish, terms).await?;
+        say(&reserved, &wish, start.elapsed(), self.json)
+    }
+}
+
 /// What is in a record besides its phase and its members.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -130,6 +188,15 @@ impl Wish {
             mode: self.mode,
             comment: self.comment.clone(),
             ..Record::preparing(self.ports.clone(), Members::Pieces(0))
+        }
+    }
+
+    /// What a node is asked that is to say what would be in the way.
+    pub fn question(&self) -> Ask {
+        Ask::Try {
+            ports: self.ports.clone(),
+            consumers: self.consumers.clone(),
+            mode: self.mode,
         }
     }
 

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use portkeep_fleet_core::data::{Have, Name, Obstacle, Reply};
 use serde::{Deserialize, Serialize};
 
+/// Why a node is not asked.
+pub const NOT_CONNECTED: &str = "its agent is not connected";
+/// Why a node that was asked does not count.
+pub const SILENT: &str = "it did not answer in time";
+
 /// A node that cannot, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InTheWay {
@@ -102,7 +107,7 @@ pub fn nodes(count: usize) -> String {
 }
 
 /// The nodes in the way, by their names, those that did not answer with them.
-pub fn all(by: &[(Name, Have)], silent: &[Name], removed: &str) -> Vec<InTheWay> {
+pub fn all(by: &[(Name, Have)], silent: &[Name]) -> Vec<InTheWay> {
     let mut found: BTreeMap<&Name, InTheWay> = by
         .iter()
         .map(|(node, have)| (node, InTheWay::voted(node, have)))
@@ -110,7 +115,7 @@ pub fn all(by: &[(Name, Have)], silent: &[Name], removed: &str) -> Vec<InTheWay>
     for node in silent {
         found
             .entry(node)
-            .or_insert_with(|| InTheWay::because(node, removed));
+            .or_insert_with(|| InTheWay::because(node, SILENT));
     }
     found.into_values().collect()
 }

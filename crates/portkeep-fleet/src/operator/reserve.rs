@@ -4,24 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portkeep_fleet_core::coordinator::{Answer, Coordinator};
-use portkeep_fleet_core::data::{Ask, Kind, Name, Record};
+use portkeep_fleet_core::data::{Kind, Name, Record};
 use portkeep_fleet_core::rules::Rules;
 use serde::Serialize;
 
 use super::ask::{ask, random_name};
-use super::drive::{Patience, drive, hold};
+use super::drive::{CLEANUP, Patience, drive, hold};
 use super::fleet::Fleet;
 use super::leftovers::finish;
 use super::policy::{Chosen, Wish};
-use super::report::{InTheWay, all};
+use super::report::{InTheWay, NOT_CONNECTED, SILENT, all};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-
-/// How long to wait until nothing is left of what was refused.
-pub const CLEANUP: Duration = Duration::from_secs(10);
-
-const NOT_CONNECTED: &str = "its agent is not connected";
-const SILENT: &str = "it did not answer in time";
 
 /// How it is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -157,12 +151,7 @@ async fn look(
     chosen: &Chosen,
     reserved: &mut Reserved,
 ) -> Result<()> {
-    let question = Ask::Try {
-        ports: wish.ports.clone(),
-        consumers: wish.consumers.clone(),
-        mode: wish.mode,
-    };
-    let replies = ask(engine, &chosen.up, &question, terms.wait).await?;
+    let replies = ask(engine, &chosen.up, &wish.question(), terms.wait).await?;
     for node in &chosen.up {
         match replies.get(node) {
             Some(reply) => reserved.in_the_way.extend(InTheWay::replied(node, reply)),
@@ -190,12 +179,7 @@ async fn ask_others(
         refused.any(|it| it.node == node.as_str())
     };
     let others: BTreeSet<Name> = chosen.up.iter().filter(|it| !known(it)).cloned().collect();
-    let question = Ask::Try {
-        ports: wish.ports.clone(),
-        consumers: wish.consumers.clone(),
-        mode: wish.mode,
-    };
-    let replies = ask(engine, &others, &question, terms.wait.min(CLEANUP)).await?;
+    let replies = ask(engine, &others, &wish.question(), terms.wait.min(CLEANUP)).await?;
     let found = replies.iter();
     let found = found.filter_map(|(node, reply)| InTheWay::replied(node, reply));
     reserved.in_the_way.extend(found);
@@ -231,10 +215,10 @@ async fn decide(
             reserved.state = State::Reserved;
         }
         Answer::Refused { by, silent } if driven.timed_out => {
-            reserved.in_the_way = all(&by, &silent, SILENT);
+            reserved.in_the_way = all(&by, &silent);
         }
         Answer::Refused { by, .. } => {
-            reserved.in_the_way = all(&by, &[], SILENT);
+            reserved.in_the_way = all(&by, &[]);
             if !driven.interrupted {
                 ask_others(engine, wish, terms, chosen, reserved).await?;
             }

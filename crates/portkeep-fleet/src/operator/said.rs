@@ -21,7 +21,7 @@ pub fn say(reserved: &Reserved, wish: &Wish, took: Duration, as_json: bool) -> R
     let mut out = io::stdout().lock();
     let good = !matches!(reserved.state, State::Refused | State::Impossible);
     if as_json {
-        writeln!(out, "{}", json(reserved).map_err(io::Error::from)?)?;
+        writeln!(out, "{}", json(reserved)?)?;
     } else if reserved.state == State::Refused {
         refused(reserved, wish)?;
     } else {

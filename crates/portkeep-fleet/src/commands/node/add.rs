@@ -58,7 +58,7 @@ impl Add {
                 added,
                 labels: &labels,
             };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
         } else if added {
             writeln!(
                 out,

@@ -43,7 +43,7 @@ impl Ls {
         let mut out = io::stdout().lock();
         if self.json {
             let document = Document { schema: 1, nodes };
-            writeln!(out, "{}", json(&document).map_err(io::Error::from)?)?;
+            writeln!(out, "{}", json(&document)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         let head = ["NODE", "LABELS", "AGENT", "HELD", "NOT HELD"];

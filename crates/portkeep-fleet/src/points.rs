@@ -1,8 +1,9 @@
-//! The points of the protocol at which a test kills a command: `PORTKEEP_FLEET_DIE=coordinator.commit:after`.
+//! The points of the protocol at which a test kills an agent or a command:
+//! `PORTKEEP_FLEET_DIE=coordinator.commit:after`.
 
 use portkeep_fleet_core::points::Point;
 
-/// When the command dies.
+/// When the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Before the effect.
@@ -12,9 +13,11 @@ pub enum When {
 }
 
 /// Dies here, if a test says so. In other builds, nothing can say so.
-pub fn pass(point: Point, when: When) {
+pub fn pass(point: impl Into<Option<Point>>, when: When) {
     #[cfg(feature = "testing")]
-    if let Ok(wanted) = std::env::var("PORTKEEP_FLEET_DIE") {
+    if let Some(point) = point.into()
+        && let Ok(wanted) = std::env::var("PORTKEEP_FLEET_DIE")
+    {
         let word = match when {
             When::Before => "before",
             When::After => "after",
