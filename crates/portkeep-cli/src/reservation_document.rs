@@ -37,7 +37,7 @@ pub struct ReservationDocument {
 
 /// Which reservation of which fleet it is.
 #[derive(Debug, Serialize)]
-struct FleetDocument {
+pub struct FleetDocument {
     fleet: String,
     kind: &'static str,
     id: String,

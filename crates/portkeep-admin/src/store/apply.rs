@@ -396,10 +396,7 @@ fn take(
     let newly_protected: Vec<&Gap> = gaps
         .iter()
         .filter(|gap| gap.kind == Kind::Reservation)
-        .filter(|gap| {
-            let ports = gap.record.ports;
-            (ports.start()..=ports.end()).any(|port| protection.missing.contains(port))
-        })
+        .filter(|gap| protection.missing.meets(gap.record.ports))
         .collect();
     if newly_protected.is_empty() || !is_anything_bound(&newly_protected, finder)? {
         return Ok(());

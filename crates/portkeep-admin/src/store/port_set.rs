@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use portkeep::PortRange;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const WORDS: usize = 65536 / 64;
@@ -31,6 +32,11 @@ impl PortSet {
     /// Whether a port is in the set.
     pub fn contains(&self, port: u16) -> bool {
         self.0[usize::from(port / 64)] & 1 << (port % 64) != 0
+    }
+
+    /// Whether one of the ports of a range is in the set.
+    pub(crate) fn meets(&self, range: PortRange) -> bool {
+        range.ports().any(|port| self.contains(port))
     }
 
     /// Whether no port is in the set.

@@ -43,8 +43,7 @@ impl Ports {
 
     /// Whether one of the ports of a range is among them.
     pub fn meet(&self, ports: PortRange) -> bool {
-        let set = self.of(ports.protocol());
-        (ports.start()..=ports.end()).any(|port| set.contains(port))
+        self.of(ports.protocol()).meets(ports)
     }
 }
 

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::locations::list;
 use crate::output::{json, text_of, write_table};
+use crate::reservation_document::FleetDocument;
 use crate::words::counted;
 
 /// Show whether and how Portkeep is enabled
@@ -54,7 +55,7 @@ struct Store {
     reservations: Option<usize>,
     exclusions: Option<usize>,
     /// Of fleets; their policies are among the reservations and exclusions.
-    fleet: Vec<FleetDocument>,
+    fleet: Vec<HeldForFleet>,
     /// Where the store, the kernel part and `ip_local_reserved_ports` disagree.
     differences: Vec<String>,
     /// Why one of them could not be read.
@@ -79,7 +80,7 @@ impl Store {
             store.exclusions = Some(contents.exclusions());
             if is_listed {
                 let entries = keeper.fleet_entries()?;
-                store.fleet = entries.iter().map(FleetDocument::from).collect();
+                store.fleet = entries.iter().map(HeldForFleet::from).collect();
                 let differences = keeper.differences()?;
                 store.differences = differences.iter().map(Difference::to_string).collect();
             }
@@ -130,11 +131,9 @@ impl Store {
 
 /// A fleet's reservation on this machine.
 #[derive(Debug, Serialize)]
-struct FleetDocument {
-    fleet: String,
-    kind: &'static str,
-    id: String,
-    generation: u64,
+struct HeldForFleet {
+    #[serde(flatten)]
+    which: FleetDocument,
     ports: Vec<String>,
     /// Whether the kernel part has all of them.
     enforced: bool,
@@ -142,17 +141,13 @@ struct FleetDocument {
     owner: String,
 }
 
-impl From<&FleetEntry> for FleetDocument {
-    fn from(entry: &FleetEntry) -> FleetDocument {
-        let tag = &entry.tag;
-        FleetDocument {
-            fleet: tag.fleet.clone(),
-            kind: if tag.grant { "grant" } else { "policy" },
-            id: tag.id.clone(),
-            generation: tag.generation,
+impl From<&FleetEntry> for HeldForFleet {
+    fn from(entry: &FleetEntry) -> HeldForFleet {
+        HeldForFleet {
+            which: (&entry.tag).into(),
             ports: entry.ports.iter().map(PortRange::to_string).collect(),
             enforced: entry.enforced,
-            owner: tag.owner(),
+            owner: entry.tag.owner(),
         }
     }
 }

@@ -106,10 +106,7 @@ fn look_again(
     protection: &Protection,
     sockets: Option<&dyn FindSockets>,
 ) -> Result<(), Error> {
-    let newly_protected = |ports: PortRange| {
-        let mut ports = ports.ports();
-        ports.any(|port| protection.missing.contains(port))
-    };
+    let newly_protected = |ports| protection.missing.meets(ports);
     let concerns = |work: &Work| {
         let mut created = work.created.iter().copied();
         work.is_open() && (created.len() > 0 && work.adopt || created.any(newly_protected))
