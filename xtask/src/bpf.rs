@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use libbpf_cargo::SkeletonBuilder;
 
-use crate::{command, root};
+use crate::{command, require_fresh, root};
 
 /// Other compilers work too, but make another object; CI compares with this one's.
 const CLANG: &str = "clang-19";
@@ -40,20 +40,8 @@ pub fn rebuild() -> Result<()> {
 /// Fails if what is committed is not what a fresh build makes.
 pub fn check() -> Result<()> {
     let fresh = build()?;
-    for (path, fresh) in [
-        (OBJECT, fresh.object.as_slice()),
-        (SKELETON, fresh.skeleton.as_bytes()),
-    ] {
-        let path = package().join(path);
-        let committed = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        if committed != fresh {
-            bail!(
-                "{} differs from a fresh build\nHint: run `cargo xtask bpf` and commit the result",
-                path.display()
-            );
-        }
-    }
-    Ok(())
+    require_fresh(&package().join(OBJECT), &fresh.object, "bpf")?;
+    require_fresh(&package().join(SKELETON), fresh.skeleton.as_bytes(), "bpf")
 }
 
 fn build() -> Result<Generated> {

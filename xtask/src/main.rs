@@ -9,9 +9,11 @@ mod kernels;
 mod preload;
 mod verified;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 
 /// What developers of Portkeep run
@@ -57,6 +59,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Fails if a committed file is not what a fresh build makes, for which there is a task.
+fn require_fresh(path: &Path, fresh: &[u8], task: &str) -> Result<()> {
+    let committed = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    if committed != fresh {
+        bail!(
+            "{} differs from a fresh build\nHint: run `cargo xtask {task}` and commit the result",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The top of the repository.

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::{command, root};
+use crate::{command, require_fresh, root};
 
 /// Other versions make another file; CI compares with that of these.
 const CLANG: &str = "clang-19";
@@ -33,13 +33,7 @@ pub fn rebuild() -> Result<()> {
 pub fn check() -> Result<()> {
     for architecture in ARCHITECTURES {
         let path = source().join(file(architecture));
-        let committed = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        if committed != build(architecture)? {
-            bail!(
-                "{} differs from a fresh build\nHint: run `cargo xtask preload` and commit the result",
-                path.display()
-            );
-        }
+        require_fresh(&path, &build(architecture)?, "preload")?;
     }
     Ok(())
 }
