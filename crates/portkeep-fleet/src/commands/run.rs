@@ -1,8 +1,10 @@
 //! `portkeep fleet run`
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portkeep_fleet_core::data::Name;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::acquire::granted;
@@ -42,11 +44,7 @@ impl Run {
         let wish = self.wish.wish(true)?;
         let mut client = Client::connect().await?;
         let grant = granted(client.ask(&Request::Acquire(wish)).await?)?;
-        let started = self.start(&grant.id, &grant.ports).await;
-        let ended = match started {
-            Ok(child) => attend(child, &grant.id, client).await.map_err(Error::from),
-            Err(error) => Err(error),
-        };
+        let ended = self.run(&grant.id, &grant.ports, client).await;
         if let Err(error) = release(&grant.id).await {
             say(&format!(
                 "{}: {}; it ends by itself, as nobody holds it",
@@ -55,6 +53,13 @@ impl Run {
             ));
         }
         ended
+    }
+
+    async fn run(&self, id: &Name, ports: &[String], client: Client) -> Result<ExitCode> {
+        // Before the command starts: a signal in between would end this process alone, and leave the command without its ports.
+        let signals = Signals::new()?;
+        let child = self.start(id, ports).await?;
+        Ok(signals.attend(child, hold(id, client)).await?)
     }
 
     async fn start(&self, id: &Name, ports: &[String]) -> Result<Child> {
@@ -77,35 +82,54 @@ impl Run {
     }
 }
 
-/// Until the command ends. Signals are the command's, and a steward that was started anew is told of the hold.
-async fn attend(mut child: Child, id: &Name, client: Client) -> io::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut holding = Box::pin(hold(id, client));
-    let status = loop {
-        let pid = child.id();
-        let number = tokio::select! {
-            status = child.wait() => break status?,
-            () = &mut holding => continue,
-            // The terminal sends it to the command, too.
-            _ = interrupt.recv() => continue,
-            _ = terminate.recv() => Signal::SIGTERM,
-            _ = hang_up.recv() => Signal::SIGHUP,
-        };
-        if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) {
-            let _ = kill(Pid::from_raw(pid), number);
-        }
-    };
-    let code = match (status.code(), status.signal()) {
-        (Some(code), _) => code,
-        (None, Some(signal)) => 128 + signal,
-        (None, None) => 1,
-    };
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+/// The signals that are the command's.
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hang_up: unix::Signal,
 }
 
-async fn hold(id: &Name, mut client: Client) {
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until the command ends.
+    async fn attend(
+        mut self,
+        mut child: Child,
+        hold: impl Future<Output = Infallible>,
+    ) -> io::Result<ExitCode> {
+        let mut hold = pin!(hold);
+        let status = loop {
+            let pid = child.id();
+            let number = tokio::select! {
+                status = child.wait() => break status?,
+                never = &mut hold => match never {},
+                // The terminal sends it to the command, too.
+                _ = self.interrupt.recv() => continue,
+                _ = self.terminate.recv() => Signal::SIGTERM,
+                _ = self.hang_up.recv() => Signal::SIGHUP,
+            };
+            if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) {
+                let _ = kill(Pid::from_raw(pid), number);
+            }
+        };
+        let code = match (status.code(), status.signal()) {
+            (Some(code), _) => code,
+            (None, Some(signal)) => 128 + signal,
+            (None, None) => 1,
+        };
+        Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    }
+}
+
+/// Tells a steward that was started anew that the grant is held.
+async fn hold(id: &Name, mut client: Client) -> Infallible {
     loop {
         client.gone().await;
         client = loop {

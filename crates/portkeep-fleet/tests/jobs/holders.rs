@@ -54,6 +54,13 @@ pub fn a_killed_run_gives_its_ports_back(sandbox: &Sandbox) {
     assert_eq!(ended.wait().expect("wait").code(), Some(128 + 15));
     cluster.wait_until_nothing_is_left();
 
+    // As early as a signal can come.
+    let early = "trap 'exit 9' TERM; kill -TERM $PPID; while :; do sleep 0.05; done";
+    let arguments = ["run", "--on", "n1", "--tcp", "1", "--", "sh", "-c", early];
+    let output = cluster.user("nobody", &arguments).output().expect("run");
+    assert_eq!(output.status.code(), Some(9), "{output:?}");
+    cluster.wait_until_nothing_is_left();
+
     let (mut killed, port) = start(&cluster);
     signal(&killed, Signal::SIGKILL);
     killed.wait().expect("wait");
