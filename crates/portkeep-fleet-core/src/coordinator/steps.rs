@@ -208,6 +208,8 @@ impl Coordinator {
         let transaction = self
             .guarded(revision)
             .put(self.kind.record(&self.id), ending);
+        // Members of a grant hear of it by the same transaction, as many as fit.
+        let transaction = self.ask(transaction, record, Member::is_told, WantState::End);
         Effect::Apply(Point::End, transaction)
     }
 }

@@ -5,12 +5,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use portkeep_fleet::engine::Engine;
 use portkeep_fleet::testing::Network;
 use portkeep_fleet_core::engine::Revision;
 use portkeep_fleet_core::points::Point;
 
 use crate::random::Random;
+use crate::steward::Steward;
 
 /// What ends a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +24,12 @@ enum Undo {
     Heal(usize),
     HealPeers,
     EmptyDisk(usize),
+    StartSteward,
+    ResumeSteward,
 }
 
 pub struct Chaos {
+    pub steward: Steward,
     random: Random,
     undo: Vec<(Instant, Undo)>,
     counts: BTreeMap<&'static str, u32>,
@@ -38,7 +43,10 @@ impl Chaos {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
+        let mut steward = Steward::default();
+        steward.start(network, None);
         Chaos {
+            steward,
             random,
             undo: Vec::new(),
             counts: BTreeMap::new(),
@@ -62,6 +70,9 @@ impl Chaos {
             if network.machines[at].is_agent_dead() {
                 self.later(200, 1500, Undo::StartAgent(at));
             }
+        }
+        if self.steward.is_dead() {
+            self.later(100, 1000, Undo::StartSteward);
         }
         if self.compacted.elapsed() > Duration::from_secs(1) {
             self.compact();
@@ -94,7 +105,8 @@ impl Chaos {
         let under: Vec<Undo> = self.undo.iter().map(|(_, it)| *it).collect();
         let free = |all: &[Undo]| !all.iter().any(|it| under.contains(it));
         let machine = &mut network.machines[at];
-        let name = match self.random.below(14) {
+        let steward = [Undo::StartSteward, Undo::ResumeSteward];
+        let name = match self.random.below(17) {
             0 | 1 if free(&agent) => {
                 machine.kill_agent();
                 self.later(0, 2000, Undo::StartAgent(at));
@@ -152,6 +164,27 @@ impl Chaos {
                 self.later(500, 4000, Undo::EmptyDisk(at));
                 "disk of a store full"
             }
+            13 if free(&steward) => {
+                self.steward.kill();
+                self.later(0, 2000, Undo::StartSteward);
+                "steward killed"
+            }
+            14 if free(&steward) => {
+                let points = Point::ALL.iter();
+                let points: Vec<_> = points
+                    .filter(|it| it.name().starts_with("coordinator."))
+                    .collect();
+                let point = *self.random.one_of(&points);
+                let when = self.random.one_of(&["before", "after"]);
+                let wish = format!("{point}:{when}");
+                self.steward.start(network, Some(&wish));
+                "steward to die at a point"
+            }
+            15 if free(&steward) => {
+                self.steward.signal(Signal::SIGSTOP);
+                self.later(500, 15_000, Undo::ResumeSteward);
+                "steward paused"
+            }
             _ => return,
         };
         *self.counts.entry(name).or_default() += 1;
@@ -166,6 +199,8 @@ impl Chaos {
             Undo::Heal(at) => network.machines[at].heal(),
             Undo::HealPeers => heal_peers(),
             Undo::EmptyDisk(at) => network.machines[at].empty_disk(),
+            Undo::StartSteward => self.steward.start(network, None),
+            Undo::ResumeSteward => self.steward.signal(Signal::SIGCONT),
         }
     }
 
@@ -181,6 +216,12 @@ impl Chaos {
         *self.counts.entry("compaction").or_default() += 1;
     }
 
+    /// An operator's mistake.
+    pub fn delete_all(&self) {
+        let deleted = self.runtime.block_on(self.engine.delete_all());
+        deleted.expect("delete all keys");
+    }
+
     /// Ends all of them.
     pub fn end(&mut self, network: &mut Network) {
         for (_, undo) in std::mem::take(&mut self.undo) {
@@ -193,6 +234,7 @@ impl Chaos {
             machine.empty_disk();
             machine.start_agent(&network.etcd);
         }
+        self.steward.start(network, None);
     }
 
     /// What there was.

@@ -16,6 +16,8 @@ pub struct History {
     pub users: BTreeMap<Name, u32>,
     pub operations: u64,
     pub unknown: u64,
+    /// The steward chose ports for these, and none were free.
+    pub refused_jobs: usize,
     /// What commands said that neither reserved nor were refused, and how often.
     pub said: BTreeMap<String, u32>,
 }
@@ -140,6 +142,7 @@ pub fn counts(histories: &[History], seen: &[Seen]) -> Counts {
     for history in histories {
         counts.operations += history.operations;
         counts.unknown += history.unknown;
+        counts.refused += history.refused_jobs;
         for (line, times) in &history.said {
             *counts.said.entry(line.clone()).or_default() += times;
         }

@@ -1,19 +1,22 @@
-//! A fleet under faults: three members of etcd, agents on machines of their own with the real kernel part, and
-//! commands that reserve, change and end policies all the time, while members, agents and commands are killed and
-//! paused, links are cut, disks are full and etcd compacts. Strangers and owners bind all the time, and the checker
+//! A fleet under faults: three members of etcd, agents on machines of their own with the real kernel part, commands
+//! that reserve, change and end policies all the time, and jobs that acquire and release grants from a steward, while
+//! members, agents, the steward and commands are killed and paused, links are cut, disks are full and etcd compacts. Strangers and owners bind all the time, and the checker
 //! of `portkeep-fleet-core` judges what everybody saw.
 //!
-//!     cargo run -p portkeep-fleet --example faults -- SEED SECONDS [planted|lost]
+//!     cargo run -p portkeep-fleet --example faults -- SEED SECONDS [planted|lost|deleted|old]
 //!
 //! The seed chooses the operations and the faults; when they meet is up to the machine. With `planted`, root takes
 //! a policy out by force on one node, and the checker has to find that. With `lost`, etcd loses all its data in the
-//! end, and nothing may open.
+//! end, with `deleted` all of the fleet's keys, and with `old` it is restored from a snapshot of half-time; and nothing
+//! may open.
 
 mod chaos;
 mod end;
 mod history;
+mod jobs;
 mod operations;
 mod random;
+mod steward;
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
@@ -27,6 +30,7 @@ use portkeep_tests::Sandbox;
 
 use chaos::Chaos;
 use history::Counts;
+use jobs::Jobs;
 use operations::Operator;
 use random::Random;
 
@@ -53,6 +57,9 @@ const STRANGER: u32 = 65534;
 /// How many operate at a time.
 const OPERATORS: u64 = 3;
 
+/// How many jobs there are at a time.
+const JOBS: u64 = 6;
+
 fn main() -> ExitCode {
     probe::run_if_probe();
     if std::env::var_os(PLAN).is_none() {
@@ -65,6 +72,8 @@ fn main() -> ExitCode {
             None => 0,
             Some("planted") => PLANTED,
             Some("lost") => LOST,
+            Some("deleted") => DELETED,
+            Some("old") => OLD,
             Some(_) => return usage(),
         };
         let plan = format!("{} {} {ending}", numbers[0], numbers[1]);
@@ -78,9 +87,11 @@ fn main() -> ExitCode {
 /// How a run ends that does not end in peace.
 const PLANTED: u64 = 1;
 const LOST: u64 = 2;
+const DELETED: u64 = 3;
+const OLD: u64 = 4;
 
 fn usage() -> ExitCode {
-    eprintln!("usage: faults SEED SECONDS [planted|lost]");
+    eprintln!("usage: faults SEED SECONDS [planted|lost|deleted|old]");
     ExitCode::from(2)
 }
 
@@ -98,8 +109,16 @@ fn run(sandbox: &Sandbox) {
     // SAFETY: the process has one thread.
     unsafe { std::env::set_var("TMPDIR", sandbox.state_dir()) };
     let machines = sandbox.state_dir().join("machines");
+    // SAFETY: the process has one thread.
+    unsafe {
+        let socket = sandbox.state_dir().join("steward.sock");
+        std::env::set_var("PORTKEEP_STEWARD_SOCKET", socket);
+    }
     let mut network = Network::new(&machines, sandbox.cgroup(), 3, &[]);
-    ok(network.operator("root").args(["init", "--name=test"]));
+    let band = format!("--band={}-{}", PORTS.0, PORTS.1);
+    ok(network
+        .operator("root")
+        .args(["init", "--name=test", &band]));
     for (node, label) in NODES {
         ok(network
             .operator("root")
@@ -123,10 +142,19 @@ fn run(sandbox: &Sandbox) {
         let operator = Operator::new(number, random, network.operator("root"), stop.clone());
         thread::spawn(move || operator.run())
     });
-    let operators: Vec<_> = operators.collect();
+    let jobs = (0..JOBS).map(|number| {
+        let jobs = Jobs::new(Random::new(seed * 1000 + 500 + number), stop.clone());
+        thread::spawn(move || jobs.run())
+    });
+    let operators: Vec<_> = operators.chain(jobs).collect();
     let mut chaos = Chaos::new(Random::new(seed), &network);
     let over = Instant::now() + length;
+    let mut save_at = (ending == OLD).then(|| Instant::now() + length / 2);
     while Instant::now() < over {
+        if save_at.is_some_and(|at| Instant::now() > at) {
+            save_at = None;
+            network.etcd.save_all();
+        }
         chaos.step(&mut network);
     }
     chaos.end(&mut network);
@@ -137,20 +165,21 @@ fn run(sandbox: &Sandbox) {
         .collect();
     match ending {
         PLANTED => end::plant(&network, &histories),
-        LOST => {
-            // Whoever binds has some seconds, and nobody has asked for a release.
-            network.etcd.start_anew();
-            thread::sleep(Duration::from_secs(15));
-        }
+        LOST => network.etcd.start_anew(),
+        DELETED => chaos.delete_all(),
+        OLD => network.etcd.load_all(),
         _ => {}
     }
-    if ending != LOST {
-        end::settle(&mut network, &mut histories);
+    let forgets = [LOST, DELETED, OLD].contains(&ending);
+    match forgets {
+        // Whoever binds has some seconds, and nobody has asked for a release.
+        true => thread::sleep(Duration::from_secs(15)),
+        false => end::settle(&mut network, &mut histories),
     }
     let mut seen: Vec<_> = probes.into_iter().flat_map(Probe::end).collect();
     for machine in &mut network.machines {
         machine.kill_agent();
-        if ending != LOST {
+        if !forgets {
             seen.extend(Probe::sweep(machine, STRANGER, PORTS));
         }
     }

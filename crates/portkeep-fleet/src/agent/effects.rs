@@ -47,8 +47,9 @@ impl Driver {
     /// Remembers what the machine holds now, after work on it.
     pub(super) fn remember_notes(&mut self) {
         if let Ok((notes, _)) = self.store.entries() {
-            // On the disk how far the engine was, with what was promised then.
-            if notes.keys().any(|id| !self.notes.contains_key(id)) {
+            // On the disk how far the engine was, with what was promised then. Grants need no disk.
+            let mut new = notes.iter().filter(|(id, _)| !self.notes.contains_key(*id));
+            if new.any(|(_, note)| note.lasting) {
                 self.memory.save();
             }
             self.notes = notes;

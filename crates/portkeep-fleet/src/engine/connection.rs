@@ -1,10 +1,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use tokio::sync::Notify;
 
 use super::EngineError;
 use crate::config::Config;
@@ -16,6 +17,7 @@ const LOOK: Duration = Duration::from_secs(5);
 pub(super) struct Connection {
     config: Config,
     state: Mutex<State>,
+    left: Notify,
 }
 
 struct State {
@@ -63,6 +65,7 @@ impl Connection {
                 stamps: Vec::new(),
                 looked: Instant::now(),
             }),
+            left: Notify::new(),
         }
     }
 
@@ -73,7 +76,7 @@ impl Connection {
     /// The connection, or a new one: after a failure, and when a certificate's file has changed.
     pub(super) async fn get(&self) -> Result<Connected, EngineError> {
         let endpoint = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
             if state.client.is_some() && state.looked.elapsed() >= LOOK {
                 state.looked = Instant::now();
                 if state.stamps != self.stamps() {
@@ -93,7 +96,7 @@ impl Connection {
         let options = self.options(&endpoint)?;
         let client = Client::connect([endpoint], Some(options)).await;
         let client = client.map_err(|error| super::error::Failure::from(error).error())?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.generation += 1;
         state.client = Some(client.clone());
         state.stamps = stamps;
@@ -107,16 +110,37 @@ impl Connection {
 
     /// This connection has failed.
     pub(super) fn leave(&self, generation: u64) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.generation == generation {
             state.client = None;
             state.endpoint += 1;
+            self.left.notify_waiters();
         }
+    }
+
+    /// Waits until a connection is left. That of another request may be silent, too.
+    pub(super) async fn left(&self, generation: u64) {
+        loop {
+            let left = self.left.notified();
+            if !self.is_used(generation) {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    fn is_used(&self, generation: u64) -> bool {
+        let state = self.lock();
+        state.generation == generation && state.client.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a connection is still the one in use, and its certificate the one in the file.
     pub(super) fn is_current(&self, generation: u64) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         state.generation == generation && state.client.is_some() && state.stamps == self.stamps()
     }
 

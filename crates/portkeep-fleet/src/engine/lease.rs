@@ -89,9 +89,9 @@ impl Lease {
     }
 
     /// Waits until the lease is gone.
-    pub async fn lost(&mut self) {
+    pub async fn lost(&self) {
         // The keeper's end means the same.
-        let _ = self.lost.wait_for(|lost| *lost).await;
+        let _ = self.lost.clone().wait_for(|lost| *lost).await;
     }
 
     /// Whether the lease is gone, as far as this process has heard.

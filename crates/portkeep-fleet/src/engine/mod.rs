@@ -124,6 +124,23 @@ impl Engine {
         done.await.map(drop).map_err(Failure::error)
     }
 
+    /// Deletes all keys of the fleet, as an operator can.
+    ///
+    /// # Errors
+    ///
+    /// If etcd does not answer.
+    #[cfg(feature = "testing")]
+    pub async fn delete_all(&self) -> Result<(), EngineError> {
+        let all = Range::Prefix(String::new());
+        let (from, end) = self.bounds(&all);
+        let options = etcd_client::DeleteOptions::new().with_range(end.unwrap_or_default());
+        let deleted = self.ask(|mut client| {
+            let (from, options) = (from.clone(), options.clone());
+            async move { client.delete(from, Some(options)).await }
+        });
+        deleted.await.map(drop).map_err(Failure::error)
+    }
+
     /// Ends a lease from outside, as an operator can.
     #[cfg(feature = "testing")]
     pub async fn revoke(&self, lease: &Lease) {

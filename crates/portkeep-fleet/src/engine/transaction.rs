@@ -16,7 +16,7 @@ impl Engine {
     ///
     /// If it certainly did not happen, and why: etcd was not reached, or refuses it.
     pub async fn transact(&self, transaction: &Transaction) -> Result<Outcome, EngineError> {
-        self.apply(transaction, 0).await
+        self.apply(transaction, |_| None).await
     }
 
     /// Applies a transaction whose keys go with a lease.
@@ -29,10 +29,28 @@ impl Engine {
         transaction: &Transaction,
         lease: &Lease,
     ) -> Result<Outcome, EngineError> {
-        self.apply(transaction, lease.id()).await
+        self.apply(transaction, |_| Some(lease.id())).await
     }
 
-    async fn apply(&self, transaction: &Transaction, lease: i64) -> Result<Outcome, EngineError> {
+    /// Applies a transaction of which holds go with a lease, and all else stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`transact`](Self::transact).
+    pub async fn transact_holding(
+        &self,
+        transaction: &Transaction,
+        lease: &Lease,
+    ) -> Result<Outcome, EngineError> {
+        let of_hold = |key: &Key| matches!(key, Key::Hold(_)).then(|| lease.id());
+        self.apply(transaction, of_hold).await
+    }
+
+    async fn apply(
+        &self,
+        transaction: &Transaction,
+        lease: impl Fn(&Key) -> Option<i64>,
+    ) -> Result<Outcome, EngineError> {
         let largest = transaction.compares.len().max(transaction.writes.len());
         if largest > MAX_OPERATIONS {
             let text = format!("a transaction of {largest} operations, more than {MAX_OPERATIONS}");
@@ -80,7 +98,7 @@ impl Engine {
         self.connect().await
     }
 
-    fn txn(&self, transaction: &Transaction, lease: i64) -> Txn {
+    fn txn(&self, transaction: &Transaction, lease: impl Fn(&Key) -> Option<i64>) -> Txn {
         let compares: Vec<Compare> = transaction
             .compares
             .iter()
@@ -101,7 +119,7 @@ impl Engine {
             .iter()
             .map(|write| match write {
                 Write::Put(key, value) => {
-                    let options = (lease != 0).then(|| PutOptions::new().with_lease(lease));
+                    let options = lease(key).map(|lease| PutOptions::new().with_lease(lease));
                     TxnOp::put(self.path(key), value.encode(), options)
                 }
                 Write::Delete(key) => TxnOp::delete(self.path(key), None),

@@ -39,7 +39,7 @@ pub enum Event {
     Unreadable(Unreadable),
     /// The connection is lost. The watch goes on by itself.
     Lost(EngineError),
-    /// The connection is there again, and nothing was missed.
+    /// The connection is there again, and nothing was missed. A watch from now on begins with it.
     Resumed,
 }
 
@@ -81,8 +81,12 @@ impl From<etcd_client::Error> for End {
 struct Task {
     engine: Engine,
     ranges: Vec<Range>,
-    /// For each range, the first revision that was not seen.
+    /// For each range, the first revision that was not seen. 0: the one after now.
     next: Vec<i64>,
+    /// What is there already is not listed.
+    from_now: bool,
+    /// That it has begun is to be told.
+    awaited: bool,
     cluster: u64,
     events: mpsc::Sender<Event>,
     lost: bool,
@@ -92,11 +96,23 @@ struct Task {
 impl Engine {
     /// Lists the ranges, then tells each change. To be called within a runtime.
     pub fn watch(&self, ranges: Vec<Range>) -> Watch {
+        self.watch_from(ranges, false)
+    }
+
+    /// Tells each change after [`Event::Resumed`]. A watch whose past has to be looked up waits at etcd for up to 100 ms
+    /// until somebody does that; this one has none.
+    pub fn watch_from_now(&self, ranges: Vec<Range>) -> Watch {
+        self.watch_from(ranges, true)
+    }
+
+    fn watch_from(&self, ranges: Vec<Range>, from_now: bool) -> Watch {
         let (sender, events) = mpsc::channel(QUEUE);
         let task = Task {
             engine: self.clone(),
             next: vec![0; ranges.len()],
             ranges,
+            from_now,
+            awaited: from_now,
             cluster: 0,
             events: sender,
             lost: false,
@@ -118,22 +134,8 @@ impl Task {
 
     async fn go_on(&mut self) {
         loop {
-            match self.engine.list_all(&self.ranges).await {
-                Ok(listing) => {
-                    self.cluster = self.engine.cluster().unwrap_or_default();
-                    self.next.fill(listing.revision + 1);
-                    self.lost = false;
-                    let cluster = self.cluster;
-                    if !self.tell(Event::Listed { listing, cluster }).await {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    if !self.failed(error).await {
-                        return;
-                    }
-                    continue;
-                }
+            if !std::mem::take(&mut self.from_now) && !self.list().await {
+                return;
             }
             loop {
                 match self.follow().await {
@@ -151,6 +153,25 @@ impl Task {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Tells what is there. False, if nobody reads it.
+    async fn list(&mut self) -> bool {
+        loop {
+            let error = match self.engine.list_all(&self.ranges).await {
+                Ok(listing) => {
+                    self.cluster = self.engine.cluster().unwrap_or_default();
+                    self.next.fill(listing.revision + 1);
+                    (self.lost, self.awaited) = (false, false);
+                    let cluster = self.cluster;
+                    return self.tell(Event::Listed { listing, cluster }).await;
+                }
+                Err(error) => error,
+            };
+            if !self.failed(error).await {
+                return false;
             }
         }
     }
@@ -223,13 +244,13 @@ impl Task {
         look.tick().await;
         let mut created = 0;
         loop {
+            let connection = &self.engine.inner.connection;
             let answer = tokio::select! {
                 answer = stream.message() => answer,
-                _ = look.tick() => {
-                    match self.engine.inner.connection.is_current(generation) {
-                        true => continue,
-                        false => return End::Moved,
-                    }
+                () = connection.left(generation) => return End::Moved,
+                _ = look.tick() => match connection.is_current(generation) {
+                    true => continue,
+                    false => return End::Moved,
                 }
             };
             let answer = match answer {
@@ -241,8 +262,13 @@ impl Task {
                 Err(error) => return error.into(),
             };
             let header = answer.header();
-            if header.is_some_and(|header| header.cluster_id() != self.cluster) {
-                return End::Stale;
+            if let Some(header) = header {
+                if self.cluster == 0 {
+                    self.cluster = header.cluster_id();
+                }
+                if header.cluster_id() != self.cluster {
+                    return End::Stale;
+                }
             }
             self.engine.heard(header);
             if answer.canceled() {
@@ -253,9 +279,15 @@ impl Task {
                 if let Some(end) = self.is_behind(&answer).await {
                     return end;
                 }
+                if let (Some(next @ 0), Some(header)) =
+                    (self.next.get_mut(index(answer.watch_id())), header)
+                {
+                    *next = header.revision() + 1;
+                }
                 if created == self.ranges.len() {
                     self.pause = FIRST_PAUSE;
-                    if std::mem::take(&mut self.lost) && !self.tell(Event::Resumed).await {
+                    let tell = std::mem::take(&mut self.lost) | std::mem::take(&mut self.awaited);
+                    if tell && !self.tell(Event::Resumed).await {
                         return End::Unread;
                     }
                 }

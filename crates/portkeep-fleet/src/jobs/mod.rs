@@ -18,4 +18,5 @@ mod numbers;
 mod quota;
 pub mod release;
 pub mod steward;
+mod view;
 pub mod wish;

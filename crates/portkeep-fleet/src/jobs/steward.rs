@@ -14,10 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, sleep, timeout};
 
-use super::acquire::{HELD, acquire};
-use super::local::{Answer, Granted, MAX_LINE, Request};
-use super::release::{finish, goal, release};
-use super::{holder, local};
+use super::acquire::HELD;
+use super::holder::{Hold, Holder};
+use super::local::{self, Answer, MAX_LINE, Request};
+use super::release::goal;
+use super::view::View;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::operator::drive::CLEANUP;
@@ -38,6 +39,25 @@ pub struct Terms {
     pub grace: Duration,
 }
 
+/// What a steward has.
+#[derive(Debug)]
+pub struct Steward {
+    pub(super) engine: Engine,
+    pub(super) view: Arc<View>,
+    pub(super) holder: Arc<Holder>,
+}
+
+impl Steward {
+    /// Begins to watch. To be called within a runtime.
+    pub fn new(engine: Engine) -> Steward {
+        Steward {
+            view: View::new(engine.clone()),
+            holder: Holder::new(engine.clone()),
+            engine,
+        }
+    }
+}
+
 /// Serves for ever.
 ///
 /// # Errors
@@ -52,7 +72,8 @@ pub async fn serve(engine: Engine, terms: Terms) -> Result<()> {
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
-    tokio::spawn(look_after(engine.clone(), terms));
+    let steward = Arc::new(Steward::new(engine));
+    tokio::spawn(look_after(steward.clone(), terms));
     let places = Arc::new(Semaphore::new(AT_A_TIME));
     loop {
         let accepted = async {
@@ -66,11 +87,11 @@ pub async fn serve(engine: Engine, terms: Terms) -> Result<()> {
         };
         match accepted {
             Ok((stream, _)) => {
-                let engine = engine.clone();
+                let steward = steward.clone();
                 tokio::spawn(async move {
-                    if let Ok(Some((id, user, stream))) = answer(&engine, stream).await {
+                    if let Ok(Some((hold, stream))) = answer(&steward, stream).await {
                         drop(place);
-                        keep(engine, id, user, stream).await;
+                        keep(hold, stream).await;
                     }
                 });
             }
@@ -102,9 +123,9 @@ fn name(uid: u32) -> Result<String> {
 
 /// Answers one request; gives what is to be held from now on.
 async fn answer(
-    engine: &Engine,
+    steward: &Steward,
     stream: UnixStream,
-) -> io::Result<Option<(Name, String, BufReader<UnixStream>)>> {
+) -> io::Result<Option<(Hold, BufReader<UnixStream>)>> {
     let uid = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
     let request = timeout(PATIENCE, read::<Request>(&mut stream, MAX_LINE)).await;
@@ -116,57 +137,65 @@ async fn answer(
             return Ok(None);
         }
     };
-    let (user, answer) = match name(uid) {
+    let (answer, hold) = match name(uid) {
         Ok(user) => {
-            let answer = carry_out(engine, &request, &user).await;
-            (user, answer.unwrap_or_else(Answer::from))
+            let carried_out = steward.carry_out(&request, &user).await;
+            carried_out.unwrap_or_else(|error| (error.into(), None))
         }
-        Err(error) => (String::new(), error.into()),
-    };
-    let held = match (&request, &answer) {
-        (Request::Acquire(wish), Answer::Granted(Granted { id, .. })) if wish.held => Some(id),
-        (Request::Hold { id }, Answer::Held) => Some(id),
-        _ => None,
+        Err(error) => (error.into(), None),
     };
     let sent = write(stream.get_mut(), &answer).await;
     if let (Err(_), Answer::Granted(granted)) = (&sent, &answer) {
         // Nobody has heard of it.
-        let _ = release(engine, &granted.id, "root", CLEANUP).await;
+        let _ = steward.release(&granted.id, "root", CLEANUP).await;
+        if let Some(hold) = hold {
+            hold.end().await;
+        }
         return Ok(None);
     }
     sent?;
-    Ok(held.map(|id| (id.clone(), user, stream)))
+    Ok(hold.map(|hold| (hold, stream)))
 }
 
-async fn carry_out(engine: &Engine, request: &Request, user: &str) -> Result<Answer> {
-    match request {
-        Request::Acquire(wish) => match &wish.owner {
-            Some(owner) if owner != user && user != "root" => {
-                Ok(Answer::refused("only root may ask for another user's job"))
-            }
-            owner => acquire(engine, wish, owner.as_deref().unwrap_or(user)).await,
-        },
-        Request::Release { id, wait } => {
-            release(engine, id, user, Duration::from_secs((*wait).into())).await
-        }
-        Request::Hold { id } => {
-            let reads = engine.read(&[Kind::Grant.record(id)]).await?;
-            let found = reads.into_iter().next().and_then(|read| read.found);
-            match found.map(|found| found.value) {
-                Some(Value::Record(record))
-                    if record.owner == user && record.phase == Phase::Committed =>
-                {
-                    Ok(Answer::Held)
+impl Steward {
+    async fn carry_out(&self, request: &Request, user: &str) -> Result<(Answer, Option<Hold>)> {
+        match request {
+            Request::Acquire(wish) => match &wish.owner {
+                Some(owner) if owner != user && user != "root" => {
+                    let text = "only root may ask for another user's job";
+                    Ok((Answer::refused(text), None))
                 }
-                _ => Ok(Answer::refused(format!("{user} has no grant {id}"))),
+                owner => self.acquire(wish, owner.as_deref().unwrap_or(user)).await,
+            },
+            Request::Release { id, wait } => {
+                let wait = Duration::from_secs((*wait).into());
+                Ok((self.release(id, user, wait).await?, None))
+            }
+            Request::Hold { id } => self.is_held(id, user).await,
+        }
+    }
+
+    async fn is_held(&self, id: &Name, user: &str) -> Result<(Answer, Option<Hold>)> {
+        let reads = self.engine.read(&[Kind::Grant.record(id)]).await?;
+        let found = reads.into_iter().next().and_then(|read| read.found);
+        match found.map(|found| found.value) {
+            Some(Value::Record(record))
+                if record.owner == user && record.phase == Phase::Committed =>
+            {
+                let hold = Hold::new(self.holder.clone(), id.clone(), user.to_owned(), None);
+                Ok((Answer::Held, Some(hold)))
+            }
+            _ => {
+                let text = format!("{user} has no grant {id}");
+                Ok((Answer::refused(text), None))
             }
         }
     }
 }
 
-/// Until the holder's connection ends. The grant then ends once its hold has run out and has been missing for
-/// long enough: by whichever steward sees that.
-async fn keep(engine: Engine, id: Name, user: String, mut stream: BufReader<UnixStream>) {
+/// Until the holder's connection ends. The grant then ends once its hold has been missing for long enough: by
+/// whichever steward sees that.
+async fn keep(mut hold: Hold, mut stream: BufReader<UnixStream>) {
     let gone = async {
         use tokio::io::AsyncReadExt as _;
         let mut byte = [0];
@@ -174,13 +203,14 @@ async fn keep(engine: Engine, id: Name, user: String, mut stream: BufReader<Unix
     };
     tokio::select! {
         () = gone => {}
-        () = holder::keep(engine, id, user) => {}
+        () = hold.keep() => {}
     }
+    hold.end().await;
 }
 
 /// Ends what nobody holds, and finishes what others began. A hold's absence is believed only after it was seen
 /// for all of the grace, by this process's own clock, while the engine answered each time.
-async fn look_after(engine: Engine, terms: Terms) {
+async fn look_after(steward: Arc<Steward>, terms: Terms) {
     let pause = (terms.grace / 6).clamp(Duration::from_millis(200), Duration::from_secs(10));
     let mut missing: BTreeMap<Name, Instant> = BTreeMap::new();
     let mut ticks = interval(pause);
@@ -190,7 +220,7 @@ async fn look_after(engine: Engine, terms: Terms) {
         ticks.tick().await;
         // This process was stopped, or the engine did not answer: what was seen before says nothing.
         let late = last.elapsed() > pause * 3;
-        let fleet = Fleet::read(&engine).await;
+        let fleet = Fleet::read(&steward.engine).await;
         last = Instant::now();
         let Ok(fleet) = fleet else {
             missing.clear();
@@ -212,7 +242,7 @@ async fn look_after(engine: Engine, terms: Terms) {
                 continue;
             }
             missing.remove(&id);
-            match finish(&engine, &id, goal(phase), CLEANUP).await {
+            match steward.finish(&id, goal(phase), CLEANUP).await {
                 Ok(_) if phase == Phase::Committed => {
                     say(&format!(
                         "the grant {id} was not held any more, and has ended"

@@ -4,15 +4,18 @@
 use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portkeep_fleet_core::coordinator::{Answer, Coordinator, Effect, Goal, Input};
 use portkeep_fleet_core::data::{FORMAT, Hold, Key, Kind, Name, Unknown, Value};
-use portkeep_fleet_core::engine::{Outcome, Transaction};
+use portkeep_fleet_core::engine::{Outcome, Revision, Transaction};
+use portkeep_fleet_core::points::Point;
 use portkeep_fleet_core::rules::Rules;
 use tokio::time::{Instant, sleep_until};
 
-use crate::engine::{Engine, EngineError, Event, Lease, Range, Watch};
+use super::feed::{Feed, Heard};
+use crate::engine::{Engine, EngineError, Lease};
 use crate::error::{Error, Result};
 use crate::points::{When, pass};
 
@@ -39,6 +42,19 @@ pub struct Driven {
     pub interrupted: bool,
     /// Nodes have not answered in time.
     pub timed_out: bool,
+    /// The version of the hold that was written with the record.
+    pub held: Option<Revision>,
+}
+
+/// A hold that is written with the record, by the same transaction.
+#[derive(Clone, Debug)]
+pub struct Holding {
+    /// The lease that it goes with.
+    pub lease: Arc<Lease>,
+    /// Who holds.
+    pub by: String,
+    /// Whether it stays after the decision.
+    pub stays: bool,
 }
 
 /// Says on the engine that somebody is at work on a reservation, as long as the lease is kept.
@@ -57,18 +73,21 @@ pub async fn hold(engine: &Engine, id: &Name) -> Result<Lease> {
 /// If etcd does not answer.
 pub async fn hold_for(engine: &Engine, id: &Name, by: &str, seconds: u32) -> Result<Lease> {
     let lease = engine.lease(seconds).await?;
-    let key = Key::Hold(id.clone());
-    let value = Value::Hold(Hold {
-        format: FORMAT,
-        by: by.to_owned(),
-        unknown: Unknown::new(),
-    });
-    let transaction = Transaction::default().put(key, value);
+    let transaction = Transaction::default().put(Key::Hold(id.clone()), held(by));
     match engine.transact_with(&transaction, &lease).await? {
         Outcome::Unknown => Err(Error::undecided("etcd's answer was lost")
             .with_hint("nothing was begun; run the same command again")),
         Outcome::Done(_) | Outcome::Differs(_) => Ok(lease),
     }
+}
+
+/// The value of a hold.
+pub fn held(by: &str) -> Value {
+    Value::Hold(Hold {
+        format: FORMAT,
+        by: by.to_owned(),
+        unknown: Unknown::new(),
+    })
 }
 
 /// Drives what another coordinator began, and waits as long as is said for what is to be left afterwards.
@@ -119,11 +138,27 @@ pub async fn drive(
     coordinator: Coordinator,
     patience: Patience,
 ) -> Result<Driven> {
-    let ranges = ["n/", "policy/", "grant/", "members/", "removed/"];
-    let ranges = ranges.map(|prefix| Range::Prefix(prefix.to_owned()));
+    let feed = Feed::own(engine).await?;
+    drive_with(engine, feed, None, coordinator, patience).await
+}
+
+/// [`drive`], with a feed that has begun, and perhaps a hold.
+///
+/// # Errors
+///
+/// As [`drive`].
+pub async fn drive_with(
+    engine: &Engine,
+    feed: Feed,
+    holding: Option<Holding>,
+    coordinator: Coordinator,
+    patience: Patience,
+) -> Result<Driven> {
     let driver = Driver {
         engine,
-        watch: engine.watch(ranges.to_vec()),
+        feed,
+        holding,
+        held: None,
         answer: None,
         interrupted: false,
         timed_out: false,
@@ -140,7 +175,9 @@ type Interrupt = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Driver<'a> {
     engine: &'a Engine,
     coordinator: Coordinator,
-    watch: Watch,
+    feed: Feed,
+    holding: Option<Holding>,
+    held: Option<Revision>,
     patience: Patience,
     deadline: Instant,
     over: bool,
@@ -163,8 +200,8 @@ impl Driver<'_> {
                 return Ok(self.driven(false));
             }
             tokio::select! {
-                event = self.watch.next() => {
-                    if let Some(input) = self.heard(event).await? {
+                heard = self.feed.next() => {
+                    if let Some(input) = self.heard(heard).await? {
                         effects.extend(self.coordinator.step(input));
                     }
                 }
@@ -201,6 +238,7 @@ impl Driver<'_> {
             is_left,
             interrupted: self.interrupted,
             timed_out: self.timed_out,
+            held: self.held,
         }
     }
 
@@ -219,7 +257,7 @@ impl Driver<'_> {
             Effect::Scan => Input::Scanned(self.scan().await?),
             Effect::Apply(point, transaction) => {
                 pass(point, When::Before);
-                let outcome = self.engine.transact(&transaction).await?;
+                let outcome = self.apply(point, transaction).await?;
                 pass(point, When::After);
                 Input::Applied(outcome)
             }
@@ -228,6 +266,34 @@ impl Driver<'_> {
                 return Ok(None);
             }
         }))
+    }
+
+    async fn apply(
+        &mut self,
+        point: Point,
+        transaction: Transaction,
+    ) -> Result<Outcome, EngineError> {
+        let key = Key::Hold(self.coordinator.id().clone());
+        match (&self.holding, point) {
+            (Some(holding), Point::Prepare) => {
+                let transaction = transaction.put(key.clone(), held(&holding.by));
+                let outcome = self.engine.transact_holding(&transaction, &holding.lease);
+                let outcome = outcome.await?;
+                if let Outcome::Done(written) = &outcome {
+                    let hold = written.iter().find(|(of, _)| *of == key);
+                    self.held = hold.map(|(_, revision)| *revision);
+                }
+                Ok(outcome)
+            }
+            (Some(holding), Point::Commit) if !holding.stays => {
+                let outcome = self.engine.transact(&transaction.delete(key)).await?;
+                if let Outcome::Done(_) = &outcome {
+                    self.held = None;
+                }
+                Ok(outcome)
+            }
+            _ => self.engine.transact(&transaction).await,
+        }
     }
 
     /// Gone says that nothing is left. What it was before that is the answer.
@@ -250,13 +316,12 @@ impl Driver<'_> {
         Ok(nodes.collect())
     }
 
-    async fn heard(&self, event: Event) -> Result<Option<Input>> {
-        let reads = match event {
-            // What was deleted meanwhile is not among what is listed.
-            Event::Listed { .. } => self.engine.read(&self.coordinator.keys()).await?,
-            Event::Read(read) if self.coordinator.watches(&read.key) => vec![read],
-            Event::Lost(error @ EngineError::Denied(_)) => return Err(error.into()),
-            _ => Vec::new(),
+    async fn heard(&self, heard: Heard) -> Result<Option<Input>> {
+        let reads = match heard {
+            Heard::Missed => self.engine.read(&self.coordinator.keys()).await?,
+            Heard::Read(read) if self.coordinator.watches(&read.key) => vec![read],
+            Heard::Denied(error) => return Err(error.into()),
+            Heard::Read(_) | Heard::Nothing => Vec::new(),
         };
         Ok((!reads.is_empty()).then_some(Input::Changed(reads)))
     }

@@ -47,19 +47,24 @@ impl Fleet {
     /// If etcd does not answer.
     pub async fn read(engine: &Engine) -> Result<Fleet, EngineError> {
         let listing = engine.list("").await?;
+        Ok(Fleet::of(listing.reads, listing.unreadable))
+    }
+
+    /// What was read of it.
+    pub fn of(reads: Vec<Read>, unreadable: Vec<Unreadable>) -> Fleet {
         let mut fleet = Fleet {
-            unreadable: listing.unreadable,
+            unreadable,
             ..Fleet::default()
         };
-        for read in &listing.reads {
+        for read in &reads {
             if let Some(found) = &read.found {
                 fleet.take(&read.key, &found.value);
             }
         }
         // What a node that was never added has is nobody's.
         fleet.nodes.retain(|_, node| node.is_added);
-        fleet.reads = listing.reads;
-        Ok(fleet)
+        fleet.reads = reads;
+        fleet
     }
 
     fn take(&mut self, key: &Key, value: &Value) {

@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod drive;
+pub mod feed;
 pub mod fleet;
 pub mod leftovers;
 pub mod policy;

@@ -20,6 +20,8 @@ pub struct Options {
     pub address: String,
     /// More arguments.
     pub arguments: Vec<String>,
+    /// What its users' configurations have.
+    pub timing: Timing,
 }
 
 impl Default for Options {
@@ -28,6 +30,12 @@ impl Default for Options {
             members: 1,
             address: "127.0.0.1".to_owned(),
             arguments: Vec::new(),
+            timing: Timing {
+                answer: 2_000,
+                keep_alive: 1_000,
+                lease: 5,
+                resync: 600,
+            },
         }
     }
 }
@@ -124,21 +132,22 @@ impl Etcd {
             node: name.parse().ok(),
             max_ports: None,
             never: Vec::new(),
-            timing: Timing {
-                answer: 2_000,
-                keep_alive: 1_000,
-                lease: 5,
-                resync: 600,
-            },
+            timing: self.options.timing,
         }
     }
 
     /// The same as a file, with more lines.
     pub fn config_file(&self, name: &str, lines: &str) -> PathBuf {
         let (certificate, key) = self.certificate(name);
+        let Timing {
+            answer,
+            keep_alive,
+            lease,
+            ..
+        } = self.options.timing;
         let text = format!(
             "name = \"test\"\nengine = {:?}\nca = {:?}\ncertificate = {certificate:?}\nkey = {key:?}\n\
-             node = \"{name}\"\n{lines}\n\n[timing]\nanswer = 2000\nkeep-alive = 1000\nlease = 5\n",
+             node = \"{name}\"\n{lines}\n\n[timing]\nanswer = {answer}\nkeep-alive = {keep_alive}\nlease = {lease}\n",
             self.urls(),
             self.authority.ca(),
         );
@@ -211,6 +220,32 @@ impl Etcd {
     pub fn load(&self, member: usize) {
         fs::remove_dir_all(self.data(member)).expect("remove the data");
         self.copy(&self.directory.join("saved"), &self.data(member));
+    }
+
+    /// Keeps a copy of all members' data. They are killed for it, and started again.
+    pub fn save_all(&mut self) {
+        let members = 0..self.members.len();
+        members.clone().for_each(|member| self.kill(member));
+        for member in members {
+            self.copy(&self.data(member), &self.saved(member));
+            self.start_member(member);
+        }
+    }
+
+    /// Replaces all members' data by the copies, as restoring a snapshot does.
+    pub fn load_all(&mut self) {
+        let members = 0..self.members.len();
+        members.clone().for_each(|member| self.kill(member));
+        for member in members {
+            fs::remove_dir_all(self.data(member)).expect("remove the data");
+            self.copy(&self.saved(member), &self.data(member));
+            self.start_member(member);
+        }
+        self.wait();
+    }
+
+    fn saved(&self, member: usize) -> PathBuf {
+        self.directory.join(format!("saved{member}"))
     }
 
     fn copy(&self, from: &Path, to: &Path) {

@@ -21,14 +21,23 @@ pub const ENGINE: &str = "10.77.0.1";
 impl Network {
     /// The bridge, and etcd. Files are below a directory, and installations at cgroups below one.
     pub fn new(directory: &Path, cgroup: &Path, members: usize, arguments: &[&str]) -> Network {
+        let options = Options {
+            members,
+            arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+            ..Options::default()
+        };
+        Network::with(directory, cgroup, options)
+    }
+
+    /// [`new`](Self::new), with what else there is to choose about etcd.
+    pub fn with(directory: &Path, cgroup: &Path, options: Options) -> Network {
         let ip = |words: &str| done(Command::new("ip").args(words.split(' ')));
         ip("link add bridge0 type bridge");
         ip(&format!("address add {ENGINE}/16 dev bridge0"));
         ip("link set bridge0 up");
         let etcd = Etcd::start(Options {
-            members,
             address: ENGINE.to_owned(),
-            arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+            ..options
         });
         Network {
             directory: directory.to_owned(),

@@ -44,7 +44,7 @@ pub fn outlive_their_member(_: &Sandbox) {
     run(async {
         let key = Key::Alive(name("a"));
         let announce = Transaction::default().put(key.clone(), alive());
-        let mut lease = engine.lease(6).await.expect("a lease");
+        let lease = engine.lease(6).await.expect("a lease");
         engine
             .transact_with(&announce, &lease)
             .await

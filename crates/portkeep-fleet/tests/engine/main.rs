@@ -15,6 +15,7 @@ trials! {
         transactions::that_were_not_sent_are_errors,
         transactions::listings_are_of_one_instant,
         watches::tell_each_change,
+        watches::from_now_on,
         watches::go_on_after_compaction,
         watches::go_on_when_members_are_killed,
         watches::leave_a_paused_member,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use portkeep_fleet::engine::{Engine, Range, Watch};
+use portkeep_fleet::engine::{Engine, Event, Range, Watch};
 use portkeep_fleet::testing::Etcd;
 use portkeep_fleet_core::data::Key;
 use portkeep_fleet_core::engine::Transaction;
@@ -37,6 +37,32 @@ pub fn tell_each_change(_: &Sandbox) {
         assert_eq!(seen.keys.get(&spec("a")), Some(&value(3)));
         assert_eq!(seen.keys.len(), 2);
         assert_eq!((seen.listed, seen.lost), (1, 0));
+    });
+}
+
+/// What was there is not told, and no change is missed, also over a member that dies.
+pub fn from_now_on(_: &Sandbox) {
+    let mut etcd = Etcd::with_members(3);
+    let (watching, writing) = (engine_of(&etcd, 0), engine_of(&etcd, 1));
+    run(async {
+        put(&writing, &spec("a"), &value(1)).await;
+        let mut watch = watching.watch_from_now(vec![
+            Range::Prefix("n/".to_owned()),
+            Range::Prefix("policy/".to_owned()),
+        ]);
+        assert_eq!(watch.next().await, Event::Resumed);
+        let mut seen = Seen::default();
+        put(&writing, &spec("b"), &value(2)).await;
+        seen.until(&mut watch, |seen| seen.keys.contains_key(&spec("b")))
+            .await;
+        etcd.kill(0);
+        seen.until(&mut watch, |seen| seen.lost == 1).await;
+        put(&writing, &spec("c"), &value(3)).await;
+        etcd.restart(0);
+        seen.until(&mut watch, |seen| seen.keys.contains_key(&spec("c")))
+            .await;
+        assert!(!seen.keys.contains_key(&spec("a")));
+        assert_eq!(seen.listed, 0);
     });
 }
 

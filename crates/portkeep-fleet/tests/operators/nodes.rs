@@ -99,7 +99,8 @@ impl Running {
             machine: name(&format!("m-{}", self.node)),
             boot: name("b"),
         };
-        let lease = self.engine.lease(5).await.expect("a lease");
+        let seconds = self.engine.config().timing.lease;
+        let lease = self.engine.lease(seconds).await.expect("a lease");
         let mut events = self.engine.watch(vec![
             Range::Prefix(format!("n/{}/", self.node)),
             Range::Prefix("policy/".to_owned()),
