@@ -9,6 +9,7 @@ mod nodes;
 mod grants;
 mod peers;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::process::{Command, ExitCode};
@@ -159,7 +160,7 @@ fn start(etcd: &Etcd, from: usize, to: usize) -> Vec<nodes::Node> {
             let of = |name: &str| etcd.directory().join(format!("{name}.{end}"));
             fs::hard_link(of("root"), of(&node)).expect("a certificate");
         }
-        let spec = portkeep_fleet_core::data::Spec::new(std::collections::BTreeMap::new());
+        let spec = portkeep_fleet_core::data::Spec::new(BTreeMap::new());
         let put = Transaction::default().put(Key::Spec(name(&node)), Value::Spec(spec));
         let machine = Arc::new(Mutex::new(nodes::Machine::default()));
         (node, put, machine)
@@ -234,20 +235,25 @@ fn rests(machine: &Machine) {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("tasks");
         let count = |task: fs::DirEntry| {
             let text = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-            number(&text, "voluntary_ctxt_switches:")
+            (task.path(), number(&text, "voluntary_ctxt_switches:"))
         };
-        tasks.flatten().map(count).sum::<u64>()
+        tasks.flatten().map(count).collect::<BTreeMap<_, _>>()
     };
-    thread::sleep(Duration::from_secs(3));
+    // Threads that wait for work end.
+    thread::sleep(Duration::from_secs(15));
     let (before, written) = (switches(), number(&read("io"), "write_bytes:"));
     thread::sleep(Duration::from_secs(30));
-    let wakeups = (switches() - before) as f64 / 30.0;
+    let more = switches().into_iter().map(|(task, count)| {
+        let before = before.get(&task).copied().unwrap_or_default();
+        count - before
+    });
+    let wakeups = more.sum::<u64>() as f64 / 30.0;
     let written = number(&read("io"), "write_bytes:") - written;
     let private = number(&read("status"), "RssAnon:") / 1024;
     let all = number(&read("status"), "VmRSS:") / 1024;
     let memory = format!("{private} MB of its own, {all} MB with its program");
     report(
-        "memory of an agent at rest ",
+        "memory of an agent at rest",
         &memory,
         "12 MB",
     );

@@ -58,7 +58,7 @@ const STRANGER: u32 = 65534;
 const OPERATORS: u64 = 3;
 
 /// How many jobs there are at a time.
-const JOBS: u64 = 6;
+const JOBS: u64 = 16;
 
 fn main() -> ExitCode {
     probe::run_if_probe();

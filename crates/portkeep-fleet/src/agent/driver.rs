@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use portkeep_fleet_core::agent::{Agent, Identity, Input, Note, Standing};
 use portkeep_fleet_core::data::{Boot, Key, Name, Phase, Record, Report, Spec, Value};
-use portkeep_fleet_core::engine::Read;
+use portkeep_fleet_core::engine::{Read, Transaction};
 use portkeep_fleet_core::rules::Rules;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +61,8 @@ pub(super) struct Driver {
     pub(super) notes: BTreeMap<Name, Note>,
     pub(super) lease: Option<Lease>,
     queue: Vec<Work>,
+    /// Votes to be sent.
+    pub(super) votes: Vec<(Name, Transaction)>,
     working: bool,
     /// A new agent is to be made when nothing is under way on this machine.
     renew: bool,
@@ -99,6 +101,7 @@ impl Driver {
             notes: BTreeMap::new(),
             lease: None,
             queue: Vec::new(),
+            votes: Vec::new(),
             working: false,
             renew: false,
             relist: false,
@@ -139,6 +142,7 @@ impl Driver {
                 _ = end.recv() => break,
                 _ = interrupt.recv() => break,
             }
+            self.send_votes();
             if self.renew && !self.working && self.queue.is_empty() {
                 // The listing that the new watch begins with makes the new agent.
                 self.renew = false;
@@ -370,8 +374,11 @@ impl Driver {
             Message::Input(..) => {}
             Message::Local(done, again) => {
                 self.working = false;
-                if done.iter().any(Done::changes_what_is_held) {
-                    self.remember_notes();
+                let entries = self.store.entries().ok();
+                if let Some((notes, _)) = &entries
+                    && done.iter().any(Done::changes_what_is_held)
+                {
+                    self.remember_notes(notes.clone());
                 }
                 for done in done {
                     self.done(done);
@@ -379,7 +386,9 @@ impl Driver {
                 if !again.is_empty() {
                     self.again(again);
                 }
-                self.look();
+                if let Some((_, enforced)) = entries {
+                    self.look_at(&enforced);
+                }
                 self.work();
             }
             Message::Retry(works) if works.is_empty() => self.renew(),
@@ -411,10 +420,18 @@ impl Driver {
         if self.working || !self.queue.is_empty() {
             return;
         }
-        let Some(agent) = &self.agent else { return };
-        let Ok((_, enforced)) = self.store.entries() else {
+        if self.agent.is_some()
+            && let Ok((_, enforced)) = self.store.entries()
+        {
+            self.look_at(&enforced);
+        }
+    }
+
+    fn look_at(&mut self, enforced: &BTreeSet<Name>) {
+        if self.working || !self.queue.is_empty() {
             return;
-        };
+        }
+        let Some(agent) = &self.agent else { return };
         let held = agent
             .standing()
             .filter(|(_, standing)| matches!(standing, Standing::Held | Standing::Orphan));

@@ -1,6 +1,7 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use portkeep_fleet_core::agent::{Effect, Input, Refusal};
+use portkeep_fleet_core::agent::{Effect, Input, Note, Refusal};
 use portkeep_fleet_core::data::{Key, Name, Obstacle};
 use portkeep_fleet_core::engine::{Outcome, Transaction};
 use tokio::time::sleep;
@@ -30,12 +31,7 @@ impl Driver {
                     let _ = messages.send(Message::Announced(number, input, Some(lease)));
                 });
             }
-            Effect::Vote(id, transaction) => self.spawn_input(async move {
-                pass(point, When::Before);
-                let outcome = vote(&engine, &transaction).await;
-                pass(point, When::After);
-                Input::Voted(id, outcome)
-            }),
+            Effect::Vote(id, transaction) => self.votes.push((id, transaction)),
             Effect::Look(key) => self.spawn_input(async move { look(&engine, &key).await }),
             Effect::Note(id, note) => self.enqueue(Work::Note(id, note)),
             Effect::Create(id, note) => self.enqueue(Work::Create(id, note)),
@@ -45,15 +41,13 @@ impl Driver {
     }
 
     /// Remembers what the machine holds now, after work on it.
-    pub(super) fn remember_notes(&mut self) {
-        if let Ok((notes, _)) = self.store.entries() {
-            // On the disk how far the engine was, with what was promised then. Grants need no disk.
-            let mut new = notes.iter().filter(|(id, _)| !self.notes.contains_key(*id));
-            if new.any(|(_, note)| note.lasting) {
-                self.memory.save();
-            }
-            self.notes = notes;
+    pub(super) fn remember_notes(&mut self, notes: BTreeMap<Name, Note>) {
+        // On the disk how far the engine was, with what was promised then. Grants need no disk.
+        let mut new = notes.iter().filter(|(id, _)| !self.notes.contains_key(*id));
+        if new.any(|(_, note)| note.lasting) {
+            self.memory.save();
         }
+        self.notes = notes;
     }
 
     /// Nothing is noted, so nothing is created: the vote says what is in the way.
@@ -113,7 +107,7 @@ fn complain(said: &mut bool, error: &EngineError) {
 }
 
 /// What certainly was not done is reported as unknown, after a pause: the agent then looks, and votes again.
-async fn vote(engine: &Engine, transaction: &Transaction) -> Outcome {
+pub(super) async fn vote(engine: &Engine, transaction: &Transaction) -> Outcome {
     match engine.transact(transaction).await {
         Ok(outcome) => outcome,
         Err(error) => {

@@ -3,6 +3,7 @@
 //! The decisions are those of [`portkeep_fleet_core::agent`]. This driver reads etcd, changes the store and
 //! the kernel, and reports what came of it. It may die at any time: nothing opens.
 
+mod batch;
 mod changes;
 mod driver;
 mod effects;
@@ -12,6 +13,7 @@ mod machine;
 mod questions;
 pub mod status;
 mod store;
+mod votes;
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -73,11 +73,11 @@ pub struct Store {
 pub type Successors = BTreeMap<Name, (Name, Note)>;
 
 impl Store {
-    fn keeper(&self) -> Keeper {
+    pub(super) fn keeper(&self) -> Keeper {
         machine::installation().keeper()
     }
 
-    fn tag(&self, id: &Name, note: Option<&Note>) -> FleetTag {
+    pub(super) fn tag(&self, id: &Name, note: Option<&Note>) -> FleetTag {
         FleetTag {
             fleet: self.fleet.clone(),
             id: id.to_string(),
@@ -86,7 +86,7 @@ impl Store {
         }
     }
 
-    fn request(&self, id: &Name, note: &Note) -> FleetRequest {
+    pub(super) fn request(&self, id: &Name, note: &Note) -> FleetRequest {
         let consumers = match note.mode {
             Mode::Reserve => note.consumers.clone(),
             Mode::Exclude => vec![EVERYBODY.to_owned()],
@@ -130,38 +130,59 @@ impl Store {
     }
 
     /// Does some work, and says what came of each. What could not be done at all is returned, to be done
-    /// again.
+    /// again. What is alike is done at once.
     pub fn perform(&self, works: Vec<Work>, successors: &Successors) -> (Vec<Done>, Vec<Work>) {
         let (mut done, mut again) = (Vec::new(), Vec::new());
-        for work in works {
-            let point = work.point();
+        let is_alike = |one: &Work, next: &Work| one.point() == next.point();
+        for works in works.chunk_by(is_alike) {
+            let point = works.first().map(Work::point);
             pass(point, When::Before);
-            match work {
+            match self.perform_alike(works, successors) {
+                Some(answers) => done.extend(answers),
                 // One at a time: each has its own answer, and a store without space refuses each.
-                Work::Note(id, note) => done.push(self.note(id, &note)),
-                Work::Create(id, note) => done.push(Done::Input(self.create(id, &note))),
-                Work::Delete(id) => match self.delete(&id, successors) {
-                    Ok(()) => done.push(Done::Input(Input::Deleted(id))),
-                    Err(error) => {
-                        crate::output::say(&format!("cannot release {id}: {error}"));
-                        again.push(Work::Delete(id));
+                None => {
+                    for work in works {
+                        self.perform_one(work.clone(), successors, &mut done, &mut again);
                     }
-                },
-                Work::Erase(id) => match self.keeper().erase_for_fleet(&[self.tag(&id, None)]) {
-                    Ok(()) => done.push(Done::Input(Input::Erased(id))),
-                    Err(error) => {
-                        crate::output::say(&format!("cannot take {id} out of the store: {error}"));
-                        again.push(Work::Erase(id));
-                    }
-                },
+                }
             }
             pass(point, When::After);
         }
         (done, again)
     }
 
+    fn perform_one(
+        &self,
+        work: Work,
+        successors: &Successors,
+        done: &mut Vec<Done>,
+        again: &mut Vec<Work>,
+    ) {
+        match work {
+            Work::Note(id, note) => done.push(self.note(id, &note)),
+            Work::Create(id, note) => done.push(Done::Input(self.create(id, &note))),
+            Work::Delete(id) => match self.delete(&id, successors) {
+                Ok(()) => done.push(Done::Input(Input::Deleted(id))),
+                Err(error) => {
+                    crate::output::say(&format!("cannot release {id}: {error}"));
+                    again.push(Work::Delete(id));
+                }
+            },
+            Work::Erase(id) => match self.keeper().erase_for_fleet(&[self.tag(&id, None)]) {
+                Ok(()) => done.push(Done::Input(Input::Erased(id))),
+                Err(error) => {
+                    crate::output::say(&format!("cannot take {id} out of the store: {error}"));
+                    again.push(Work::Erase(id));
+                }
+            },
+        }
+    }
+
     fn note(&self, id: Name, note: &Note) -> Done {
-        let known = self.entries().map(|(notes, _)| notes).unwrap_or_default();
+        let known = match self.limits.max_ports.is_some() || note.replaces.is_some() {
+            true => self.entries().map(|(notes, _)| notes).unwrap_or_default(),
+            false => BTreeMap::new(),
+        };
         let mut obstacles = self.forbidden(note, &known);
         let beyond = self.beyond(note, &known);
         if let Some(beyond) = beyond.filter(|_| obstacles.is_empty()) {
@@ -183,6 +204,14 @@ impl Store {
     }
 
     fn create(&self, id: Name, note: &Note) -> Input {
+        let first = match note.replaces {
+            // Noted, as it is almost always.
+            None => self.create_all(&[(&id, note)]),
+            Some(_) => None,
+        };
+        if let Some(Done::Input(created)) = first.and_then(|mut done| done.pop()) {
+            return created;
+        }
         let known = match self.entries() {
             Ok((notes, _)) => notes,
             Err(error) => return cannot(id, note, &error.to_string()),
@@ -309,7 +338,7 @@ fn note(entry: &FleetEntry) -> Result<Note, ()> {
     })
 }
 
-fn obstacle(found: &portkeep_admin::Obstacle) -> Obstacle {
+pub(super) fn obstacle(found: &portkeep_admin::Obstacle) -> Obstacle {
     let what = match &found.what {
         InTheWay::Reservation(words) => words.clone(),
         what => what.to_string(),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use portkeep_fleet::engine::{Engine, Event, Lease, Range};
 use portkeep_fleet::testing::Etcd;
@@ -165,10 +166,13 @@ impl Running {
                 let outcome = self.engine.transact(&it).await;
                 Input::Voted(id, outcome.unwrap_or(Outcome::Unknown))
             }
-            Effect::Look(key) => {
-                let reads = self.engine.read(&[key]).await.expect("a read");
-                Input::Read(reads.into_iter().next().expect("a key"))
-            }
+            Effect::Look(key) => loop {
+                let reads = self.engine.read(std::slice::from_ref(&key)).await;
+                if let Some(read) = reads.ok().and_then(|reads| reads.into_iter().next()) {
+                    break Input::Read(read);
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            },
             Effect::Note(id, note) => {
                 self.machine().store.insert(id.clone(), note);
                 Input::Noted(id, true)
