@@ -120,10 +120,22 @@ pub fn measure(etcd: &Etcd, rounds: usize, series: &[(&str, &[Name], &str)]) {
         sorted.sort_unstable();
         let late = sorted[count * 9 / 10];
         let granted = median(granted);
-        let measured = format!("{:.1} T ({granted:.1?}; nine of ten within {:.1} T)", in_t(granted), in_t(late));
-        report(&format!("grant on {what}, median of {count}"), &measured, &format!("{aim} T"));
+        let measured = format!(
+            "{:.1} T ({granted:.1?}; nine of ten within {:.1} T)",
+            in_t(granted),
+            in_t(late)
+        );
+        report(
+            &format!("grant on {what}, median of {count}"),
+            &measured,
+            &format!("{aim} T"),
+        );
         let measured = format!("{:.1} T", in_t(median(released)));
-        report("… and then its release, heard by all of them", &measured, "");
+        report(
+            "… and then its release, heard by all of them",
+            &measured,
+            "",
+        );
     }
 }
 

@@ -3,10 +3,10 @@
 //! Eight machines are network namespaces with the real kernel part and agents of their own; up to a thousand more are
 //! production state machines with their own connections to etcd and simulated kernels.
 
+mod grants;
 #[path = "../../tests/operators/nodes.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod nodes;
-mod grants;
 mod peers;
 
 use std::collections::BTreeMap;
@@ -252,11 +252,7 @@ fn rests(machine: &Machine) {
     let private = number(&read("status"), "RssAnon:") / 1024;
     let all = number(&read("status"), "VmRSS:") / 1024;
     let memory = format!("{private} MB of its own, {all} MB with its program");
-    report(
-        "memory of an agent at rest",
-        &memory,
-        "12 MB",
-    );
+    report("memory of an agent at rest", &memory, "12 MB");
     let what = "its wake-ups a second";
     report(what, &format!("{wakeups:.1}"), "0.2");
     report(

@@ -51,7 +51,10 @@ impl Store {
     /// None, if root has taken one of them out of the store.
     pub(super) fn create_all(&self, grants: &[(&Name, &Note)]) -> Answers {
         let requests = self.requests(grants);
-        let answers = self.keeper().create_for_fleet(&requests, Some(&InUse)).ok()?;
+        let answers = self
+            .keeper()
+            .create_for_fleet(&requests, Some(&InUse))
+            .ok()?;
         let done = grants.iter().zip(answers).map(|((id, _), answer)| {
             let refusal = |found: Vec<_>| Refusal {
                 obstacles: found.iter().map(obstacle).collect(),
@@ -69,7 +72,10 @@ impl Store {
         let all: Vec<FleetTag> = tags.iter().map(|(_, tag)| tag.clone()).collect();
         self.keeper().delete_for_fleet(&all).ok()?;
         let done = tags.into_iter();
-        Some(done.map(|(id, _)| Done::Input(Input::Deleted(id))).collect())
+        Some(
+            done.map(|(id, _)| Done::Input(Input::Deleted(id)))
+                .collect(),
+        )
     }
 
     fn erase_all(&self, works: &[Work]) -> Answers {

@@ -89,7 +89,10 @@ impl View {
             found: Some(found.clone()),
         });
         let reads = state.is_current.then(|| reads.collect())?;
-        Some(Fleet::of(reads, state.unreadable.values().cloned().collect()))
+        Some(Fleet::of(
+            reads,
+            state.unreadable.values().cloned().collect(),
+        ))
     }
 
     /// Waits until a grant that is decided is seen: who asks next is to be judged with it.
