@@ -192,7 +192,8 @@ macro_rules! without {
 }
 
 without! {
-    without_kernel_first: KernelFirst, ONE => Violation::UntrueVote(..),
+    without_kernel_first: KernelFirst, ONE
+        => Violation::UntrueVote(..) | Violation::NotEnforced(..),
     without_evidence: Evidence, Scope { wipes: 1, ..ONE } => Violation::Opened(..),
     without_no_timeouts: NoTimeouts, Scope { silences: 1, ..ONE } => Violation::Opened(..),
     without_one_decision: OneDecision, ONE => Violation::WentBack(..),

@@ -1,4 +1,5 @@
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use portkeep_tests::Sandbox;
@@ -95,7 +96,8 @@ pub fn a_steward_that_starts_anew_is_told(sandbox: &Sandbox) {
     cluster.wait_until_nothing_is_left();
 }
 
-/// Jobs keep their grants, attach goes on, nothing new begins and nothing ends.
+/// Jobs keep their grants, attach goes on, nothing new begins and nothing ends: also for so many seconds as
+/// `PORTKEEP_FLEET_OUTAGE` says.
 pub fn while_etcd_is_down(sandbox: &Sandbox) {
     let mut cluster = Cluster::new(sandbox, 2, "61000-61999");
     let (mut job, port) = start(&cluster);
@@ -123,7 +125,22 @@ pub fn while_etcd_is_down(sandbox: &Sandbox) {
         done.expect("run").status.success().then_some(())
     });
     assert_eq!(cluster.bind(0, Some("job"), port), 0);
-    assert!(refused(&cluster, port));
+    let outage = std::env::var("PORTKEEP_FLEET_OUTAGE");
+    let outage = outage.map_or(0, |seconds| seconds.parse().expect("seconds"));
+    let over = Instant::now() + Duration::from_secs(outage);
+    while {
+        assert!(refused(&cluster, port));
+        assert_eq!(cluster.bind(1, Some("job"), port), 0);
+        let mut attach = cluster.fleet_on(1);
+        ok(in_cgroup(
+            attach.args(["attach", &grant]),
+            cluster.cgroup("job"),
+        ));
+        assert!(job.try_wait().expect("wait").is_none());
+        Instant::now() < over
+    } {
+        std::thread::sleep(Duration::from_secs(2));
+    }
     cluster.etcd.restart(0);
     cluster.wait_until_acting(0);
     assert!(refused(&cluster, port));

@@ -14,6 +14,8 @@ mod jobs;
 mod json;
 mod slurm;
 
+use std::time::Duration;
+
 use common::ok as done;
 use portkeep_tests::trials;
 
@@ -26,7 +28,7 @@ trials! {
         grants::wrong_usage,
         holders::a_killed_run_gives_its_ports_back,
         holders::a_steward_that_starts_anew_is_told,
-        holders::while_etcd_is_down,
+        holders::while_etcd_is_down => Duration::from_secs(1200),
         jobs::a_job_on_two_nodes,
         slurm::jobs_learn_their_ports;
 }
