@@ -74,11 +74,11 @@ impl View {
     /// As [`Feed::own`].
     pub async fn feed(&self) -> Result<Feed, EngineError> {
         let heard = self.heard.subscribe();
-        match self.state().is_current {
-            true => return Ok(Feed::Shared(heard)),
-            false => {}
+        let is_current = self.state().is_current;
+        match is_current {
+            true => Ok(Feed::Shared(heard)),
+            false => Feed::own(&self.engine).await,
         }
-        Feed::own(&self.engine).await
     }
 
     /// The fleet, if it is watched now.
