@@ -81,7 +81,7 @@ fn synopsis(command: &Command) -> String {
     let is_main = command.has_subcommands();
     for option in options {
         if is_main || option.get_help_heading() != Some("Locations") {
-            words.push(in_brackets(option));
+            words.push(in_synopsis(option));
         }
     }
     for argument in positional {
@@ -94,7 +94,7 @@ fn synopsis(command: &Command) -> String {
     words.join(" ")
 }
 
-fn in_brackets(option: &Arg) -> String {
+fn in_synopsis(option: &Arg) -> String {
     let long = option.get_long().unwrap_or_default();
     let value = match option.get_action() {
         ArgAction::Set | ArgAction::Append => format!(" {}", value_of(option)),
@@ -104,7 +104,10 @@ fn in_brackets(option: &Arg) -> String {
         ArgAction::Append => "...",
         _ => "",
     };
-    format!("[--{long}{value}]{again}")
+    match option.is_required_set() {
+        true => format!("--{long}{value}{again}"),
+        false => format!("[--{long}{value}]{again}"),
+    }
 }
 
 fn value_of(argument: &Arg) -> String {
