@@ -23,11 +23,14 @@ const ROWS: usize = 16;
 const LABEL: usize = 6;
 /// Narrower than this the picture is no smaller.
 const CELLS_MIN: usize = 8;
+/// One for each port, however wide a terminal claims to be.
+const CELLS_MAX: usize = 1 << 16;
 
 pub fn picture(map: &PortMap, look: Look) -> String {
     let ports = map.kinds.len();
     // Rows that begin at round numbers: a power of two of cells.
-    let room = look.width.saturating_sub(LABEL).max(CELLS_MIN);
+    let room = look.width.saturating_sub(LABEL);
+    let room = room.clamp(CELLS_MIN, CELLS_MAX);
     let columns = 1 << room.ilog2();
     let size = cell_size(ports, columns * ROWS);
     let each = match size {
