@@ -73,3 +73,40 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// As `cargo xtask dist` wants them, which CI does not run for every change.
+    #[test]
+    fn every_man_page_has_examples() {
+        let mut definition = Cli::command();
+        definition.build();
+        let mut wanted = BTreeSet::new();
+        names("portkeep-fleet", &definition, &mut wanted);
+        let directory =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/man/portkeep-fleet");
+        let found = fs::read_dir(directory).expect("the examples");
+        let found: BTreeSet<String> = found
+            .map(|entry| entry.expect("an entry").file_name().display().to_string())
+            .collect();
+        assert_eq!(found, wanted);
+    }
+
+    fn names(name: &str, command: &clap::Command, wanted: &mut BTreeSet<String>) {
+        wanted.insert(format!("{name}.8"));
+        for below in command
+            .get_subcommands()
+            .filter(|it| it.get_name() != "help")
+        {
+            names(&format!("{name}-{}", below.get_name()), below, wanted);
+        }
+    }
+}
