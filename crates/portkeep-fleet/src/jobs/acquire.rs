@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portkeep::Protocol;
 use portkeep_fleet_core::coordinator::{Answer as Decided, Coordinator};
 use portkeep_fleet_core::data::{Config, Key, Kind, Members, Name, Ports, Record, Value};
 use portkeep_fleet_core::rules::Rules;
@@ -45,7 +46,8 @@ impl Plan {
         {
             return Ok(Err(answer));
         }
-        let numbers = Numbers::new(&config, &fleet, wish)?;
+        let counts = [(Protocol::Tcp, wish.tcp), (Protocol::Udp, wish.udp)];
+        let numbers = Numbers::new(&config, &fleet, counts)?;
         Ok(Ok(Plan {
             fleet,
             candidates,
@@ -215,7 +217,12 @@ fn none_left(in_the_way: Vec<InTheWay>, wanted: usize) -> Answer {
     }
 }
 
-fn config(fleet: &Fleet) -> Result<Config> {
+/// What holds for the whole fleet.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn config(fleet: &Fleet) -> Result<Config> {
     let found = fleet.reads.iter().find(|read| read.key == Key::Config);
     match found
         .and_then(|read| read.found.as_ref())

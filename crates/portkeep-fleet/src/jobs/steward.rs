@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
-use portkeep_fleet_core::data::{Kind, Name, Phase, Value};
+use portkeep_fleet_core::data::{Kind, Members, Name, Phase, Value};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,13 +16,14 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::acquire::HELD;
 use super::holder::{Hold, Holder};
-use super::local::{self, Answer, MAX_LINE, Request};
+use super::local::{self, Answer, Listed, MAX_LINE, Request};
 use super::release::goal;
 use super::view::View;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::operator::drive::CLEANUP;
 use crate::operator::fleet::Fleet;
+use crate::operator::standing::Standing;
 use crate::output::say;
 use crate::socket::{self, read, write};
 
@@ -172,6 +173,7 @@ impl Steward {
                 Ok((self.release(id, user, wait).await?, None))
             }
             Request::Hold { id } => self.is_held(id, user).await,
+            Request::List => Ok((list(&Fleet::read(&self.engine).await?, user), None)),
         }
     }
 
@@ -190,6 +192,32 @@ impl Steward {
                 Ok((Answer::refused(text), None))
             }
         }
+    }
+}
+
+/// A user's grants, or all of them for root.
+fn list(fleet: &Fleet, user: &str) -> Answer {
+    let grants = fleet.grants.iter();
+    let own = grants.filter(|(_, record)| user == "root" || record.owner == user);
+    let lost = |id: &Name| {
+        let nodes = fleet.nodes.iter();
+        let nodes = nodes.filter(move |(_, node)| Standing::of(id, node) == Standing::Lost);
+        nodes.map(|(name, _)| name.clone()).collect()
+    };
+    let grants = own.map(|(id, record)| Listed {
+        grant: id.clone(),
+        owner: record.owner.clone(),
+        phase: record.phase,
+        ports: record.ports.clone().into(),
+        nodes: match &record.members {
+            Members::Listed(nodes) => nodes.clone(),
+            Members::Pieces(_) => Vec::new(),
+        },
+        held: record.unknown.contains_key(HELD),
+        lost: lost(id),
+    });
+    Answer::Grants {
+        grants: grants.collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! [`Coordinator`](portkeep_fleet_core::coordinator::Coordinator).
 
 pub mod ask;
+pub mod choice;
 pub mod drive;
 pub mod feed;
 pub mod fleet;
@@ -9,5 +10,7 @@ pub mod leftovers;
 pub mod policy;
 pub mod report;
 pub mod reserve;
+pub mod rollout;
 pub mod said;
 pub mod standing;
+pub mod waves;
