@@ -10,6 +10,8 @@ import urllib.request
 def bind(port):
     """0 or the errno."""
     with socket.socket() as own:
+        # For the end, when a connection of the server lingers.
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             own.bind(("127.0.0.1", port))
         except OSError as error:

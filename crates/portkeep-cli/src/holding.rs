@@ -289,7 +289,7 @@ impl Requests<'_> {
             return ports.backend(Backend::Held).acquire();
         }
         // A block that is too big for the limit says so.
-        self.raise_descriptors();
+        self.limit = self.limit.or_else(|| DescriptorLimit::raise().ok());
         ports.backend(Backend::Held).acquire()
     }
 
