@@ -5,9 +5,11 @@ mod bindings;
 mod build;
 mod command_files;
 mod deb;
+mod fleet_files;
 mod kernel_part;
 mod manual;
 mod package;
+mod program_files;
 mod rehearsal;
 mod rpm;
 mod tarball;
@@ -63,6 +65,8 @@ enum Artifact {
     Winsock,
     /// The command without any shared library
     Tarball,
+    /// The program of the fleet for Debian and Ubuntu, and for Fedora, RHEL and SUSE
+    Fleet,
     /// The packages for Python, Node.js, Go and Java
     Bindings,
 }
@@ -84,27 +88,47 @@ pub struct Settings {
 struct Shared<'a> {
     settings: &'a Settings,
     tools: &'a Tools,
+    /// Of the command.
     manual: Manual,
+    /// Of the fleet's program, if it is to be packed.
+    fleet_manual: Option<Manual>,
     /// The kernel part's source, which accompanies its object.
     kernel_part: PathBuf,
 }
 
-/// The command for a processor, and the licenses of what is linked in.
+/// A program for a processor, and the licenses of what is linked in.
 struct Program {
+    name: &'static str,
     architecture: Architecture,
     path: PathBuf,
     licenses: PathBuf,
 }
 
 impl Program {
-    fn build(shared: &Shared<'_>, architecture: Architecture, linkage: Linkage) -> Result<Self> {
+    fn command(shared: &Shared<'_>, architecture: Architecture, linkage: Linkage) -> Result<Self> {
+        Self::build(shared, "portkeep-cli", "portkeep", architecture, linkage)
+    }
+
+    fn fleet(shared: &Shared<'_>, architecture: Architecture) -> Result<Self> {
+        let name = "portkeep-fleet";
+        Self::build(shared, name, name, architecture, Linkage::Glibc)
+    }
+
+    fn build(
+        shared: &Shared<'_>,
+        package: &str,
+        name: &'static str,
+        architecture: Architecture,
+        linkage: Linkage,
+    ) -> Result<Self> {
         let Shared {
             settings, tools, ..
         } = *shared;
         Ok(Self {
+            name,
             architecture,
-            path: build::command(tools, architecture, linkage)?,
-            licenses: third_party::write(settings, tools, "portkeep-cli", architecture, linkage)?,
+            path: build::build(tools, package, architecture, linkage)?.join(name),
+            licenses: third_party::write(settings, tools, package, architecture, linkage)?,
         })
     }
 }
@@ -143,7 +167,12 @@ fn make(arguments: &Arguments, settings: &Settings, tools: &Tools) -> Result<Vec
     let shared = Shared {
         settings,
         tools,
-        manual: manual::write(&settings.output)?,
+        manual: manual::write(&settings.output, "portkeep-cli", "portkeep")?,
+        fleet_manual: arguments
+            .artifacts
+            .contains(&Artifact::Fleet)
+            .then(|| manual::write(&settings.output, "portkeep-fleet", "portkeep-fleet"))
+            .transpose()?,
         kernel_part: kernel_part::pack(settings)?,
     };
     let mut made = Vec::new();
@@ -166,16 +195,22 @@ fn for_processor(
     let mut formats = vec![(Artifact::Deb, Format::Deb), (Artifact::Rpm, Format::Rpm)];
     formats.retain(|&(artifact, _)| wants(artifact));
     if !formats.is_empty() {
-        let program = Program::build(shared, architecture, Linkage::Glibc)?;
+        let program = Program::command(shared, architecture, Linkage::Glibc)?;
         for (_, format) in formats {
             made.push(command_files::package(shared, format, &program)?);
+        }
+    }
+    if let Some(manual) = &shared.fleet_manual {
+        let program = Program::fleet(shared, architecture)?;
+        for format in [Format::Deb, Format::Rpm] {
+            made.push(fleet_files::package(shared, format, &program, manual)?);
         }
     }
     if wants(Artifact::Winsock) {
         made.extend(winsock_files::packages(shared, architecture)?);
     }
     if wants(Artifact::Tarball) || wants(Artifact::Bindings) {
-        let program = Program::build(shared, architecture, Linkage::Musl)?;
+        let program = Program::command(shared, architecture, Linkage::Musl)?;
         if wants(Artifact::Tarball) {
             made.push(tarball::pack(shared, &program)?);
         }

@@ -9,29 +9,35 @@ use clap::{Arg, ArgAction, Command};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 
-use crate::cli::Cli;
-
 /// The section of commands for administrators.
 const SECTION: &str = "8";
 
 /// Starts the paragraph of a help text that has a heading of its own in a man page.
 const EXIT_STATUS: &str = "Exit status: ";
 
-/// Writes `portkeep.8`, a page for each command, and a file for each shell.
-pub fn write(directory: &Path) -> io::Result<()> {
+/// Writes a page for the program and one for each of its commands, and a file for each shell.
+pub fn write(directory: &Path, mut definition: Command) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let mut definition = Cli::definition();
+    let program = definition.get_name().to_owned();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut definition, "portkeep", directory)?;
+        generate_to(shell, &mut definition.clone(), &program, directory)?;
     }
     definition.build();
-    let main = definition.clone().disable_help_subcommand(true);
-    let exit_status = exit_status(&main).unwrap_or_default();
-    for command in main.get_subcommands().filter(|it| it.get_name() != "help") {
-        let name = format!("portkeep-{}", command.get_name());
-        page(directory, name, command, &exit_status)?;
+    let exit_status = exit_status(&definition).unwrap_or_default();
+    pages(directory, program, &definition, &exit_status)
+}
+
+/// The page of a command, and of all below it.
+fn pages(directory: &Path, name: String, command: &Command, exit_status: &str) -> io::Result<()> {
+    let command = command.clone().disable_help_subcommand(true);
+    for below in command
+        .get_subcommands()
+        .filter(|it| it.get_name() != "help")
+    {
+        let name = format!("{name}-{}", below.get_name());
+        pages(directory, name, below, exit_status)?;
     }
-    page(directory, "portkeep".to_owned(), &main, &exit_status)
+    page(directory, name, &command, exit_status)
 }
 
 fn page(directory: &Path, name: String, command: &Command, exit_status: &str) -> io::Result<()> {
@@ -75,7 +81,7 @@ fn synopsis(command: &Command) -> String {
     let is_main = command.has_subcommands();
     for option in options {
         if is_main || option.get_help_heading() != Some("Locations") {
-            words.push(in_brackets(option));
+            words.push(in_synopsis(option));
         }
     }
     for argument in positional {
@@ -88,7 +94,7 @@ fn synopsis(command: &Command) -> String {
     words.join(" ")
 }
 
-fn in_brackets(option: &Arg) -> String {
+fn in_synopsis(option: &Arg) -> String {
     let long = option.get_long().unwrap_or_default();
     let value = match option.get_action() {
         ArgAction::Set | ArgAction::Append => format!(" {}", value_of(option)),
@@ -98,7 +104,10 @@ fn in_brackets(option: &Arg) -> String {
         ArgAction::Append => "...",
         _ => "",
     };
-    format!("[--{long}{value}]{again}")
+    match option.is_required_set() {
+        true => format!("--{long}{value}{again}"),
+        false => format!("[--{long}{value}]{again}"),
+    }
 }
 
 fn value_of(argument: &Arg) -> String {

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 fn execute() -> Result<ExitCode> {
     #[cfg(feature = "assets")]
     if let Some(directory) = std::env::var_os("PORTKEEP_ASSETS") {
-        assets::write(directory.as_ref())?;
+        assets::write(directory.as_ref(), Cli::definition())?;
         return Ok(ExitCode::SUCCESS);
     }
     commands::fleet::start_if_asked()?;

@@ -27,6 +27,8 @@ enum Command {
     Node(commands::node::Node),
     Reserve(commands::reserve::Reserve),
     Exclude(commands::exclude::Exclude),
+    Change(commands::change::Change),
+    Strangers(commands::strangers::Strangers),
     Unreserve(commands::unreserve::Unreserve),
     Status(commands::status::Status),
     Drift(commands::drift::Drift),
@@ -36,6 +38,7 @@ enum Command {
     Who(commands::who::Who),
     Acquire(commands::acquire::Acquire),
     Attach(commands::attach::Attach),
+    Ls(commands::ls::Ls),
     Quota(commands::quota::Quota),
     Release(commands::release::Release),
     Run(commands::run::Run),
@@ -57,6 +60,8 @@ impl Cli {
             Command::Node(command) => command.execute().await,
             Command::Reserve(command) => command.execute().await,
             Command::Exclude(command) => command.execute().await,
+            Command::Change(command) => command.execute().await,
+            Command::Strangers(command) => command.execute().await,
             Command::Unreserve(command) => command.execute().await,
             Command::Status(command) => command.execute().await,
             Command::Drift(command) => command.execute().await,
@@ -66,10 +71,48 @@ impl Cli {
             Command::Who(command) => command.execute().await,
             Command::Acquire(command) => command.execute().await,
             Command::Attach(command) => command.execute().await,
+            Command::Ls(command) => command.execute().await,
             Command::Quota(command) => command.execute().await,
             Command::Release(command) => command.execute().await,
             Command::Run(command) => command.execute().await,
             Command::Steward(command) => command.execute().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// As `cargo xtask dist` wants them, which CI does not run for every change.
+    #[test]
+    fn every_man_page_has_examples() {
+        let mut definition = Cli::command();
+        definition.build();
+        let mut wanted = BTreeSet::new();
+        names("portkeep-fleet", &definition, &mut wanted);
+        let directory =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/man/portkeep-fleet");
+        let found = fs::read_dir(directory).expect("the examples");
+        let found: BTreeSet<String> = found
+            .map(|entry| entry.expect("an entry").file_name().display().to_string())
+            .collect();
+        assert_eq!(found, wanted);
+    }
+
+    fn names(name: &str, command: &clap::Command, wanted: &mut BTreeSet<String>) {
+        wanted.insert(format!("{name}.8"));
+        for below in command
+            .get_subcommands()
+            .filter(|it| it.get_name() != "help")
+        {
+            names(&format!("{name}-{}", below.get_name()), below, wanted);
         }
     }
 }

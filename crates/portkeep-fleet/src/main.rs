@@ -1,5 +1,9 @@
 //! The command `portkeep-fleet`, which `portkeep fleet` starts.
 
+#[cfg(feature = "assets")]
+#[path = "../../portkeep-cli/src/assets.rs"]
+mod assets;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -19,6 +23,12 @@ fn main() -> ExitCode {
 }
 
 fn execute() -> Result<ExitCode> {
+    #[cfg(feature = "assets")]
+    if let Some(directory) = std::env::var_os("PORTKEEP_ASSETS") {
+        use clap::CommandFactory as _;
+        assets::write(directory.as_ref(), Cli::command())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

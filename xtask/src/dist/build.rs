@@ -53,11 +53,6 @@ impl Linkage {
     }
 }
 
-/// The command, without debug information.
-pub fn command(tools: &Tools, architecture: Architecture, linkage: Linkage) -> Result<PathBuf> {
-    Ok(build(tools, "portkeep-cli", architecture, linkage)?.join("portkeep"))
-}
-
 /// Builds a package of the workspace; gives the directory of what it builds.
 pub fn build(
     tools: &Tools,

@@ -12,29 +12,32 @@ use super::packaging;
 use super::tree::Tree;
 use crate::{command, root};
 
-/// Where they have been written.
+/// Those of a program.
 #[derive(Debug)]
 pub struct Manual {
+    program: &'static str,
+    /// Where they have been written.
     directory: PathBuf,
 }
 
-/// Writes them to `man` and `completions` in the directory.
-pub fn write(output: &Path) -> Result<Manual> {
-    let directory = output.join("assets");
+/// Writes them to `assets` in the directory.
+pub fn write(output: &Path, package: &str, program: &'static str) -> Result<Manual> {
+    let directory = output.join("assets").join(program);
     if directory.exists() {
         fs::remove_dir_all(&directory).context("removing old man pages")?;
     }
     command::run(
         Command::new(env!("CARGO"))
             .current_dir(root())
-            .args(["run", "--quiet", "--locked", "--package", "portkeep-cli"])
+            .args(["run", "--quiet", "--locked", "--package", package])
             .args(["--features", "assets"])
             .env("PORTKEEP_ASSETS", &directory),
     )?;
-    let manual = Manual { directory };
+    let manual = Manual { program, directory };
+    let examples = packaging("man").join(program);
     for page in manual.pages()? {
         let name = page.file_name().context("a page without a name")?;
-        let more = packaging(Path::new("man").join(name));
+        let more = examples.join(name);
         let more = fs::read(&more)
             .with_context(|| format!("reading {}: examples of a command", more.display()))?;
         OpenOptions::new()
@@ -43,9 +46,12 @@ pub fn write(output: &Path) -> Result<Manual> {
             .and_then(|mut file| file.write_all(&more))
             .with_context(|| format!("adding to {}", page.display()))?;
     }
-    let described = fs::read_dir(packaging("man"))?.count();
+    let described = fs::read_dir(&examples)?.count();
     if described != manual.pages()?.len() {
-        bail!("packaging/man describes {described} pages, the command has others");
+        bail!(
+            "{} describes {described} pages, {program} has others",
+            examples.display()
+        );
     }
     Ok(manual)
 }
@@ -73,8 +79,14 @@ impl Manual {
         Ok(())
     }
 
-    /// A completion: `portkeep.bash`, `_portkeep` for zsh or `portkeep.fish`.
-    pub fn completion(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+    /// The completions for bash, zsh and fish, in this order.
+    pub fn completions(&self) -> [PathBuf; 3] {
+        let program = self.program;
+        [
+            format!("{program}.bash"),
+            format!("_{program}"),
+            format!("{program}.fish"),
+        ]
+        .map(|name| self.directory.join(name))
     }
 }

@@ -35,12 +35,9 @@ pub fn pack(shared: &Shared<'_>, program: &Program) -> Result<PathBuf> {
     tree.file(&program.licenses, &at("LICENSES-THIRD-PARTY"), 0o644)?;
     tree.file(&shared.kernel_part, &at("kernel-part.tar.xz"), 0o644)?;
     manual.add_pages(&tree, &at("man"))?;
-    for name in ["portkeep.bash", "_portkeep", "portkeep.fish"] {
-        tree.file(
-            &manual.completion(name),
-            &at(&format!("completions/{name}")),
-            0o644,
-        )?;
+    for completion in manual.completions() {
+        let name = completion.file_name().unwrap_or_default().display();
+        tree.file(&completion, &at(&format!("completions/{name}")), 0o644)?;
     }
     let archive = settings.output.join(format!("{top}.tar.gz"));
     command::run(
