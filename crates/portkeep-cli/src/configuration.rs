@@ -1,11 +1,13 @@
 //! Port ranges in the configuration of other programs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use portkeep::{PortRange, Protocol};
 use portkeep_host::regular_file;
 
 use crate::error::{Context as _, Error, Result};
+use crate::output::say;
 
 /// Far longer than any such file.
 const LENGTH_MAX: u64 = 4 << 20;
@@ -14,8 +16,33 @@ const LENGTH_MAX: u64 = 4 << 20;
 pub fn read(path: &Path) -> Result<String> {
     let bytes = regular_file::read(path, LENGTH_MAX)
         .with_context(|| format!("cannot read {}", path.display()))?;
-    // Only ASCII matters; comments may be in any encoding.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    // Only ASCII matters; comments may be in any encoding. Editors of other systems begin with a mark.
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
+}
+
+/// The text without what is between two marks, as `/*` and `*/`.
+pub fn without_between(text: &str, start: &str, end: &str) -> String {
+    let mut left = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(start) {
+        left += before;
+        rest = after.split_once(end).map_or("", |(_, after)| after);
+    }
+    left + rest
+}
+
+/// The text with each element of what is written in one line in a line of its own.
+pub fn unfolded(text: &str) -> String {
+    text.replace(['{', '}', '[', ']', ','], "\n")
+}
+
+/// Whether a name stands on a line that is no comment.
+pub fn mentions(text: &str, name: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim();
+        !line.starts_with("//") && line.split(['#', ';']).next().unwrap_or("").contains(name)
+    })
 }
 
 /// What follows a name and `=`, `:`, `=>` or nothing but blanks, on a line that is no comment: as in
@@ -40,30 +67,44 @@ pub fn words_after<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 
 /// The range of media ports in the configuration of rtpengine, Asterisk or FreeSWITCH.
 pub fn media_ports(path: &Path) -> Result<PortRange> {
-    let text = read(path)?;
-    let found = [("port-min", "port-max"), ("rtpstart", "rtpend")]
-        .into_iter()
-        .map(|(start, end)| (words_after(&text, start), words_after(&text, end)))
-        .chain([(
-            parameter(&text, "rtp-start-port"),
-            parameter(&text, "rtp-end-port"),
-        )])
-        .find(|(start, end)| start.is_some() || end.is_some());
+    let text = without_between(&read(path)?, ";--", "--;");
     let shown = path.display();
-    let Some((start, end)) = found else {
-        return Err(
-            Error::refused(format!("{shown} sets no range of ports")).with_hint(
-                "Portkeep knows port-min and port-max (rtpengine), rtpstart and rtpend (Asterisk), \
-             rtp-start-port and rtp-end-port (FreeSWITCH); set them there, or name the ports: \
-             what the programs take without them depends on their version",
-            ),
-        );
-    };
-    let (Some(start), Some(end)) = (start, end) else {
-        return Err(
-            Error::refused(format!("{shown} sets one end of the range of ports only"))
-                .with_hint("set the other one, too, or name the ports"),
-        );
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    let sections = sections(&text);
+    for section in sections.values() {
+        for (start, end) in [("port-min", "port-max"), ("rtpstart", "rtpend")] {
+            found.extend(both(
+                words_after(section, start),
+                words_after(section, end),
+                path,
+            )?);
+        }
+    }
+    let (start, end) = ("rtp-start-port", "rtp-end-port");
+    found.extend(both(parameter(&text, start), parameter(&text, end), path)?);
+    found.sort_unstable();
+    found.dedup();
+    if has_includes(&text) {
+        say(&format!(
+            "{shown} includes other files, which Portkeep does not read"
+        ));
+    }
+    let (start, end) = match found.as_slice() {
+        [] => {
+            return Err(
+                Error::refused(format!("{shown} sets no range of ports")).with_hint(
+                    "Portkeep knows port-min and port-max (rtpengine), rtpstart and rtpend (Asterisk), \
+                     rtp-start-port and rtp-end-port (FreeSWITCH); set them there, or name the ports: \
+                     what the programs take without them depends on their version",
+                ),
+            );
+        }
+        [range] => *range,
+        [(start, end), (other, another), ..] => {
+            let message =
+                format!("{shown} sets several ranges: {start}-{end} and {other}-{another}");
+            return Err(Error::refused(message).with_hint("name the ports"));
+        }
     };
     let range = start.parse().ok().zip(end.parse().ok());
     let range = range.and_then(|(start, end)| PortRange::new(Protocol::Udp, start, end).ok());
@@ -72,6 +113,54 @@ pub fn media_ports(path: &Path) -> Result<PortRange> {
             "{shown}: '{start}' to '{end}' is not a range of ports"
         ))
         .with_hint("fix the file, or name the ports")
+    })
+}
+
+/// Both ends of a range, or none.
+fn both<'t>(
+    start: Option<&'t str>,
+    end: Option<&'t str>,
+    path: &Path,
+) -> Result<Option<(&'t str, &'t str)>> {
+    match (start, end) {
+        (None, None) => Ok(None),
+        (Some(start), Some(end)) => Ok(Some((start, end))),
+        _ => {
+            let shown = path.display();
+            let message = format!("{shown} sets one end of the range of ports only");
+            Err(Error::refused(message).with_hint("set the other one, too, or name the ports"))
+        }
+    }
+}
+
+/// The lines of each `[section]`, and those before the first one.
+fn sections(text: &str) -> BTreeMap<&str, String> {
+    let mut sections: BTreeMap<&str, String> = BTreeMap::new();
+    let mut name = "";
+    for line in text.lines() {
+        let header = line.trim_start().strip_prefix('[');
+        if let Some((header, _)) = header.and_then(|it| it.split_once(']')) {
+            name = header;
+            continue;
+        }
+        let section = sections.entry(name).or_default();
+        section.push_str(line);
+        section.push('\n');
+    }
+    sections
+}
+
+/// Asterisk's `#include` and `#exec`, and FreeSWITCH's `<X-PRE-PROCESS cmd="include" …/>`.
+fn has_includes(text: &str) -> bool {
+    let xml = without_between(text, "<!--", "-->").to_ascii_lowercase();
+    xml.split("<x-pre-process").skip(1).any(|it| {
+        let tag = it.split('>').next().unwrap_or_default();
+        tag.contains("include") || tag.contains("exec")
+    }) || text.lines().any(|line| {
+        let line = line.trim_start();
+        ["#include", "#tryinclude", "#exec"]
+            .iter()
+            .any(|word| line.starts_with(word))
     })
 }
 
@@ -116,6 +205,32 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(words_after(text, "port-min"), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn odd_texts() {
+        let text = without_between("a /* b\n */c/* d", "/*", "*/");
+        assert_eq!(text, "a c");
+        let text = unfolded("client { min = 1, max=2 }");
+        assert_eq!(words_after(&text, "max"), Some("2"));
+        assert!(mentions("x: [a, --port=1]", "--port"));
+        assert!(!mentions("# --port=1\r\n// --port\n; --port", "--port"));
+        let text = "[a]\r\nport-min = 1\r\n[b]\r\nport-min = 2\r\n[a](+)\r\nport-min = 3\r\n";
+        let sections = sections(text);
+        let values = sections.values().map(|it| words_after(it, "port-min"));
+        assert_eq!(values.collect::<Vec<_>>(), [Some("3"), Some("2")]);
+        for (text, includes) in [
+            ("[general]\n#include \"more.conf\"", true),
+            ("# include nothing", false),
+            (
+                "<X-PRE-PROCESS cmd=\"include\" data=\"autoload_configs/*.xml\"/>",
+                true,
+            ),
+            ("<!-- <X-PRE-PROCESS cmd=\"include\"/> -->", false),
+            ("<X-PRE-PROCESS cmd=\"set\" data=\"a=b\"/>", false),
+        ] {
+            assert_eq!(has_includes(text), includes, "{text}");
         }
     }
 

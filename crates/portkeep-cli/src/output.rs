@@ -6,15 +6,27 @@
 //! for documents.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use clap::builder::styling::Style;
 use portkeep_admin::sockets::is_printable;
 pub use portkeep_admin::sockets::{escaped, printable, text_of};
 use serde::Serialize;
 
+use crate::error::{Kind, Result};
+
 /// Prints a message to standard error. Unlike eprintln, it goes on if nobody reads that any more.
 pub fn say(message: &str) {
     let _ = writeln!(io::stderr().lock(), "portkeep: {}", lines(message));
+}
+
+/// The exit status of a command that was told to do more than to print: a reader that has seen enough, as in
+/// `| head -1`, does not change it.
+pub fn after_printing(printed: Result<()>, code: ExitCode) -> Result<ExitCode> {
+    match printed {
+        Err(error) if error.kind() != Kind::OutputClosed => Err(error),
+        _ => Ok(code),
+    }
 }
 
 /// Like [`escaped`], but keeps line breaks.

@@ -3,13 +3,16 @@
 //! The ranges are those of the systems' documents, which docs/operator.md names; where the machine has a
 //! configuration that says otherwise, that counts.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use portkeep::{PortRange, Protocol};
 
-use crate::configuration::{read, words_after};
-use crate::error::{Error, Result};
+use crate::compose::union;
+use crate::configuration::{mentions, read, unfolded, without_between, words_after};
+use crate::error::{Context as _, Error, Result};
 
 /// A system with ports of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -87,55 +90,125 @@ impl Preset {
         let mut ranges: Vec<PortRange> = Vec::new();
         for (start, end, protocols) in all {
             for protocol in protocols {
-                let range = PortRange::new(*protocol, start, end)
-                    .map_err(|error| Error::refused(error.to_string()))?;
-                // A configured range may reach over a fixed port.
-                let overlaps = |it: &PortRange| {
-                    it.protocol() == *protocol && it.start() <= end && start <= it.end()
-                };
-                ranges.retain(|it| !overlaps(it));
-                ranges.push(range);
+                ranges.push(
+                    PortRange::new(*protocol, start, end)
+                        .map_err(|error| Error::refused(error.to_string()))?,
+                );
             }
         }
-        ranges.sort();
         Ok(Ports {
-            ranges,
+            // A configured range may reach over a fixed port.
+            ranges: union(ranges),
             configured: configured.map(|(_, file)| file),
         })
     }
 
+    /// Of several files the last one that sets an end counts, as for the systems themselves.
     fn configured(self, root: &Path) -> Result<Option<((u16, u16), PathBuf)>> {
-        let (files, find): (&[&str], Find) = match self {
-            Self::Kubernetes => (
-                &[
-                    "etc/kubernetes/manifests/kube-apiserver.yaml",
-                    "etc/rancher/k3s/config.yaml",
-                ],
-                |text| words_after(text, "service-node-port-range").and_then(range),
-            ),
-            Self::Nomad => (&["etc/nomad.d/client.hcl", "etc/nomad.d/nomad.hcl"], nomad),
-            Self::Ecs => (&["etc/ecs/ecs.config"], |text| {
-                words_after(text, "ECS_DYNAMIC_HOST_PORT_RANGE").and_then(range)
-            }),
-            Self::Agones | Self::Docker => (&[], |_| None),
+        let Some(source) = self.source() else {
+            return Ok(None);
         };
-        for file in files {
-            let path = root.join(file);
-            if !path.exists() {
-                continue;
-            }
-            match find(&read(&path)?) {
-                None => {}
-                Some(Ok(range)) => return Ok(Some((range, path))),
-                Some(Err(wrong)) => {
-                    let message = format!("{}: '{wrong}' is not a range of ports", path.display());
-                    return Err(Error::refused(message)
-                        .with_hint("fix the file, or name the ports instead of a preset"));
+        let (mut all, mut last) = (String::new(), None);
+        for file in source.files {
+            for path in matching(&root.join(file))? {
+                let text = unfolded(&without_between(&read(&path)?, "/*", "*/"));
+                if (source.find)(&text).is_some() {
+                    last = Some(path);
+                } else if let Some(name) = source.names.iter().find(|name| mentions(&text, name)) {
+                    // Rather none than that of the documents, which does not count here.
+                    return Err(wrong(&path, &format!("cannot read {name}")));
                 }
+                all += &text;
+                all.push('\n');
             }
         }
-        Ok(None)
+        let Some((path, range)) = last.zip((source.find)(&all)) else {
+            return Ok(None);
+        };
+        match range {
+            Ok(range) => Ok(Some((range, path))),
+            Err(text) => {
+                let message = format!("'{text}' is not a range of ports");
+                Err(wrong(&path, &message))
+            }
+        }
     }
+
+    fn source(self) -> Option<Source> {
+        match self {
+            Self::Kubernetes => Some(Source {
+                files: &[
+                    "etc/kubernetes/manifests/kube-apiserver.yaml",
+                    "etc/rancher/k3s/config.yaml",
+                    "etc/rancher/k3s/config.yaml.d/*.yaml",
+                    "etc/rancher/rke2/config.yaml",
+                    "etc/rancher/rke2/config.yaml.d/*.yaml",
+                ],
+                names: &["service-node-port-range"],
+                find: |text| words_after(text, "service-node-port-range").map(node_ports),
+            }),
+            Self::Nomad => Some(Source {
+                files: &["etc/nomad.d/*.hcl"],
+                names: &["min_dynamic_port", "max_dynamic_port"],
+                find: nomad,
+            }),
+            Self::Ecs => Some(Source {
+                files: &["etc/ecs/ecs.config"],
+                names: &["ECS_DYNAMIC_HOST_PORT_RANGE"],
+                find: |text| words_after(text, "ECS_DYNAMIC_HOST_PORT_RANGE").map(range),
+            }),
+            Self::Agones | Self::Docker => None,
+        }
+    }
+}
+
+/// Where a system's own range is configured.
+struct Source {
+    files: &'static [&'static str],
+    /// What stands before it.
+    names: &'static [&'static str],
+    find: Find,
+}
+
+fn wrong(path: &Path, message: &str) -> Error {
+    Error::refused(format!("{}: {message}", path.display()))
+        .with_hint("fix the file, or name the ports instead of a preset")
+}
+
+/// The files of a pattern such as `conf.d/*.yaml`, of those that are there.
+fn matching(pattern: &Path) -> Result<Vec<PathBuf>> {
+    let name = pattern.file_name().unwrap_or_default().as_encoded_bytes();
+    let Some(end) = name.strip_prefix(b"*") else {
+        return Ok(match fs::symlink_metadata(pattern) {
+            Err(error) if is_missing(&error) => Vec::new(),
+            // What cannot be looked at is not to be passed over: reading it says why.
+            _ => vec![pattern.to_owned()],
+        });
+    };
+    let directory = pattern.parent().unwrap_or(pattern);
+    let failed = || format!("cannot read {}", directory.display());
+    let entries = match fs::read_dir(directory) {
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        entries => entries.with_context(failed)?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(failed)?;
+        let name = entry.file_name();
+        let bytes = name.as_encoded_bytes();
+        if bytes.ends_with(end) && !bytes.starts_with(b".") {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 type Range = Result<(u16, u16), String>;
@@ -144,9 +217,22 @@ type Range = Result<(u16, u16), String>;
 type Find = fn(&str) -> Option<Range>;
 
 /// `30000-32767`, perhaps in quotes.
-fn range(text: &str) -> Option<Range> {
+fn range(text: &str) -> Range {
     let text = text.trim_matches(['"', '\'', ' ']);
-    Some(parse(text.split_once('-')).ok_or_else(|| text.to_owned()))
+    parse(text.split_once('-')).ok_or_else(|| text.to_owned())
+}
+
+/// The same, or `30000+2767`, or one port.
+fn node_ports(text: &str) -> Range {
+    let text = text.trim_matches(['"', '\'', ' ']);
+    let by_length = || {
+        let (start, more) = text.split_once('+')?;
+        let start: u16 = start.trim().parse().ok()?;
+        let end = start.checked_add(more.trim().parse().ok()?)?;
+        (start > 0).then_some((start, end))
+    };
+    let one = || parse(Some((text, text)));
+    range(text).or_else(|wrong| by_length().or_else(one).ok_or(wrong))
 }
 
 fn parse(ends: Option<(&str, &str)>) -> Option<(u16, u16)> {
@@ -170,6 +256,8 @@ fn nomad(text: &str) -> Option<Range> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -183,7 +271,7 @@ mod tests {
             ),
             (
                 Preset::Nomad,
-                "4646-4647/tcp 4648/tcp 20000-32000/tcp 4648/udp 20000-32000/udp",
+                "4646-4648/tcp 20000-32000/tcp 4648/udp 20000-32000/udp",
             ),
             (Preset::Ecs, "2375-2376/tcp 51678-51680/tcp"),
             (Preset::Agones, "7000-8000/tcp 7000-8000/udp"),
@@ -198,13 +286,158 @@ mod tests {
 
     #[test]
     fn configured_ranges() {
-        assert_eq!(range("\"31000-31999\""), Some(Ok((31000, 31999))));
+        assert_eq!(range("\"31000-31999\""), Ok((31000, 31999)));
         for wrong in ["", "1", "2-1", "0-1", "1-65536", "a-b"] {
-            assert_eq!(range(wrong), Some(Err(wrong.to_owned())));
+            assert_eq!(range(wrong), Err(wrong.to_owned()));
         }
+        for (text, ends) in [
+            ("30000-30010", (30000, 30010)),
+            ("30000+10", (30000, 30010)),
+            ("'30000'", (30000, 30000)),
+        ] {
+            assert_eq!(node_ports(text), Ok(ends));
+        }
+        assert_eq!(node_ports("65000+1000"), Err("65000+1000".to_owned()));
         let client =
             "client {\n  enabled = true\n  # max_dynamic_port = 9\n  min_dynamic_port = 25000\n}";
         assert_eq!(nomad(client), Some(Ok((25000, 32000))));
         assert_eq!(nomad("client { enabled = true }"), None);
+    }
+
+    /// Below a root of its own, a file each: what the preset makes of it.
+    fn of_files(preset: Preset, files: &[(&str, &str)]) -> Result<String, String> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let root = std::env::temp_dir().join(format!("presets-{}-{count}", std::process::id()));
+        for (file, text) in files {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("make a directory");
+            fs::write(path, text).expect("write");
+        }
+        let found = preset.ports(&root);
+        let _ = fs::remove_dir_all(&root);
+        let found = found.map_err(|error| error.message().to_owned())?;
+        let ranges = found.ranges.iter().filter(|it| it.count() > 50);
+        let ranges: Vec<_> = ranges.map(ToString::to_string).collect();
+        Ok(ranges.join(" "))
+    }
+
+    #[test]
+    fn configuration_in_every_shape() {
+        const MANIFEST: &str = "etc/kubernetes/manifests/kube-apiserver.yaml";
+        const K3S: &str = "etc/rancher/k3s/config.yaml";
+        const MORE: &str = "etc/rancher/k3s/config.yaml.d/10.yaml";
+        for (file, text) in [
+            (
+                MANIFEST,
+                "command: [kube-apiserver, --service-node-port-range=21000-21999]",
+            ),
+            (
+                MANIFEST,
+                "- command:\r\n  - \"--service-node-port-range=21000-21999\"\r\n",
+            ),
+            (
+                MANIFEST,
+                "\u{feff}- --service-node-port-range=21000+999 # ours\n",
+            ),
+            (K3S, "service-node-port-range: \"21000-21999\"\n"),
+            (
+                K3S,
+                "kube-apiserver-arg:\n- service-node-port-range=21000-21999\n",
+            ),
+            (
+                MORE,
+                "kube-apiserver-arg: ['service-node-port-range=21000-21999']\n",
+            ),
+        ] {
+            let found = of_files(Preset::Kubernetes, &[(file, text)]);
+            let wanted = "21000-21999/tcp 21000-21999/udp".to_owned();
+            assert_eq!(found, Ok(wanted), "{text}");
+        }
+        // The last file counts, and one that says nothing does not.
+        let found = of_files(
+            Preset::Nomad,
+            &[
+                (
+                    "etc/nomad.d/a.hcl",
+                    "client { min_dynamic_port = 21000, max_dynamic_port = 29999 }",
+                ),
+                (
+                    "etc/nomad.d/b.hcl",
+                    "client {\n /* min_dynamic_port = 1 */\n max_dynamic_port = 21999\n}\n",
+                ),
+                ("etc/nomad.d/.c.hcl", "client { min_dynamic_port = 1 }"),
+                ("etc/nomad.d/d.hcl~", "client { min_dynamic_port = 1 }"),
+            ],
+        );
+        assert_eq!(found, Ok("21000-21999/tcp 21000-21999/udp".to_owned()));
+        // What is set in a way that is not understood is not taken for what the documents say.
+        for (preset, file, text) in [
+            (
+                Preset::Kubernetes,
+                MANIFEST,
+                "- --service-node-port-range\n- 21000-21999\n",
+            ),
+            (
+                Preset::Kubernetes,
+                MANIFEST,
+                "- --service-node-port-range=$(RANGE)\n",
+            ),
+            (
+                Preset::Nomad,
+                "etc/nomad.d/x.hcl",
+                "min_dynamic_port = local.min",
+            ),
+            (
+                Preset::Ecs,
+                "etc/ecs/ecs.config",
+                "export ECS_DYNAMIC_HOST_PORT_RANGE=1-2",
+            ),
+        ] {
+            let found = of_files(preset, &[(file, text)]);
+            assert!(found.is_err(), "{text}: {found:?}");
+        }
+    }
+
+    /// A part of what is listened on may be below a configured range.
+    #[test]
+    fn a_range_over_a_part_of_a_fixed_one() -> Result<()> {
+        let root = std::env::temp_dir().join(format!("preset-{}", std::process::id()));
+        let file = root.join("etc/rancher/k3s/config.yaml");
+        fs::create_dir_all(file.parent().expect("a directory"))?;
+        fs::write(&file, "service-node-port-range: 2380-2999")?;
+        let found = Preset::Kubernetes.ports(&root);
+        fs::remove_dir_all(&root)?;
+        let found = found?.ranges;
+        let has = |port: u16| {
+            found
+                .iter()
+                .any(|it| it.protocol() == Protocol::Tcp && it.ports().any(|it| it == port))
+        };
+        assert!(
+            has(2379) && has(2380) && has(2999) && !has(3000),
+            "{found:?}"
+        );
+        Ok(())
+    }
+
+    /// Links that lead nowhere, devices, directories: refused, or as if there were none.
+    #[test]
+    fn what_is_no_file() {
+        let root = std::env::temp_dir().join(format!("preset-links-{}", std::process::id()));
+        let file = root.join("etc/ecs/ecs.config");
+        fs::create_dir_all(file.parent().expect("a directory")).expect("make a directory");
+        let tell = || Preset::Ecs.ports(&root).map(|_| ());
+        for (target, refused) in [("ecs.config", true), ("/dev/zero", true), ("..", true)] {
+            std::os::unix::fs::symlink(target, &file).expect("link");
+            assert_eq!(tell().is_err(), refused, "{target}");
+            fs::remove_file(&file).expect("remove");
+        }
+        let long = "#".repeat(5 << 20);
+        fs::write(&file, long).expect("write");
+        assert!(tell().is_err(), "a huge file");
+        fs::write(&file, [0xff, 0xfe, 0, 1, b'\n']).expect("write");
+        assert!(tell().is_ok(), "no text at all");
+        let _ = fs::remove_dir_all(&root);
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Context as _, Error, Result};
 /// Replaces a file: a reader finds the old text or the new one, whole. What a crash leaves ends in
 /// `.new`; the next call replaces it.
 pub fn replace(file: &Path, text: &str) -> Result<()> {
+    refuse_others(file)?;
     let name = file
         .file_name()
         .ok_or_else(|| Error::usage(format!("{} is not a file", file.display())))?;
@@ -17,6 +18,18 @@ pub fn replace(file: &Path, text: &str) -> Result<()> {
     new.push(".new");
     let new = file.with_file_name(new);
     write(file, &new, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A rename would put a file in the place of a device or a pipe, as of `/dev/stdout`, for everybody.
+fn refuse_others(file: &Path) -> Result<()> {
+    match fs::metadata(file) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err(Error::refused(format!(
+            "cannot write {}: it is not a regular file",
+            file.display()
+        ))
+        .with_hint("name a file; without the option the output goes to standard output")),
+        _ => Ok(()),
+    }
 }
 
 fn write(file: &Path, new: &Path, text: &str) -> io::Result<()> {

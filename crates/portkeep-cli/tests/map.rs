@@ -21,6 +21,7 @@ trials! {
         other_namespaces_have_other_pictures,
         without_the_kernel_part_sockets_are_shown,
         an_svg_file_is_a_whole_picture,
+        pipes_and_devices_are_not_replaced,
         the_documents_show_what_it_prints;
     plain:
         wrong_usage;
@@ -88,7 +89,7 @@ fn it_shows_what_there_is(sandbox: &Sandbox) {
 fn it_fits_the_width(sandbox: &Sandbox) {
     enable::enable(sandbox);
     let _held = acquire(Protocol::Tcp, 20000..=20003);
-    for width in [40, 72, 80, 200] {
+    for width in [20, 40, 72, 80, 200] {
         let mut command = portkeep(["map"]);
         let text = done(
             command
@@ -98,7 +99,22 @@ fn it_fits_the_width(sandbox: &Sandbox) {
         let longest = text.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(width), "{width}: {text}");
         let rows = text.lines().take_while(|line| !line.is_empty()).count();
-        assert_eq!(rows, 17, "{text}");
+        assert_eq!(rows, if width < 40 { 18 } else { 17 }, "{text}");
+    }
+    // Neither a terminal nor a width that makes sense.
+    let of = |columns: &str| {
+        let mut command = portkeep(["map", "--tcp"]);
+        command.env("LC_ALL", "C.UTF-8").env("TERM", "dumb");
+        done(command.env("COLUMNS", columns))
+    };
+    let usual = of("80");
+    assert!(!usual.contains('\x1b'));
+    for columns in ["", "0", "x", "-1", "99999999999999999999"] {
+        assert_eq!(of(columns), usual, "{columns:?}");
+    }
+    for columns in ["1", "5", "65536", "18446744073709551615"] {
+        let text = of(columns);
+        assert!(text.contains("4 ports"), "{columns}: {text}");
     }
 }
 
@@ -228,6 +244,27 @@ fn holder(name: &CStr, uid: u32, open: impl FnOnce() -> Socket) -> proc::Child {
     });
     assert_eq!(own.recv(), 0);
     child
+}
+
+/// A rename would put a file in their place, for everybody.
+fn pipes_and_devices_are_not_replaced(sandbox: &Sandbox) {
+    use std::os::unix::fs::FileTypeExt as _;
+    let pipe = sandbox.state_dir().join("pipe");
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&pipe, mode).expect("make a FIFO");
+    let link = sandbox.state_dir().join("link");
+    std::os::unix::fs::symlink(&pipe, &link).expect("link");
+    for path in [&pipe, &link] {
+        for words in [&["map", "--svg"][..], &["metrics", "--textfile"]] {
+            let said = common::outcome(portkeep(words).arg(path));
+            assert_eq!(said.code, Some(1), "{said:?}");
+            assert!(said.stderr.contains("not a regular file"), "{said:?}");
+        }
+    }
+    let kind = fs::symlink_metadata(&pipe).expect("stat").file_type();
+    assert!(kind.is_fifo());
+    let kind = fs::symlink_metadata(&link).expect("stat").file_type();
+    assert!(kind.is_symlink());
 }
 
 fn wrong_usage() {

@@ -260,6 +260,42 @@ fn a_file_that_cannot_be_written_is_left_alone(sandbox: &Sandbox) {
     assert_eq!(fs::read_dir(&directory).expect("list").count(), 0);
     let new = directory.with_extension("new");
     assert!(!new.exists());
+    // A disk that is full: the figures before stay, whole, and nothing half is left.
+    let flags = nix::mount::MsFlags::empty();
+    let small = Some("size=32k,mode=0755");
+    nix::mount::mount(Some("tmpfs"), &directory, Some("tmpfs"), flags, small).expect("mount");
+    let file = directory.join("portkeep.prom");
+    let write = || common::outcome(portkeep(["metrics", "--textfile"]).arg(&file));
+    assert_eq!(write().code, Some(0));
+    let before = fs::read_to_string(&file).expect("read");
+    let _held = acquire(Protocol::Tcp, 20000..=20009);
+    let filler = directory.join("filler");
+    let full = fs::write(&filler, vec![1; 64 << 10]).expect_err("a full disk");
+    assert_eq!(full.raw_os_error(), Some(portkeep_tests::libc::ENOSPC));
+    let failed = write();
+    assert_eq!(failed.code, Some(1));
+    assert!(
+        failed.stderr.contains("No space left on device"),
+        "{failed:?}"
+    );
+    assert_eq!(fs::read_to_string(&file).expect("read"), before);
+    assert_eq!(fs::read_dir(&directory).expect("list").count(), 2);
+    fs::remove_file(filler).expect("remove");
+    assert_eq!(write().code, Some(0));
+    assert_ne!(fs::read_to_string(&file).expect("read"), before);
+    // Somebody else's directory, and a file system that is mounted read-only.
+    let mut user = portkeep_as_user(["metrics", "--textfile"]);
+    let failed = common::outcome(user.arg(&file));
+    assert_eq!(failed.code, Some(1));
+    assert!(failed.stderr.contains("Permission denied"), "{failed:?}");
+    let flags = nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_RDONLY;
+    let nothing = None::<&str>;
+    nix::mount::mount(nothing, &directory, nothing, flags, nothing).expect("remount");
+    let failed = write();
+    assert_eq!(failed.code, Some(1));
+    assert!(failed.stderr.contains("Read-only"), "{failed:?}");
+    assert_eq!(fs::read_dir(&directory).expect("list").count(), 1);
+    nix::mount::umount(&directory).expect("unmount");
 }
 
 fn without_the_kernel_part(_: &Sandbox) {

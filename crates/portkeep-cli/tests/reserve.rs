@@ -17,8 +17,8 @@ use common::persistent::{
 };
 use common::python::python;
 use common::{
-    Running, USER, cells, done, hint, misused, outcome, portkeep, portkeep_as_user, refused,
-    user_name,
+    PORTKEEP, Running, USER, cells, done, hint, misused, outcome, portkeep, portkeep_as_user,
+    refused, user_name,
 };
 
 trials! {
@@ -48,6 +48,7 @@ trials! {
         an_ordinary_user_is_refused,
         users_that_do_not_exist_are_refused,
         a_cgroup_may_come_later,
+        the_drop_ins_are_valid,
         a_unit_and_its_socket_unit_may_bind,
         media_ports_are_read_from_a_configuration,
         a_configuration_without_a_range_is_refused,
@@ -809,6 +810,46 @@ fn wrong_usage() {
     ] {
         misused(words);
     }
+}
+
+/// Also by systemd's own opinion: with the unit that they wait for, and without a cycle.
+fn the_drop_ins_are_valid(sandbox: &Sandbox) {
+    let directory = sandbox.state_dir().join("units");
+    let packaging = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
+    let copy = |from: &str, to: &str| {
+        let text = fs::read_to_string(packaging.join(from)).expect("read");
+        let to = directory.join(to);
+        fs::create_dir_all(to.parent().expect("a directory")).expect("make a directory");
+        fs::write(to, text.replace("/usr/bin/portkeep", PORTKEEP)).expect("write");
+    };
+    copy("portkeep.service", "portkeep.service");
+    copy(
+        "systemd/service.d-ports.conf",
+        "gateway.service.d/ports.conf",
+    );
+    copy("systemd/socket.d-ports.conf", "gateway.socket.d/ports.conf");
+    for (name, text) in [
+        (
+            "gateway.socket",
+            "[Socket]\nListenStream=20000\n[Install]\nWantedBy=sockets.target\n",
+        ),
+        ("gateway.service", "[Service]\nExecStart=/bin/true\n"),
+    ] {
+        fs::write(directory.join(name), text).expect("write");
+    }
+    let mut verify = std::process::Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no", "gateway.socket", "gateway.service"]);
+    verify.arg("portkeep.service");
+    verify.env("SYSTEMD_UNIT_PATH", format!("{}:", directory.display()));
+    if std::process::Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        portkeep_tests::skip("there is no systemd-analyze");
+    }
+    let said = outcome(&mut verify);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
 }
 
 /// Without systemd the unit files tell. Each unit has a cgroup of its own, here as there.

@@ -586,15 +586,27 @@ fn control_codes_in_names_do_not_reach_the_terminal(sandbox: &Sandbox) {
 
 fn a_reader_that_leaves_ends_it(sandbox: &Sandbox) {
     enable::enable(sandbox);
+    let shell = |script: &str| {
+        Command::new("sh")
+            .args(["-c", script, PORTKEEP])
+            .stdin(Stdio::null())
+            .output()
+            .expect("start a shell")
+    };
     // Although nothing happens that it could write.
-    let script = "{ \"$0\" watch; echo $? >&2; } | head -1";
-    let output = Command::new("sh")
-        .args(["-c", script, PORTKEEP])
-        .stdin(Stdio::null())
-        .output()
-        .expect("start a shell");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n");
-    assert!(output.stdout.ends_with(b"  watching\n"), "{output:?}");
+    for (options, line) in [("", "  watching\n"), ("--json", "\"lost\":null}\n")] {
+        let output = shell(&format!(
+            "{{ \"$0\" watch {options}; echo $? >&2; }} | head -1"
+        ));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n");
+        assert!(output.stdout.ends_with(line.as_bytes()), "{output:?}");
+        eventually(|| watchers() == 0);
+    }
+    // A disk without room is no reader that has seen enough.
+    let output = shell("\"$0\" watch >/dev/full; echo $? >&2");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(said.ends_with("\n1\n"), "{said}");
     eventually(|| watchers() == 0);
 }
 

@@ -29,6 +29,9 @@ pub enum Rule {
     OneChange,
     /// A node that is told to end what a policy has changed from holds what it has changed to first.
     SuccessorFirst,
+    /// A change is committed only when nothing is left of what the last change took the place of: a node that sleeps
+    /// through two of them knows nothing of what is in between.
+    ChangesInTurn,
     /// A policy's record is made only if the names of its members are there.
     NamesFirst,
     /// An end waits for a member that is down until an operator removes that node.
@@ -37,7 +40,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 14] = [
+    pub const ALL: [Rule; 15] = [
         Rule::KernelFirst,
         Rule::Evidence,
         Rule::NoTimeouts,
@@ -50,6 +53,7 @@ impl Rule {
         Rule::JoinersAnnounce,
         Rule::OneChange,
         Rule::SuccessorFirst,
+        Rule::ChangesInTurn,
         Rule::NamesFirst,
         Rule::RemovedByWord,
     ];

@@ -80,6 +80,7 @@ const SCOPES: &[(&str, Scope)] = &[
             ..CHANGE
         },
     ),
+    ("two changes in turn, and a node that is down", IN_TURN),
     (
         "two changes that compete, a coordinator dies",
         Scope {
@@ -93,6 +94,13 @@ const SCOPES: &[(&str, Scope)] = &[
 const CHANGE: Scope = Scope {
     changes: 1,
     ..Scope::POLICY
+};
+
+const IN_TURN: Scope = Scope {
+    changes: 2,
+    in_turn: true,
+    down: true,
+    ..CHANGE
 };
 
 /// What a walk is cut at, in transitions: in every run, and in the long ones unless
@@ -208,6 +216,7 @@ without! {
     without_one_change: OneChange, CHANGE => Violation::TwoOwners(..),
     without_successor_first: SuccessorFirst, Scope { down: true, ..CHANGE }
         => Violation::Opened(..),
+    without_changes_in_turn: ChangesInTurn, IN_TURN => Violation::Opened(..),
     without_names_first: NamesFirst, Scope { sweeps: 1, ..Scope::POLICY }
         => Violation::Nameless(..),
     without_removed_by_word: RemovedByWord, Scope { agent_crashes: 1, expiries: 1, ..ONE }

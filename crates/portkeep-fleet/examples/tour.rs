@@ -63,6 +63,7 @@ fn run(sandbox: &Sandbox) {
     tour.look();
     tour.drift();
     tour.without_etcd();
+    tour.change();
     tour.end();
     page(&tour.text);
 }
@@ -158,6 +159,33 @@ impl Tour {
         self.say("They are back.");
         self.wait_for_agents();
         self.admin("drift", 0);
+    }
+
+    fn change(&mut self) {
+        self.say("Other ports for the same policy. What it has before and after is closed at every instant.");
+        self.admin("change rtp 10000-25000/udp", 0);
+        self.binds("media-02", 10042).expect_err("reserved");
+        self.binds("media-02", 24000).expect_err("reserved");
+        self.say("A new one, in waves: on one machine first, then on half of them. On web-01, a stranger is in the way.");
+        let stranger = self.binds("web-01", 5060).expect("a free port");
+        let sip = "reserve sip 5060/udp --on all --user daemon --waves 1,50%,100%";
+        self.admin(sip, 1);
+        drop(stranger);
+        self.say("The stranger on web-01 has ended.");
+        self.admin(sip, 0);
+        self.say("An exclusion refuses nobody. Who uses its ports?");
+        self.admin("strangers nodes", 0);
+        self.say("A port of the fleet's choice, free on all machines.");
+        self.choose();
+    }
+
+    /// Another number in each run.
+    fn choose(&mut self) {
+        let reserve = "reserve billing tcp --count 1 --on role=web --user daemon";
+        self.admin(reserve, 0);
+        for policy in ["billing", "sip"] {
+            self.admin(&format!("unreserve {policy}"), 0);
+        }
     }
 
     fn end(&mut self) {

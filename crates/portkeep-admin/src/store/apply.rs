@@ -125,9 +125,16 @@ impl Keeper {
         }
         let mut report = Report::default();
         for place in &places {
-            visit(&mut session, place, |session| {
+            let restored = visit(&mut session, place, |session| {
                 restore_in(session, sockets, &mut report)
-            })?;
+            });
+            match restored {
+                // The store has the change, which decides.
+                Err(error) if !plan.changes.is_empty() => {
+                    report.failures.push(error.with_hint(STORED));
+                }
+                restored => drop(restored?),
+            }
         }
         // What the change itself was about is no other difference.
         let about: Ports = plan.changes.iter().flat_map(Change::ports).collect();
@@ -147,6 +154,9 @@ impl Keeper {
         Ok(applied)
     }
 }
+
+/// What to do where the kernel part could not be made to follow.
+const STORED: &str = "the store has what is declared; once the cause is gone, run `portkeep enable`, which does the rest";
 
 /// A network namespace to act in: home, and what holds in every one, or one with a path.
 type Place = Option<PathBuf>;
@@ -282,7 +292,9 @@ fn change(
         let prepared = visit(session, place, |session| announce(session, plan))?;
         gaps_by_place.push((place, prepared));
     }
-    session.save()?;
+    session
+        .save()
+        .map_err(|error| session.explained(error, &before, true))?;
     let mut created = Vec::new();
     let mut taken = Ok(());
     for (place, prepared) in &gaps_by_place {
@@ -310,7 +322,7 @@ fn change(
             .clone_from(&plan.document.exclusions);
         session.save()
     });
-    saved.inspect_err(|_| undo(session, before, &created))
+    saved.map_err(|error| undo(session, before, &created, error))
 }
 
 /// Notes what is about to change, to be saved; gives the ports to take.
@@ -463,11 +475,16 @@ fn of(gap: &Gap, error: Error) -> Error {
 }
 
 /// Back to the old state. What cannot be undone now is left pending, for the next change to finish.
-fn undo(session: &mut Session<'_>, before: Document, created: &[(&Place, Vec<Record>)]) {
+fn undo(
+    session: &mut Session<'_>,
+    before: Document,
+    created: &[(&Place, Vec<Record>)],
+    error: Error,
+) -> Error {
     let mut undone = true;
     let protected = std::mem::take(&mut session.document.notes.protected);
     let pending = std::mem::take(&mut session.document.notes.pending);
-    session.document = before;
+    session.document = before.clone();
     session.document.notes.protected = protected;
     for (place, created) in created {
         let visited = visit(session, place, |session| {
@@ -486,6 +503,7 @@ fn undo(session: &mut Session<'_>, before: Document, created: &[(&Place, Vec<Rec
     }
     // The store as it is says that the ports are pending, which is as good.
     let _ = session.save();
+    session.explained(error, &before, undone)
 }
 
 impl Change {

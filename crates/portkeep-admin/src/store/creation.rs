@@ -34,14 +34,16 @@ impl Creation<'_> {
         let protection = session.protection()?;
         let after = session.document.clone();
         if new.is_empty() && protection.is_settled() {
-            return session.save();
+            return session.save_or_restore();
         }
         session.document = before.clone();
         session.announce_protection(&protection);
         for record in &new {
             session.announce(record.ports, &record.netns);
         }
-        session.save()?;
+        session
+            .save()
+            .map_err(|error| session.explained(error, &before, true))?;
 
         let mut created = Vec::new();
         let done = session
@@ -57,7 +59,7 @@ impl Creation<'_> {
                 }
                 session.save()
             });
-        done.inspect_err(|_| undo(session, before, &created))
+        done.map_err(|error| undo(session, before, &created, error))
     }
 
     fn create_all(
@@ -101,13 +103,13 @@ impl Creation<'_> {
 }
 
 /// Back to the old state. What cannot be undone now is left pending, for the next change to finish.
-fn undo(session: &mut Session<'_>, before: Document, created: &[Record]) {
+fn undo(session: &mut Session<'_>, before: Document, created: &[Record], error: Error) -> Error {
     let mut undone = true;
     for record in created {
         undone &= session.kernel.delete(record.ports, &record.netns).is_ok();
     }
     let notes = std::mem::take(&mut session.document.notes);
-    session.document = before;
+    session.document = before.clone();
     session.document.notes.protected = notes.protected;
     undone &= session
         .protection()
@@ -118,4 +120,5 @@ fn undo(session: &mut Session<'_>, before: Document, created: &[Record]) {
     }
     // The store as it is says that the ports are pending, which is as good.
     let _ = session.save();
+    session.explained(error, &before, undone)
 }

@@ -27,6 +27,9 @@ const FILES_MAX: usize = 10_000;
 
 const LENGTH_MAX: u64 = 16 << 20;
 
+/// How often a directory is read that changes meanwhile.
+const ATTEMPTS: usize = 20;
+
 /// What files declare.
 #[derive(Clone, Debug, Default)]
 pub struct Declared {
@@ -94,7 +97,7 @@ impl Declared {
     pub fn read_default(directory: &Path) -> Result<Declared, Error> {
         match fs::symlink_metadata(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Declared {
-                directories: BTreeSet::from([directory.to_owned()]),
+                directories: BTreeSet::from([canonical(directory)]),
                 ..Declared::default()
             }),
             _ => Declared::read([directory]),
@@ -123,7 +126,24 @@ impl Declared {
             || parent.is_some_and(|parent| self.directories.contains(parent))
     }
 
+    /// Once more if a file goes meanwhile: another one may have come in its place.
     fn read_directory(&mut self, directory: PathBuf) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let mut read = self.clone();
+            match read.try_to_read_directory(directory.clone()) {
+                Err(error) if error.errno() == Some(libc::ENOENT) && directory.exists() => {}
+                done => {
+                    *self = read;
+                    return done;
+                }
+            }
+        }
+        let message = format!("{} changes all the time", directory.display());
+        Err(Error::new(ErrorKind::System, message)
+            .with_hint("wait until nobody writes there; nothing is changed"))
+    }
+
+    fn try_to_read_directory(&mut self, directory: PathBuf) -> Result<(), Error> {
         let failed = |error| Error::path("reading", &directory, error);
         let metadata = fs::symlink_metadata(&directory).map_err(failed)?;
         if let Some(distrust) = distrust(&metadata) {
@@ -186,6 +206,16 @@ impl Declaration {
         let file = self.record.source.as_deref().unwrap_or(Path::new(""));
         format!("{}:{}", file.display(), self.line)
     }
+}
+
+/// By the name that [`Declared::read`] would give a directory that is gone.
+fn canonical(directory: &Path) -> PathBuf {
+    let mut above = directory.ancestors().skip(1);
+    let found = above.find_map(|above| {
+        let rest = directory.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    found.unwrap_or_else(|| directory.to_owned())
 }
 
 fn check(kind: Kind, record: &mut Record) -> Result<(), Error> {

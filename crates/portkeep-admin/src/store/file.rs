@@ -73,7 +73,7 @@ impl Store {
     ///
     /// Only root can open what is locked, so nobody else can keep an administrator waiting.
     pub fn lock(&self) -> Result<Lock, Error> {
-        self.make_directory(&self.directory)?;
+        self.make_directory(&self.directory).map_err(unchanged)?;
         let path = self.directory.join("lock");
         let file = OpenOptions::new()
             .write(true)
@@ -82,7 +82,7 @@ impl Store {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
-            .map_err(|error| Error::path("opening", &path, error))?;
+            .map_err(|error| unchanged(Error::path("opening", &path, error)))?;
         Flock::lock(file, FlockArg::LockExclusive)
             .map(Lock)
             .map_err(|(_, errno)| Error::path("locking", &path, errno.into()))
@@ -200,7 +200,7 @@ impl Store {
             files.write(&mut file, text.as_bytes())?;
             files.rename(&new, &path)
         };
-        write().map_err(|error| Error::path("writing", &path, error))
+        write().map_err(|error| failed_to_write(&new, &path, error))
     }
 
     /// Replaces a file, so that a crash at any instant leaves the old one or the new one.
@@ -218,7 +218,20 @@ impl Store {
             files.rename(&new, &path)?;
             files.sync_directory(&self.directory)
         };
-        write().map_err(|error| Error::path("writing", &path, error))
+        write().map_err(|error| failed_to_write(&new, &path, error))
+    }
+}
+
+/// Half of a file is of no use, and takes room that somebody may be waiting for.
+fn failed_to_write(new: &Path, path: &Path, error: io::Error) -> Error {
+    let _ = fs::remove_file(new);
+    Error::path("writing", path, error)
+}
+
+fn unchanged(error: Error) -> Error {
+    match error.hint() {
+        Some(_) => error,
+        None => error.with_hint("nothing is changed"),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is to become of the store where files declare what it should have.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use portkeep::{Entry, PortRange};
@@ -197,8 +199,19 @@ fn is_ours(declared: &Declared, declares: &Declares<'_>, record: &Record) -> boo
     let Some(source) = &record.source else {
         return false;
     };
-    let moved = || !declares.overlapping(record).is_empty() && !source.exists();
+    let moved = || !declares.overlapping(record).is_empty() && is_gone(source);
     declared.has_source(source) || moved()
+}
+
+/// For sure: one that cannot be looked at now, as on a file server that does not answer, is not gone.
+fn is_gone(source: &Path) -> bool {
+    match fs::symlink_metadata(source) {
+        Ok(_) => false,
+        Err(error) => matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        ),
+    }
 }
 
 fn numbered(document: &Document) -> impl Iterator<Item = (Kind, usize, &Record)> {

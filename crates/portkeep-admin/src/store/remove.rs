@@ -1,5 +1,7 @@
 //! Removing persistent reservations and exclusions, also in part.
 
+use std::error::Error as _;
+
 use portkeep::PortRange;
 
 use crate::error::{Error, ErrorKind};
@@ -7,6 +9,7 @@ use crate::store::document::{Document, Record};
 use crate::store::fleet::FleetTag;
 use crate::store::keeper::{Keeper, Kind};
 use crate::store::kernel::{Live, is_persistent, overlap, remainder};
+use crate::store::notes::Pending;
 use crate::store::obstacles::words;
 use crate::store::request::Outcome;
 use crate::store::scope::Scope;
@@ -62,7 +65,7 @@ impl Keeper {
             }
         }
         outcome.changed = !cuts.is_empty();
-        run(&mut session, kind, &cuts)?;
+        run(&mut session, kind, &cuts, &mut outcome)?;
         Ok(outcome)
     }
 }
@@ -167,16 +170,27 @@ fn add_cut(cuts: &mut Vec<(PortRange, Scope)>, ports: PortRange, scope: Scope) {
     cuts.extend(parts.into_iter().map(|part| (part, scope.clone())));
 }
 
-fn run(session: &mut Session<'_>, kind: Kind, cuts: &[(PortRange, Scope)]) -> Result<(), Error> {
+fn run(
+    session: &mut Session<'_>,
+    kind: Kind,
+    cuts: &[(PortRange, Scope)],
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
     let before = session.document.clone();
     for (ports, scope) in cuts {
         session.announce(*ports, scope);
     }
-    session.save()?;
+    session
+        .save()
+        .map_err(|error| session.explained(error, &before, true))?;
     for (ports, scope) in cuts {
         cut_out(&mut session.document, kind, *ports, scope);
     }
-    session.save()?;
+    if let Err(error) = session.save() {
+        session.document = before.clone();
+        let _ = session.save();
+        return Err(session.explained(error, &before, true));
+    }
     for (index, (ports, scope)) in cuts.iter().enumerate() {
         if let Err(error) = session.kernel.delete(*ports, scope) {
             session.document = before;
@@ -188,12 +202,28 @@ fn run(session: &mut Session<'_>, kind: Kind, cuts: &[(PortRange, Scope)]) -> Re
             return Err(error.into());
         }
     }
+    // The ports are free, whatever becomes of the rest, which is noted as pending.
+    if let Err(error) = settle(session, cuts, before.notes.pending) {
+        let cause = error.source().map(|cause| format!(": {cause}"));
+        outcome.warnings.push(format!(
+            "{error}{}; once the cause is gone, run `portkeep enable`, which does the rest",
+            cause.unwrap_or_default()
+        ));
+    }
+    Ok(())
+}
+
+fn settle(
+    session: &mut Session<'_>,
+    cuts: &[(PortRange, Scope)],
+    pending: Vec<Pending>,
+) -> Result<(), Error> {
     let protection = session.protection()?;
     session.write_protection(&protection)?;
     for (ports, scope) in cuts {
         session.note_applied([*ports], scope);
     }
-    session.document.notes.pending = before.notes.pending;
+    session.document.notes.pending = pending;
     session.save()
 }
 

@@ -40,9 +40,19 @@ pub struct Session<'a> {
     _lock: Lock,
     pub document: Document,
     saved: Document,
+    /// What the files have may be neither `saved` nor `document`.
+    unsure: Unsure,
     text: Option<String>,
     pub namespace: Namespace,
     pub kernel: Kernel,
+}
+
+/// Of which files a write failed, perhaps after the rename.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unsure {
+    grants: bool,
+    entries: bool,
+    notes: bool,
 }
 
 /// What is to become of `ip_local_reserved_ports`.
@@ -96,6 +106,7 @@ impl<'a> Session<'a> {
             kernel: Kernel::in_namespace(&keeper.installation, &namespace)?,
             document,
             saved,
+            unsure: Unsure::default(),
             text: loaded.text,
             namespace,
         })
@@ -126,23 +137,48 @@ impl<'a> Session<'a> {
     /// Writes what differs from what is written: the entries, then the notes.
     pub fn save(&mut self) -> Result<(), Error> {
         let store = &self.keeper.store;
-        let (new, old) = (&self.document, &mut self.saved);
-        if (&new.reservations, &new.exclusions) != (&old.reservations, &old.exclusions) {
-            if !new.grants().eq(old.grants()) {
-                store.save_grants(new, &self.namespace.boot)?;
-            }
-            if !new.lasting().eq(old.lasting()) {
-                let lasting = new.without_grants();
-                self.text = Some(store.save_entries(self.text.as_deref(), &lasting)?);
-            }
-            old.reservations.clone_from(&new.reservations);
-            old.exclusions.clone_from(&new.exclusions);
+        let (new, old, unsure) = (&self.document, &mut self.saved, &mut self.unsure);
+        if unsure.grants || !new.grants().eq(old.grants()) {
+            unsure.grants = true;
+            store.save_grants(new, &self.namespace.boot)?;
+            unsure.grants = false;
         }
-        if new.notes != old.notes {
+        if unsure.entries || !new.lasting().eq(old.lasting()) {
+            unsure.entries = true;
+            let lasting = new.without_grants();
+            self.text = Some(store.save_entries(self.text.as_deref(), &lasting)?);
+            unsure.entries = false;
+        }
+        old.reservations.clone_from(&new.reservations);
+        old.exclusions.clone_from(&new.exclusions);
+        if unsure.notes || new.notes != old.notes {
+            unsure.notes = true;
             store.save_notes(&new.notes)?;
+            unsure.notes = false;
             old.notes.clone_from(&new.notes);
         }
         Ok(())
+    }
+
+    /// The same; where it fails, what was there before.
+    pub fn save_or_restore(&mut self) -> Result<(), Error> {
+        let before = self.saved.clone();
+        self.save().map_err(|error| {
+            self.document = before.clone();
+            let _ = self.save();
+            self.explained(error, &before, true)
+        })
+    }
+
+    /// Adds to an error, after the change was undone as far as it could be, whether anything is changed.
+    pub fn explained(&self, error: Error, before: &Document, undone: bool) -> Error {
+        let stored = self.keeper.store.load();
+        let is_before = stored.is_ok_and(|stored| stored.has_the_same(before));
+        match (is_before && undone, error.hint()) {
+            (true, Some(_)) => error,
+            (true, None) => error.with_hint("nothing is changed"),
+            (false, _) => error.with_hint(HALF_DONE),
+        }
     }
 
     pub fn finish_interrupted(&mut self) -> Result<(), Error> {
@@ -365,6 +401,10 @@ impl<'a> Session<'a> {
     }
 }
 
+/// What to do where the change could be neither finished nor undone.
+pub const HALF_DONE: &str = "store and kernel part differ now: once the cause is gone, run `portkeep enable`, \
+     which makes them agree on the state before or after";
+
 impl Document {
     /// The network namespace that the calling thread is in. Without a scope it is that which the
     /// thread was found in: home, unless it has a name or `enable` ran in another one.
@@ -390,6 +430,17 @@ impl Document {
     /// What a boot restores.
     pub(crate) fn lasting(&self) -> impl Iterator<Item = (Kind, &Record)> {
         self.with_kinds().filter(|(_, record)| !record.is_grant())
+    }
+
+    /// Whether both restore the same, in whatever order.
+    fn has_the_same(&self, other: &Document) -> bool {
+        let sorted = |document: &Document| {
+            let lasting = document.lasting().map(|(_, record)| record.clone());
+            let mut records: Vec<Record> = lasting.collect();
+            records.sort_by_key(|record| (record.netns.clone(), record.ports));
+            records
+        };
+        sorted(self) == sorted(other) && self.exclusions.len() == other.exclusions.len()
     }
 
     fn grants(&self) -> impl Iterator<Item = &Record> {

@@ -2,6 +2,7 @@
 //! the kernel as it is, and by a power cut, which loses the kernel and whatever was not synced.
 
 mod disk;
+mod failing;
 mod state;
 
 use std::fs;
@@ -44,6 +45,13 @@ trials! {
         releasing_to_a_fleet_and_a_power_cut => LIMIT,
         granting_and_a_crash => LIMIT,
         unreserving_beside_a_long_list_and_a_crash => LIMIT,
+        reserving_on_a_failing_disk => LIMIT,
+        excluding_on_a_failing_disk => LIMIT,
+        unreserving_a_part_on_a_failing_disk => LIMIT,
+        including_on_a_failing_disk => LIMIT,
+        commenting_on_a_failing_disk => LIMIT,
+        applying_on_a_failing_disk => LIMIT,
+        applying_the_first_on_a_failing_disk => LIMIT,
         a_store_written_without_fsync_would_be_noticed;
 }
 
@@ -62,6 +70,9 @@ fn others() -> String {
 }
 
 static LONG: AtomicBool = AtomicBool::new(false);
+
+/// What is there before the change.
+type Prepare = fn(&Keeper) -> Result<(), Error>;
 
 type Change = fn(&Keeper) -> Result<Outcome, Error>;
 
@@ -186,8 +197,10 @@ fn apply_text(keeper: &Keeper, text: &str) -> Result<Outcome, Error> {
     fs::write(directory.join("a.toml"), text).expect("write");
     let declared = Declared::read([directory])?;
     let applied = keeper.apply(&declared, UnknownNames::Refuse, None)?;
-    assert!(applied.failures.is_empty(), "{applied:?}");
-    Ok(Outcome::default())
+    Ok(Outcome {
+        warnings: applied.failures.iter().map(failing::in_words).collect(),
+        ..Outcome::default()
+    })
 }
 
 fn prepare_declared(keeper: &Keeper) -> Result<(), Error> {
@@ -235,7 +248,7 @@ fn keeper(sandbox: &Sandbox, directory: &Path) -> Keeper {
 fn undisturbed(
     sandbox: &Sandbox,
     name: &str,
-    before: fn(&Keeper) -> Result<(), Error>,
+    before: Prepare,
     meddle: fn(&Path),
     change: Option<Change>,
 ) -> State {
@@ -261,7 +274,7 @@ enum Disaster {
 fn interrupt(
     sandbox: &Sandbox,
     disaster: Disaster,
-    before: fn(&Keeper) -> Result<(), Error>,
+    before: Prepare,
     change: Change,
     meddle: fn(&Path),
 ) {
@@ -280,7 +293,7 @@ fn interrupt_between(
     [old, new]: [&State; 2],
     sandbox: &Sandbox,
     disaster: Disaster,
-    before: fn(&Keeper) -> Result<(), Error>,
+    before: Prepare,
     change: Change,
     meddle: fn(&Path),
 ) {
@@ -401,6 +414,34 @@ fn applying_and_a_power_cut(sandbox: &Sandbox) {
 
 fn applying_the_first_and_a_power_cut(sandbox: &Sandbox) {
     interrupt(sandbox, Disaster::PowerCut, nothing, apply, untouched);
+}
+
+fn reserving_on_a_failing_disk(sandbox: &Sandbox) {
+    failing::fail(sandbox, prepare, reserve);
+}
+
+fn excluding_on_a_failing_disk(sandbox: &Sandbox) {
+    failing::fail(sandbox, prepare, exclude);
+}
+
+fn unreserving_a_part_on_a_failing_disk(sandbox: &Sandbox) {
+    failing::fail(sandbox, prepare, unreserve);
+}
+
+fn including_on_a_failing_disk(sandbox: &Sandbox) {
+    failing::fail(sandbox, prepare, include);
+}
+
+fn commenting_on_a_failing_disk(sandbox: &Sandbox) {
+    failing::fail(sandbox, prepare, comment);
+}
+
+fn applying_on_a_failing_disk(sandbox: &Sandbox) {
+    failing::fail(sandbox, prepare_declared, apply);
+}
+
+fn applying_the_first_on_a_failing_disk(sandbox: &Sandbox) {
+    failing::fail(sandbox, nothing, apply);
 }
 
 fn of_fleet(ids: [&str; 2], grant: bool) -> Vec<FleetRequest> {

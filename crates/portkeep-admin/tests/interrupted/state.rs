@@ -40,6 +40,13 @@ impl State {
                 .to_string(),
         }
     }
+
+    /// Whether this is that state, but for ports that need no protection and have it all the same.
+    pub fn is_kept(&self, old: &State) -> bool {
+        let listed = |state: &State| state.protected.parse::<PortSet>().expect("ports");
+        (&self.stored, &self.kernel) == (&old.stored, &old.kernel)
+            && listed(old).difference(&listed(self)).is_empty()
+    }
 }
 
 pub fn protect(list: &str) {

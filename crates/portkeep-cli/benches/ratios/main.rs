@@ -6,6 +6,7 @@
 //! can compare with another revision.
 
 mod allocators;
+mod apply;
 mod bind;
 mod binder;
 mod calls;
@@ -48,7 +49,7 @@ const PARTS: &str = "PORTKEEP_BENCHMARKS";
 
 type Part = (&'static str, fn(&Sandbox));
 
-const ALL: [Part; 15] = [
+const ALL: [Part; 16] = [
     ("memory", memory::measure),
     ("control", control::measure),
     ("allocators", allocators::measure),
@@ -61,6 +62,7 @@ const ALL: [Part; 15] = [
     ("scale", scale::measure),
     ("run", run::measure),
     ("persistent", persistent::measure),
+    ("apply", apply::measure),
     ("held", held::measure),
     ("supervised", supervised::measure),
     ("watch", watch::measure),

@@ -11,7 +11,7 @@ use crate::control_cgroup::InControlCgroup;
 use crate::declared_changes::{print_diff, print_document, summary};
 use crate::error::{Error, Kind, Result};
 use crate::locations::declarations;
-use crate::output::warn;
+use crate::output::{after_printing, warn};
 use portkeep_admin::sockets::InUse;
 
 /// The exit status of `--check` where something differs.
@@ -58,24 +58,34 @@ impl Apply {
             let _control = InControlCgroup::enter(installation);
             keeper.apply(&declared, UnknownNames::Refuse, Some(&InUse))?
         };
-        if self.json {
-            print_document(&applied, declared.files(), declared.len())?;
-        } else {
-            print_diff(&applied)?;
-            if !only_look {
-                writeln!(io::stdout().lock(), "{}", summary(&applied, declared.len()))?;
-            }
-            warn(&applied.warnings);
-        }
+        let printed = self.print(&applied, &declared);
         let differs = !applied.is_unchanged();
-        if print_failures(applied) {
-            return Ok(Kind::Refused.into());
-        }
-        Ok(if self.check && differs {
+        let failed = print_failures(applied);
+        let printed = printed.map_err(|error| match only_look {
+            true => error,
+            false => error.with_hint("what is declared is applied all the same"),
+        });
+        let code = if failed {
+            Kind::Refused.into()
+        } else if self.check && differs {
             ExitCode::from(DIFFERS)
         } else {
             ExitCode::SUCCESS
-        })
+        };
+        after_printing(printed, code)
+    }
+
+    fn print(&self, applied: &Applied, declared: &Declared) -> Result<()> {
+        if self.json {
+            return print_document(applied, declared.files(), declared.len());
+        }
+        warn(&applied.warnings);
+        print_diff(applied)?;
+        if !self.check && !self.dry_run {
+            let summary = summary(applied, declared.len());
+            writeln!(io::stdout().lock(), "{summary}")?;
+        }
+        Ok(())
     }
 }
 
@@ -88,9 +98,16 @@ fn print_failures(applied: Applied) -> bool {
     failed
 }
 
-/// What `enable` does with the default directory: `true` if something failed. What is wrong there
-/// leaves everything that was restored as it is.
-pub fn apply_default(installation: &Installation) -> Result<bool> {
+/// What became of the default directory.
+#[derive(Debug)]
+pub struct AppliedDefault {
+    pub failed: bool,
+    pub printed: Result<()>,
+}
+
+/// What `enable` does with the default directory. What is wrong there leaves everything that was restored
+/// as it is.
+pub fn apply_default(installation: &Installation) -> Result<AppliedDefault> {
     let directory = declarations(installation);
     let keeper = installation.keeper();
     let none_applied = || -> Result<bool> {
@@ -99,19 +116,28 @@ pub fn apply_default(installation: &Installation) -> Result<bool> {
         Ok(!records.any(|(_, record)| record.source.is_some()))
     };
     if !directory.exists() && none_applied()? {
-        return Ok(false);
+        return Ok(AppliedDefault {
+            failed: false,
+            printed: Ok(()),
+        });
     }
     let done = Declared::read_default(&directory)
         .and_then(|declared| keeper.apply(&declared, UnknownNames::Accept, Some(&InUse)));
-    match done {
+    Ok(match done {
         Ok(applied) => {
-            print_diff(&applied)?;
+            let printed = print_diff(&applied);
             warn(&applied.warnings);
-            Ok(print_failures(applied))
+            AppliedDefault {
+                failed: print_failures(applied),
+                printed,
+            }
         }
         Err(error) => {
             Error::from(error).print();
-            Ok(true)
+            AppliedDefault {
+                failed: true,
+                printed: Ok(()),
+            }
         }
-    }
+    })
 }

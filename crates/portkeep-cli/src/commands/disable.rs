@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use portkeep_admin::{Installation, remove};
 
-use crate::error::Result;
-use crate::output::warn;
+use crate::error::{Error, Result};
+use crate::output::{after_printing, warn};
 
 /// Remove the kernel part, and every reservation with it
 ///
@@ -24,7 +24,7 @@ impl Disable {
         } else {
             "Portkeep was not enabled"
         };
-        writeln!(io::stdout().lock(), "{words}")?;
+        let printed = writeln!(io::stdout().lock(), "{words}").map_err(Error::from);
         // After the removal, so that an unreadable store does not prevent it.
         let left = installation.keeper().withdraw()?;
         if !left.is_empty() {
@@ -33,6 +33,6 @@ impl Disable {
                  once, and the ports of others there take more"
             )]);
         }
-        Ok(ExitCode::SUCCESS)
+        after_printing(printed, ExitCode::SUCCESS)
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::arguments::color::{self, ColorArgument};
 use crate::doctor::{self, Check, State};
 use crate::error::{Kind, Result};
-use crate::output::{json, write_styled_table, write_table};
+use crate::output::{after_printing, json, write_styled_table, write_table};
 
 /// Check what Portkeep relies on, and suggest fixes
 ///
@@ -40,12 +40,21 @@ impl Doctor {
         let checks = doctor::examine(installation);
         let state = checks.iter().map(|check| check.state).max();
         let state = state.unwrap_or(State::Ok);
+        let printed = self.print(state, &checks);
+        let code = match state {
+            State::Wrong => Kind::Refused.into(),
+            _ => ExitCode::SUCCESS,
+        };
+        after_printing(printed, code)
+    }
+
+    fn print(&self, state: State, checks: &[Check]) -> Result<()> {
         let mut out = io::stdout().lock();
         if self.json {
             let document = Document {
                 schema: 1,
                 state,
-                checks: &checks,
+                checks,
             };
             writeln!(out, "{}", json(&document)?)?;
         } else {
@@ -55,16 +64,13 @@ impl Doctor {
                 (0, "wrong") => Some(color::BAD),
                 _ => None,
             };
-            let rows = rows(&checks);
+            let rows = rows(checks);
             match self.color.is_on() {
                 true => write_styled_table(&mut out, &rows, style),
                 false => write_table(&mut out, &rows),
             }?;
         }
-        Ok(match state {
-            State::Wrong => Kind::Refused.into(),
-            _ => ExitCode::SUCCESS,
-        })
+        Ok(())
     }
 }
 

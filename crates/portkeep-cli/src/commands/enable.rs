@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use portkeep_admin::{InstallOptions, Installation, install_with};
+use portkeep_admin::{InstallOptions, Installation, Keeper, Report, install_with};
 
 use crate::commands::apply::apply_default;
 use crate::control_cgroup::InControlCgroup;
 use crate::error::{Error, Kind, Result};
 use crate::kept_options::{Given, to_be_noted};
-use crate::output::{escaped, text_of, warn};
+use crate::output::{after_printing, escaped, text_of, warn};
 use crate::port_state::Settings;
 use crate::words::counted;
 use portkeep_admin::sockets::InUse;
@@ -89,9 +89,8 @@ impl Enable {
             Ok(chosen.clone())
         })?;
         installation.keeper().set_settings(&to_be_noted(&chosen))?;
-        let mut out = io::stdout().lock();
-        writeln!(
-            out,
+        let printed = writeln!(
+            io::stdout().lock(),
             "Portkeep is {}: attached to {}, pinned in {}",
             if installed.upgraded {
                 "upgraded"
@@ -100,10 +99,14 @@ impl Enable {
             },
             escaped(&text_of(&installed.cgroup)),
             escaped(&text_of(installed.layout.root())),
-        )?;
-        drop(out);
+        );
         warn_about_the_pool(chosen.pool);
-        restore(installation, installed.upgraded)
+        // Whether or not anybody reads what it prints.
+        restore(
+            installation,
+            installed.upgraded,
+            printed.map_err(Error::from),
+        )
     }
 }
 
@@ -124,11 +127,27 @@ fn warn_about_the_pool(pool: (u16, u16)) {
     }
 }
 
-/// Prints differences only after an upgrade: a new installation differs in everything.
-fn restore(installation: &Installation, upgraded: bool) -> Result<ExitCode> {
+fn restore(installation: &Installation, upgraded: bool, printed: Result<()>) -> Result<ExitCode> {
     let keeper = installation.keeper();
     let _control = InControlCgroup::enter(installation);
     let report = keeper.restore(Some(&InUse))?;
+    let printed = printed.and_then(|()| print(&keeper, &report, upgraded));
+    warn(&report.warnings);
+    let failed = !report.failures.is_empty();
+    for failure in report.failures {
+        Error::from(failure).print();
+    }
+    let applied = apply_default(installation)?;
+    let code = if failed || applied.failed {
+        Kind::Refused.into()
+    } else {
+        ExitCode::SUCCESS
+    };
+    after_printing(printed.and(applied.printed), code)
+}
+
+/// Prints differences only after an upgrade: a new installation differs in everything.
+fn print(keeper: &Keeper, report: &Report, upgraded: bool) -> Result<()> {
     let mut out = io::stdout().lock();
     if report.reservations + report.exclusions > 0 {
         writeln!(
@@ -142,16 +161,5 @@ fn restore(installation: &Installation, upgraded: bool) -> Result<ExitCode> {
     for difference in report.differences.iter().filter(|_| upgraded) {
         writeln!(out, "Repaired: {}", escaped(&difference.to_string()))?;
     }
-    warn(&report.warnings);
-    let failed = !report.failures.is_empty();
-    for failure in report.failures {
-        Error::from(failure).print();
-    }
-    drop(out);
-    let failed = apply_default(installation)? || failed;
-    Ok(if failed {
-        Kind::Refused.into()
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(())
 }

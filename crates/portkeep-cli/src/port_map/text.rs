@@ -4,6 +4,7 @@ use clap::builder::styling::{AnsiColor, Style};
 
 use crate::output::escaped;
 use crate::port_map::{PortKind, PortMap, cell_size};
+use crate::words::counted;
 
 /// How the picture looks.
 #[derive(Debug, Clone, Copy)]
@@ -22,11 +23,14 @@ const ROWS: usize = 16;
 const LABEL: usize = 6;
 /// Narrower than this the picture is no smaller.
 const CELLS_MIN: usize = 8;
+/// One for each port, however wide a terminal claims to be.
+const CELLS_MAX: usize = 1 << 16;
 
 pub fn picture(map: &PortMap, look: Look) -> String {
     let ports = map.kinds.len();
     // Rows that begin at round numbers: a power of two of cells.
-    let room = look.width.saturating_sub(LABEL).max(CELLS_MIN);
+    let room = look.width.saturating_sub(LABEL);
+    let room = room.clamp(CELLS_MIN, CELLS_MAX);
     let columns = 1 << room.ilog2();
     let size = cell_size(ports, columns * ROWS);
     let each = match size {
@@ -34,7 +38,11 @@ pub fn picture(map: &PortMap, look: Look) -> String {
         size => format!("{size} ports in each cell"),
     };
     let (start, end) = (map.range.start(), map.range.end());
-    let mut lines = vec![format!("{} {start}-{end}, {each}", map.protocol)];
+    let ports = format!("{} {start}-{end}", map.protocol);
+    let mut lines = match format!("{ports}, {each}") {
+        line if fits(&line, look) => vec![line],
+        _ => vec![ports, format!("a cell: {}", counted(size, "port"))],
+    };
     let cells: Vec<_> = map.cells(size).collect();
     for (row, cells) in cells.chunks(columns).enumerate() {
         let first = usize::from(*start) + row * columns * size;
@@ -116,11 +124,12 @@ fn legend(map: &PortMap, look: Look) -> Vec<String> {
             false => format!("{whole} {part}"),
         };
         let symbols = styled(&symbols, kind, look);
-        let ports = match count {
-            1 => "1 port".to_owned(),
-            count => format!("{count} ports"),
-        };
-        lines.push(format!("{symbols}  {}: {ports}", kind.words()));
+        let (words, ports) = (kind.words(), counted(count, "port"));
+        let is_short = fits(&format!("     {words}: {ports}"), look);
+        lines.extend(match is_short {
+            true => vec![format!("{symbols}  {words}: {ports}")],
+            false => vec![format!("{symbols}  {words}"), format!("       {ports}")],
+        });
         let owners = map.owners_of(kind);
         for owner in owners.iter().take(look.owners) {
             lines.push(cut(&format!("       {}", escaped(owner)), look));
@@ -132,9 +141,13 @@ fn legend(map: &PortMap, look: Look) -> Vec<String> {
     lines
 }
 
+fn fits(line: &str, look: Look) -> bool {
+    line.chars().count() <= look.width
+}
+
 /// So that it fits the width.
 fn cut(line: &str, look: Look) -> String {
-    if line.chars().count() <= look.width {
+    if fits(line, look) {
         return line.to_owned();
     }
     let end = if look.unicode { "…" } else { "..." };

@@ -7,6 +7,7 @@ mod beside;
 mod boot;
 mod changes;
 mod files;
+mod hostile;
 mod property;
 mod refused;
 mod scene;
@@ -48,7 +49,16 @@ trials! {
         boot::doctor_tells_what_is_not_applied,
         beside::several_at_once,
         beside::killed_at_random_moments => Duration::from_secs(300),
-        property::any_sequence_of_files_ends_as_declared => Duration::from_secs(300);
+        hostile::a_full_disk => Duration::from_secs(300),
+        hostile::a_directory_that_changes_meanwhile => Duration::from_secs(300),
+        hostile::two_that_want_the_same,
+        hostile::one_file_by_several_ways,
+        hostile::what_cannot_be_looked_at_is_not_gone,
+        hostile::a_directory_that_is_gone,
+        hostile::files_that_cannot_be_read,
+        hostile::readers_that_leave,
+        property::any_sequence_of_files_ends_as_declared => Duration::from_secs(300),
+        property::wrong_ways_to_apply_are_noticed => Duration::from_secs(300);
     plain:
         refused::wrong_usage;
 }

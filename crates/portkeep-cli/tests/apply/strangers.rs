@@ -34,9 +34,26 @@ impl Shared {
     pub fn rounds(&self) -> &AtomicU32 {
         &self.numbers()[1]
     }
+
+    /// Waits until all ports have been tried twice.
+    pub fn wait_for_rounds(&self, kept: &BTreeSet<(Protocol, u16)>) {
+        while !kept.is_empty() && self.rounds().load(Ordering::Relaxed) < 2 {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until somebody has got a port, or all have been tried a few times more.
+    pub fn wait_for_another_round(&self) {
+        let before = self.rounds().load(Ordering::Relaxed);
+        let is_over = || self.stop().load(Ordering::Relaxed) != 0;
+        while !is_over() && self.rounds().load(Ordering::Relaxed) < before + 4 {
+            std::thread::yield_now();
+        }
+    }
 }
 
-/// Tries each port again and again, by a bind or an acquire, until it is told to stop.
+/// Tries each port again and again, by a bind or an acquire, until it is told to stop. Exits with 1 if it gets
+/// one.
 pub fn strangers(kept: &BTreeSet<(Protocol, u16)>, shared: &Shared, acquires: bool) -> proc::Child {
     proc::fork_child(|| {
         // A user that no entry names.
@@ -52,7 +69,11 @@ pub fn strangers(kept: &BTreeSet<(Protocol, u16)>, shared: &Shared, acquires: bo
                 } else {
                     sock::bind_any(&socket, *port)
                 };
-                assert_eq!(tried, Err(EADDRINUSE), "{protocol:?} {port} was free");
+                if tried != Err(EADDRINUSE) {
+                    println!("{protocol:?} {port} was free: {tried:?}");
+                    shared.stop().store(1, Ordering::Relaxed);
+                    return 1;
+                }
             }
             shared.rounds().fetch_add(1, Ordering::Relaxed);
         }

@@ -53,6 +53,15 @@ pub(super) struct Wanted {
     pub replaces: Option<Name>,
 }
 
+/// How far one is in taking the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Succession {
+    /// It has taken it on the engine, and is held here.
+    Stands,
+    /// It may yet take it, or has still to be held.
+    Awaited,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Inbox {
     #[default]
@@ -77,6 +86,8 @@ pub(super) enum Next {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
     pub inbox: Inbox,
+    /// What was asked last, also when the engine has lost it since.
+    asked: Option<Note>,
     /// What the engine has as this node's report.
     pub reported: Option<(Revision, Report, Boot)>,
     /// The version of the inbox entry that the report answers, and that the one under way does. A coordinator
@@ -107,7 +118,10 @@ impl Entry {
         // The watch may repeat what a transaction's answer has said since.
         match &self.inbox {
             Inbox::Is(known) if known.revision > wanted.revision => {}
-            _ => self.inbox = Inbox::Is(wanted),
+            _ => {
+                self.asked = Some(wanted.note());
+                self.inbox = Inbox::Is(wanted);
+            }
         }
     }
 
@@ -153,20 +167,26 @@ impl Entry {
     }
 
     pub(super) fn replaces(&self) -> Option<&Name> {
-        match &self.inbox {
-            Inbox::Is(wanted) => wanted.replaces.as_ref(),
-            Inbox::Absent | Inbox::Unread => None,
-        }
+        self.asked.as_ref()?.replaces.as_ref()
     }
 
-    /// Whether it has taken the place of that one on the engine, and not in the kernel yet.
-    pub(super) fn is_to_succeed(&self, id: &Name) -> bool {
-        match &self.inbox {
-            Inbox::Is(wanted) => {
-                wanted.replaces.as_ref() == Some(id) && wanted.committed && !self.enforced
-            }
-            Inbox::Absent | Inbox::Unread => false,
-        }
+    /// How far it is in taking the place of that one, and what of.
+    pub(super) fn succeeds(&self, id: &Name) -> Option<(Succession, &Note)> {
+        let asked = self.asked.as_ref()?;
+        let held = self.note.is_some() || self.enforced;
+        let stands = match &self.inbox {
+            Inbox::Is(wanted) if wanted.ends => return None,
+            Inbox::Is(wanted) => wanted.committed,
+            // It holds what the engine has lost.
+            Inbox::Absent if held && !self.fresh && !self.forgotten => true,
+            Inbox::Absent | Inbox::Unread => return None,
+        };
+        let succession = match stands && self.enforced {
+            true => Succession::Stands,
+            // Preparing: the end of the other one may be read just before this one's commit.
+            false => Succession::Awaited,
+        };
+        (asked.replaces.as_ref() == Some(id)).then_some((succession, asked))
     }
 
     pub(super) fn retry(&mut self) {

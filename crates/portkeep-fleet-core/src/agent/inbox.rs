@@ -109,6 +109,17 @@ impl Agent {
         entry
     }
 
+    /// Whether this version of a policy has not been read yet.
+    pub(super) fn is_news(&self, read: &Read) -> bool {
+        let (Key::Policy(id), Some(found)) = (&read.key, &read.found) else {
+            return false;
+        };
+        let entry = self.entries.get(id);
+        entry.is_some_and(
+            |entry| matches!(&entry.inbox, Inbox::Is(wanted) if wanted.revision < found.revision),
+        )
+    }
+
     /// The inbox entry of this kind is absent. That says nothing about one of the other kind.
     fn absent(&mut self, id: &Name, kind: Kind) {
         if let Some(entry) = self.entries.get_mut(id)
@@ -117,4 +128,13 @@ impl Agent {
             entry.inbox = Inbox::Absent;
         }
     }
+}
+
+pub(super) fn is_end_of_policy(read: &Read) -> bool {
+    let value = read.found.as_ref().map(|found| &found.value);
+    let record = match (&read.key, value) {
+        (Key::Policy(_), Some(Value::Record(record))) => record,
+        _ => return false,
+    };
+    record.phase == Phase::Ending
 }

@@ -20,7 +20,8 @@ use crate::data::{Boot, Key, Name};
 use crate::engine::Outcome;
 use crate::rules::{Rule, Rules};
 use acting::Acting;
-use entry::Entry;
+use entry::{Entry, Succession};
+use inbox::is_end_of_policy;
 
 /// Which node an agent is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -114,6 +115,11 @@ impl Agent {
                 if let Some(entry) = self.entries.get_mut(id) {
                     entry.vote_failed();
                 }
+                // The watch reads the end of a policy, and before it what takes its place.
+                let (ends, reads): (Vec<_>, Vec<_>) = reads.into_iter().partition(is_end_of_policy);
+                if ends.iter().any(|read| self.is_news(read)) {
+                    return reads.into_iter().flat_map(|read| self.take(read)).collect();
+                }
                 reads
             }
             Outcome::Unknown => {
@@ -142,20 +148,32 @@ impl Agent {
 
     /// The next step for one reservation, and for the one whose place it takes.
     fn settle(&mut self, id: &Name) -> Vec<Effect> {
+        let old = self.entries.get(id).and_then(Entry::replaces).cloned();
         let mut effects = self.proceed(id);
-        let entry = self.entries.get(id);
-        if let Some(old) = entry.and_then(Entry::replaces).cloned() {
+        if let Some(old) = old {
             effects.extend(self.proceed(&old));
         }
         effects
     }
 
-    /// Whether what has taken the place of this one is still to be held here, so that this one has to stay.
+    /// What has taken the place of this one and is held here. When this one is deleted, the ports that both have
+    /// pass to that one. At most one is decided; others that were to take its place end.
+    pub fn successor(&self, id: &Name) -> Option<(&Name, &Note)> {
+        let mut entries = self.entries.iter();
+        entries.find_map(|(successor, entry)| match entry.succeeds(id)? {
+            (Succession::Stands, note) => Some((successor, note)),
+            (Succession::Awaited, _) => None,
+        })
+    }
+
+    /// Whether something may take the place of this one that is not held here yet, so that this one has to stay.
     fn awaits_successor(&self, id: &Name) -> bool {
         let enforced = self.entries.get(id).is_some_and(|entry| entry.enforced);
+        let mut entries = self.entries.values();
         enforced
             && self.rules.hold(Rule::SuccessorFirst)
-            && self.entries.values().any(|entry| entry.is_to_succeed(id))
+            && entries.any(|entry| entry.succeeds(id).is_some())
+            && self.successor(id).is_none()
     }
 
     fn proceed(&mut self, id: &Name) -> Vec<Effect> {

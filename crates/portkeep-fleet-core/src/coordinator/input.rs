@@ -52,7 +52,8 @@ pub enum Answer {
     Gone,
     /// The engine has another reservation with this ID, or the names of its members were swept. Nothing was begun.
     Taken,
-    /// What it was to take the place of has been changed or ended by another. Nothing changes.
+    /// What it was to take the place of has been changed or ended by another, or is a change that is not complete
+    /// yet. Nothing changes.
     Outdated,
     /// Whether it was begun is not known. What was begun, another coordinator will end.
     Unknown,

@@ -50,6 +50,8 @@ pub struct Coordinator {
     record: Slot,
     /// The record that this one takes the place of.
     replaced: Slot,
+    /// Whether the record is there that that one has taken the place of, if it has been read.
+    earlier: Option<bool>,
     /// The versions of the pieces of names that were written.
     listed: Vec<(u32, Revision)>,
     members: BTreeMap<Name, Member>,
@@ -61,7 +63,7 @@ pub struct Coordinator {
     scanned: bool,
     /// A vote says that it cannot be.
     refused: bool,
-    /// What it was to take the place of has been changed or ended by another.
+    /// What it was to take the place of has been changed or ended by another, or is not complete itself.
     outdated: bool,
     over: bool,
     doing: Option<(Point, Vec<Write>)>,
@@ -125,6 +127,7 @@ impl Coordinator {
             unlisted: Vec::new(),
             record: Slot::Unread,
             replaced: Slot::Unread,
+            earlier: None,
             listed: Vec::new(),
             members: BTreeMap::new(),
             named: false,

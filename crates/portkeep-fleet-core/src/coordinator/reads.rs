@@ -8,7 +8,8 @@ impl Coordinator {
     /// All keys that it wants to hear of, as far as it knows them.
     pub fn keys(&self) -> Vec<Key> {
         let own = self.kind.record(&self.id);
-        let replaced = self.replaces().map(|old| self.kind.record(old));
+        let replaced = [self.replaces(), self.earlier()].into_iter().flatten();
+        let replaced = replaced.map(|old| self.kind.record(old));
         let members = self.members.keys();
         let members = members.flat_map(|node| self.member_keys(node));
         std::iter::once(own)
@@ -22,9 +23,10 @@ impl Coordinator {
         match key.id() {
             Some(id) => {
                 *id == self.id
-                    || self
-                        .replaces()
-                        .is_some_and(|old| *key == self.kind.record(old))
+                    || [self.replaces(), self.earlier()]
+                        .into_iter()
+                        .flatten()
+                        .any(|old| *key == self.kind.record(old))
             }
             None => key
                 .node()
@@ -36,6 +38,14 @@ impl Coordinator {
         match (&self.record, &self.draft) {
             (Slot::At(_, record), _) => record.replaces.as_ref(),
             (_, draft) => draft.as_ref()?.replaces.as_ref(),
+        }
+    }
+
+    /// What the record that this one is to take the place of has taken the place of.
+    pub(super) fn earlier(&self) -> Option<&Name> {
+        match &self.replaced {
+            Slot::At(_, replaced) => replaced.replaces.as_ref(),
+            Slot::Unread | Slot::Absent => None,
         }
     }
 
@@ -66,6 +76,7 @@ impl Coordinator {
                     _ => Slot::Absent,
                 };
             }
+            Key::Policy(id) if self.earlier() == Some(id) => self.earlier = Some(found.is_some()),
             Key::Members(id, _) if *id == self.id => {
                 if let Some(Versioned {
                     value: Value::Members(names),

@@ -108,7 +108,12 @@ impl Coordinator {
         if let (Some(old), Slot::Unread) = (&record.replaces, &self.replaced) {
             return Some(Effect::Look(vec![self.kind.record(old)]));
         }
-        self.outdated = record.replaces.is_some() && !self.replaced_stands();
+        let in_turn = self.rules.hold(Rule::ChangesInTurn);
+        if let (Some(earlier), None, true) = (self.earlier(), self.earlier, in_turn) {
+            return Some(Effect::Look(vec![self.kind.record(earlier)]));
+        }
+        let unfinished = in_turn && self.earlier().is_some() && self.earlier != Some(false);
+        self.outdated = record.replaces.is_some() && (!self.replaced_stands() || unfinished);
         if self.refused || self.outdated {
             return Some(self.end(revision, record));
         }

@@ -16,6 +16,9 @@ pub enum Ask {
         /// What it does to strangers.
         #[serde(default)]
         mode: Mode,
+        /// The policy whose place it would take, which is not in its way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Name>,
     },
     /// What does `portkeep why` say about this port?
     Why {

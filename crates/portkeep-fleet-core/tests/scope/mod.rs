@@ -26,6 +26,8 @@ pub struct Scope {
     pub compete: bool,
     /// The first one is a policy that is committed, and this many changes of it compete.
     pub changes: u8,
+    /// They follow each other: the next one begins when the last one is committed.
+    pub in_turn: bool,
     /// The agent of the last node is down from before the change on.
     pub down: bool,
     pub rules: Option<portkeep_fleet_core::rules::Rule>,
@@ -48,6 +50,7 @@ impl Scope {
         sweeps: 0,
         compete: false,
         changes: 0,
+        in_turn: false,
         down: false,
         rules: None,
     };
@@ -211,11 +214,17 @@ impl Model for Scope {
             if self.down {
                 world.kill_agent(self.nodes - 1);
             }
+            let mut old = first();
             for (id, ports) in [("r1", "61000-61001/tcp"), ("r2", "60999-61000/tcp")]
                 .iter()
                 .take(self.changes.into())
             {
-                world.coordinate(self.reserve(id, ports, Some(first())));
+                if self.in_turn && *id == "r2" {
+                    self.play(&mut world);
+                    world.stop(0);
+                    old = name("r1");
+                }
+                world.coordinate(self.reserve(id, ports, Some(old.clone())));
             }
         }
         world.settled();

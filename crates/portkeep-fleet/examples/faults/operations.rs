@@ -157,7 +157,7 @@ impl Operator {
         let ran = self.fleet(&["change", name, &ports, "--wait=6", "--json"]);
         let state = ran.document["state"].as_str().unwrap_or_default();
         let not_begun = ran.status == Some(2) || ran.errors.contains("nothing was begun");
-        if (ran.status, state) == (Some(1), "refused") || not_begun {
+        if (ran.status, state) == (Some(1), "refused") || state == "already" || not_begun {
             // The old one goes on.
             return;
         }

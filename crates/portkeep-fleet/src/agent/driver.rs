@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portkeep_fleet_core::agent::{Agent, Identity, Input, Note, Standing};
-use portkeep_fleet_core::data::{Boot, Key, Name, Phase, Record, Report, Spec, Value};
+use portkeep_fleet_core::data::{Boot, Key, Name, Record, Report, Spec, Value};
 use portkeep_fleet_core::engine::Read;
 use portkeep_fleet_core::rules::Rules;
 use tokio::net::UnixListener;
@@ -31,8 +31,8 @@ pub(super) enum Message {
     Announced(u64, Input, Option<Lease>),
     /// What came of work on this machine.
     Local(Vec<Done>, Vec<Work>),
-    /// Work that failed is to be tried again.
-    Retry(Vec<Work>),
+    /// Work that failed is to be tried again, for the agent of that number.
+    Retry(u64, Vec<Work>),
 }
 
 /// Drives the agent of one node.
@@ -55,7 +55,7 @@ pub(super) struct Driver {
     pub(super) unreadable: BTreeMap<Key, String>,
     /// The policies, as they were read.
     pub(super) policies: BTreeMap<Name, Record>,
-    /// What this boot has voted `held` for, when the agent began.
+    /// What this node has voted `held` for, in this boot or an earlier one, when the agent began.
     voted: BTreeSet<Name>,
     /// What the agent has made the kernel hold.
     pub(super) notes: BTreeMap<Name, Note>,
@@ -233,7 +233,7 @@ impl Driver {
                 return self.again(Vec::new());
             }
         };
-        self.voted = voted(&reads, &self.boot);
+        self.voted = voted(&reads);
         self.add_successors(&mut notes, &mut enforced);
         let identity = Identity {
             node: self.node.clone(),
@@ -319,26 +319,26 @@ impl Driver {
         if self.working || self.queue.is_empty() {
             return;
         }
+        if self.agent.is_none() {
+            // Without an agent nobody knows what takes the place of what.
+            self.queue.retain(|work| !matches!(work, Work::Delete(_)));
+        }
         self.working = true;
         let works = std::mem::take(&mut self.queue);
         let (store, messages) = (self.store.clone(), self.messages.clone());
-        let successors = self.successors();
+        let agent = self.agent.as_ref();
+        let pairs = works.iter().filter_map(|work| match work {
+            Work::Delete(id) => {
+                let (successor, note) = agent?.successor(id)?;
+                Some((id.clone(), (successor.clone(), note.clone())))
+            }
+            _ => None,
+        });
+        let successors: Successors = pairs.collect();
         tokio::task::spawn_blocking(move || {
             let (done, again) = store.perform(works, &successors);
             let _ = messages.send(Message::Local(done, again));
         });
-    }
-
-    fn successors(&self) -> Successors {
-        let committed = self.policies.iter();
-        let committed = committed.filter(|(_, record)| record.phase == Phase::Committed);
-        let pairs = committed.filter_map(|(id, record)| {
-            let mut standing = self.agent.as_ref()?.standing();
-            let held = standing.any(|(of, standing)| of == id && standing == Standing::Held);
-            let replaced = record.replaces.clone().filter(|_| held)?;
-            Some((replaced, (id.clone(), of_record(record))))
-        });
-        pairs.collect()
     }
 
     /// A policy that takes another's place, and has no port of its own yet, is held by what the other has.
@@ -347,7 +347,9 @@ impl Driver {
             let Some(old) = record.replaces.as_ref().filter(|_| !notes.contains_key(id)) else {
                 continue;
             };
-            let covers = |known: &Note| record.ports.without(&known.ports).is_empty();
+            let covers = |known: &Note| {
+                known.mode == record.mode && record.ports.without(&known.ports).is_empty()
+            };
             if enforced.contains(old)
                 && notes.get(old).is_some_and(covers)
                 && self.voted.contains(id)
@@ -382,20 +384,22 @@ impl Driver {
                 self.look();
                 self.work();
             }
-            Message::Retry(works) if works.is_empty() => self.renew(),
-            Message::Retry(works) => {
+            Message::Retry(_, works) if works.is_empty() => self.renew(),
+            Message::Retry(number, works) if number == self.number => {
                 self.queue.extend(works);
                 self.work();
             }
+            // A later agent has work of its own.
+            Message::Retry(..) => {}
         }
     }
 
     /// Has work that failed tried again later; without any, the whole start.
     fn again(&self, works: Vec<Work>) {
-        let messages = self.messages.clone();
+        let (messages, number) = (self.messages.clone(), self.number);
         tokio::spawn(async move {
             tokio::time::sleep(AGAIN).await;
-            let _ = messages.send(Message::Retry(works));
+            let _ = messages.send(Message::Retry(number, works));
         });
     }
 
@@ -422,7 +426,13 @@ impl Driver {
             .map(|(id, _)| id.clone())
             .filter(|id| self.notes.contains_key(id) && !enforced.contains(id))
             .collect();
-        for id in gone {
+        // What takes the place of one, and has no port beyond that one's, has gone with it.
+        let with = self.policies.iter().filter(|(id, record)| {
+            let replaces = record.replaces.as_ref();
+            replaces.is_some_and(|old| gone.contains(old)) && !self.notes.contains_key(*id)
+        });
+        let with: Vec<Name> = with.map(|(id, _)| id.clone()).collect();
+        for id in gone.into_iter().chain(with) {
             say(&format!("{id} was taken out of this machine by force"));
             self.notes.remove(&id);
             self.step(Input::Gone(id));
@@ -448,14 +458,12 @@ fn of_record(record: &Record) -> Note {
     }
 }
 
-fn voted(reads: &[Read], boot: &Boot) -> BTreeSet<Name> {
+fn voted(reads: &[Read]) -> BTreeSet<Name> {
     let voted = reads
         .iter()
         .filter_map(|read| match (&read.key, &read.found) {
             (Key::Have(_, id), Some(found)) => match &found.value {
-                Value::Have(have) if have.report == Report::Held && have.boot == *boot => {
-                    Some(id.clone())
-                }
+                Value::Have(have) if have.report == Report::Held => Some(id.clone()),
                 _ => None,
             },
             _ => None,

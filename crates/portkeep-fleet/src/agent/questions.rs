@@ -52,6 +52,7 @@ impl Driver {
                     ports,
                     consumers,
                     mode,
+                    replaces,
                 } => {
                     let note = Note {
                         lasting: true,
@@ -59,7 +60,7 @@ impl Driver {
                         consumers,
                         generation: 1,
                         mode,
-                        replaces: None,
+                        replaces,
                     };
                     try_on(store, note, &mut reply).await;
                 }

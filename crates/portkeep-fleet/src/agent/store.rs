@@ -125,7 +125,15 @@ impl Store {
         let mut obstacles = self.forbidden(note, &BTreeMap::new());
         let request = self.request(&nobody, note);
         let found = self.keeper().in_the_way_of_fleet(&request, Some(&InUse))?;
-        obstacles.extend(found.iter().map(obstacle));
+        let known = self.entries()?.0;
+        let old = note.replaces.as_ref().and_then(|old| known.get(old));
+        // Each port has one reservation, so one at a port of the policy before is that policy's.
+        let is_its_own = |it: &portkeep_admin::Obstacle| {
+            let within = |old: &Note| Ports::from(it.ports).without(&old.ports).is_empty();
+            matches!(it.what, InTheWay::Reservation(_)) && old.is_some_and(within)
+        };
+        let found = found.iter().filter(|it| !is_its_own(it));
+        obstacles.extend(found.map(obstacle));
         Ok(obstacles)
     }
 
@@ -224,7 +232,13 @@ impl Store {
     fn delete(&self, id: &Name, successors: &Successors) -> Result<()> {
         let tag = self.tag(id, None);
         let keeper = self.keeper();
-        if let Some((successor, note)) = successors.get(id) {
+        if let Some((successor, note)) = successors.get(id)
+            && self
+                .entries()?
+                .0
+                .get(id)
+                .is_none_or(|old| old.mode == note.mode)
+        {
             keeper.pass_on_for_fleet(&tag, &self.request(successor, note))?;
         }
         Ok(keeper.delete_for_fleet(&[tag])?)
@@ -233,7 +247,8 @@ impl Store {
     /// What a reservation has that the one whose place it takes does not hold already.
     fn beyond(&self, note: &Note, known: &BTreeMap<Name, Note>) -> Option<Note> {
         let old = note.replaces.as_ref().and_then(|old| known.get(old));
-        let Some(old) = old else {
+        // An exclusion refuses nobody, so a reservation takes nothing over from it, nor the other way round.
+        let Some(old) = old.filter(|old| old.mode == note.mode) else {
             return Some(note.clone());
         };
         let left = note.ports.without(&old.ports);

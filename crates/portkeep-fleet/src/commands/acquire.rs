@@ -115,7 +115,7 @@ pub fn granted(answer: Answer) -> Result<Granted> {
         }
         Answer::Undecided { message } => Err(Error::undecided(message)),
         Answer::Usage { message } => Err(Error::usage(message)),
-        Answer::Held | Answer::Released { .. } => Err(unexpected()),
+        Answer::Held | Answer::Released { .. } | Answer::Grants { .. } => Err(unexpected()),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use nix::unistd::gethostname;
 use portkeep_fleet_core::data::{Key, Name};
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::agent::local::{Request, ask};
@@ -15,6 +16,7 @@ use crate::agent::status::Status;
 use crate::connect::{EngineArguments, save};
 use crate::engine::{Engine, EngineError};
 use crate::error::{Error, Result};
+use crate::output::json;
 
 const UNIT: &str = "portkeep-fleet.service";
 
@@ -34,6 +36,20 @@ pub struct Join {
     no_start: bool,
     #[command(flatten)]
     engine: EngineArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: u32,
+    fleet: &'a Name,
+    node: &'a Name,
+    /// Whether the agent was started, and has taken over what the fleet reserves.
+    started: bool,
+    reservations: usize,
+    enforced: usize,
 }
 
 impl Join {
@@ -45,7 +61,12 @@ impl Join {
         check(&engine, &node).await?;
         if changed {
             let path = save(&config)?;
-            writeln!(io::stdout(), "{} is written", path.display())?;
+            if !self.json {
+                writeln!(io::stdout(), "{} is written", path.display())?;
+            }
+        }
+        if self.no_start && self.json {
+            return self.document(&node, false, 0, 0);
         }
         if self.no_start {
             writeln!(
@@ -59,6 +80,9 @@ impl Join {
         let held = |it: &&crate::agent::status::Reservation| it.standing == "held";
         let enforced = status.reservations.iter().filter(held).count();
         let all = status.reservations.len();
+        if self.json {
+            return self.document(&node, true, all, enforced);
+        }
         let how = match all - enforced {
             0 => "all enforced".to_owned(),
             rest => format!("{rest} not enforced"),
@@ -68,6 +92,25 @@ impl Join {
             "{node} has joined {}: {UNIT} runs, {all} reservations taken over, {how}",
             self.fleet
         )?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn document(
+        &self,
+        node: &Name,
+        started: bool,
+        reservations: usize,
+        enforced: usize,
+    ) -> Result<ExitCode> {
+        let document = Document {
+            schema: 1,
+            fleet: &self.fleet,
+            node,
+            started,
+            reservations,
+            enforced,
+        };
+        writeln!(io::stdout(), "{}", json(&document)?)?;
         Ok(ExitCode::SUCCESS)
     }
 

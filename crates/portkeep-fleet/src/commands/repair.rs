@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::operator::ask::ask;
 use crate::operator::fleet::{Fleet, name_of};
-use crate::operator::leftovers::finish;
+use crate::operator::leftovers::{finish, waits_for_a_repair};
 use crate::operator::standing::{Standing, words};
 use crate::output::{json, write_table};
 
@@ -76,19 +76,23 @@ impl Repair {
             return Err(Error::refused(format!("there is no node {unknown}"))
                 .with_hint("`portkeep fleet node ls` shows them"));
         }
-        let finished = finish(&engine, &fleet, wait).await?;
+        // What a node keeps until it holds what has taken its place is finished after that node's new try.
+        let waits = |id: &Name| waits_for_a_repair(&fleet, id);
+        let mut finished = finish(&engine, &fleet, wait, |id| !waits(id)).await?;
+        let repaired = self.try_again(&engine, wait).await?;
+        let now = Fleet::read(&engine).await?;
+        finished.extend(finish(&engine, &now, wait, waits).await?);
         let finished = finished.into_iter().map(|it| Finished {
             policy: it.name,
             id: it.id.to_string(),
             was_preparing: it.was_preparing,
             left: it.is_left,
         });
-        let mut document = Document {
+        let document = Document {
             schema: 1,
             finished: finished.collect(),
-            repaired: Vec::new(),
+            repaired,
         };
-        document.repaired = self.try_again(&engine, wait).await?;
         self.say(&document)
     }
 

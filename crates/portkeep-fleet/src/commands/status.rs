@@ -34,6 +34,8 @@ struct Policy {
     ports: Vec<String>,
     on: String,
     except: Vec<String>,
+    /// The only nodes so far of a rollout in waves.
+    only: Option<Vec<String>>,
     consumers: Vec<String>,
     comment: String,
     nodes: usize,
@@ -111,6 +113,14 @@ impl Status {
                 write_table(&mut out, &rows)?;
             }
         }
+        for policy in document.policies.iter().filter(|it| it.only.is_some()) {
+            writeln!(
+                out,
+                "Note: {} is on the nodes of its first waves; `portkeep fleet reserve` or `exclude` with the same \
+                 arguments goes on",
+                policy.policy
+            )?;
+        }
         for why in &document.unreadable {
             writeln!(out, "Note: {why}")?;
         }
@@ -172,6 +182,10 @@ fn policy(fleet: &Fleet, id: &Name, record: &Record) -> Policy {
         ports: record.ports.clone().into(),
         on: selector(&record.selector),
         except: record.except.iter().map(Name::to_string).collect(),
+        only: record
+            .only
+            .as_ref()
+            .map(|only| only.iter().map(Name::to_string).collect()),
         consumers: record.consumers.clone(),
         comment: record.comment.clone(),
         nodes: concerned.len(),

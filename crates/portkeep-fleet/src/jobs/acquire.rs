@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portkeep::Protocol;
 use portkeep_fleet_core::coordinator::{Answer as Decided, Coordinator};
 use portkeep_fleet_core::data::{Config, Key, Kind, Members, Record, Value};
 use portkeep_fleet_core::rules::Rules;
@@ -41,7 +42,8 @@ pub async fn acquire(engine: &Engine, wish: &Wish, owner: &str) -> Result<Answer
     {
         return Ok(answer);
     }
-    let mut numbers = Numbers::new(&config, &fleet, wish)?;
+    let counts = [(Protocol::Tcp, wish.tcp), (Protocol::Udp, wish.udp)];
+    let mut numbers = Numbers::new(&config, &fleet, counts)?;
     let mut in_the_way: Vec<InTheWay> = Vec::new();
     for tries in 1..=TRIES {
         let Some(nodes) = candidates.next() else {
@@ -120,7 +122,12 @@ fn none_left(in_the_way: Vec<InTheWay>, wanted: usize) -> Answer {
     }
 }
 
-fn config(fleet: &Fleet) -> Result<Config> {
+/// What holds for the whole fleet.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn config(fleet: &Fleet) -> Result<Config> {
     let found = fleet.reads.iter().find(|read| read.key == Key::Config);
     match found
         .and_then(|read| read.found.as_ref())

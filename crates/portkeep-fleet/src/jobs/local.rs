@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portkeep_fleet_core::data::Name;
+use portkeep_fleet_core::data::{Name, Phase};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -37,6 +37,8 @@ pub enum Request {
         /// Its ID.
         id: Name,
     },
+    /// The caller's grants; all, for root.
+    List,
     /// Give it back.
     Release {
         /// Its ID.
@@ -57,6 +59,25 @@ pub struct Granted {
     pub nodes: Vec<Name>,
     /// How often numbers were chosen.
     pub tries: u32,
+}
+
+/// A grant in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its ID.
+    pub grant: Name,
+    /// Whose it is.
+    pub owner: String,
+    /// `preparing`, `committed` or `ending`
+    pub phase: Phase,
+    /// The ports.
+    pub ports: Vec<String>,
+    /// On these nodes.
+    pub nodes: Vec<Name>,
+    /// It ends with its holder, as that of `run` does.
+    pub held: bool,
+    /// Nodes that have lost it, as by a reboot.
+    pub lost: Vec<Name>,
 }
 
 /// What is answered.
@@ -86,6 +107,11 @@ pub enum Answer {
     },
     /// The hold is noted.
     Held,
+    /// Grants.
+    Grants {
+        /// By their IDs.
+        grants: Vec<Listed>,
+    },
     /// It ends.
     Released {
         /// Nodes have still to hear of it.
@@ -155,7 +181,7 @@ impl Client {
     pub async fn ask(&mut self, request: &Request) -> Result<Answer> {
         let more = match request {
             Request::Acquire(Wish { wait, .. }) | Request::Release { wait, .. } => *wait,
-            Request::Hold { .. } => 0,
+            Request::Hold { .. } | Request::List => 0,
         };
         // Each try has its time.
         let wait = WAIT + Duration::from_secs(more.into()) * super::acquire::TRIES;

@@ -14,7 +14,7 @@ pub mod environment;
 mod holder;
 pub mod hosts;
 pub mod local;
-mod numbers;
+pub mod numbers;
 mod quota;
 pub mod release;
 pub mod steward;

@@ -6,12 +6,12 @@ use portkeep::{PortRange, Protocol};
 use portkeep_fleet_core::allocator::Allocator;
 use portkeep_fleet_core::data::{Config, Have, Members, Name, Ports};
 
-use super::wish::Wish;
 use crate::engine::random;
 use crate::error::{Error, Result};
 use crate::operator::fleet::Fleet;
 
 /// For each protocol that is asked for, how many ports in a row, and the numbers that may be free.
+#[derive(Debug)]
 pub struct Numbers(Vec<(u16, Allocator)>);
 
 impl Numbers {
@@ -21,8 +21,7 @@ impl Numbers {
     /// # Errors
     ///
     /// If the band has no ports of a protocol.
-    pub fn new(config: &Config, fleet: &Fleet, wish: &Wish) -> Result<Numbers> {
-        let counts = [(Protocol::Tcp, wish.tcp), (Protocol::Udp, wish.udp)];
+    pub fn new(config: &Config, fleet: &Fleet, counts: [(Protocol, u16); 2]) -> Result<Numbers> {
         let asked = counts.into_iter().filter(|(_, count)| *count > 0);
         let blocks = asked.map(|(protocol, count)| {
             let bands = config.band.ranges().iter();
@@ -41,13 +40,25 @@ impl Numbers {
         Ok(numbers)
     }
 
-    fn exclude(&mut self, ranges: &[PortRange]) {
+    /// Leaves out ports of grants, too: for a policy, which may be for nodes of any kind.
+    pub fn without_grants(&mut self, fleet: &Fleet) {
+        for record in fleet.grants.values() {
+            self.exclude(record.ports.ranges());
+        }
+    }
+
+    /// Leaves these out.
+    pub fn exclude(&mut self, ranges: &[PortRange]) {
         for (_, free) in &mut self.0 {
             ranges.iter().for_each(|range| free.exclude(*range));
         }
     }
 
     /// Blocks that no other grant has on one of these nodes; or why there are none.
+    ///
+    /// # Errors
+    ///
+    /// In words.
     pub fn choose(&self, fleet: &Fleet, nodes: &[Name]) -> Result<Ports, String> {
         let nodes: BTreeSet<&Name> = nodes.iter().collect();
         let grants = fleet.grants.values();
@@ -59,10 +70,13 @@ impl Numbers {
         on_them.for_each(|record| left.exclude(record.ports.ranges()));
         let chosen = left.0.iter().map(|(count, free)| {
             free.choose(*count, 1, random()).map_err(|error| {
+                let on = match nodes.len() {
+                    0 => "in the fleet's band".to_owned(),
+                    nodes => format!("on all of {nodes} nodes"),
+                };
                 format!(
-                    "no block of {count} {} ports is free on all of {} nodes: {error}",
-                    free.protocol(),
-                    nodes.len()
+                    "no block of {count} {} ports is free {on}: {error}",
+                    free.protocol()
                 )
             })
         });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
-use portkeep_fleet_core::data::{Kind, Name, Phase, Value};
+use portkeep_fleet_core::data::{Kind, Members, Name, Phase, Value};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,13 +15,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::acquire::{HELD, acquire};
-use super::local::{Answer, Granted, MAX_LINE, Request};
+use super::local::{Answer, Granted, Listed, MAX_LINE, Request};
 use super::release::{finish, goal, release};
 use super::{holder, local};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::operator::drive::CLEANUP;
 use crate::operator::fleet::Fleet;
+use crate::operator::standing::Standing;
 use crate::output::say;
 use crate::socket::{self, read, write};
 
@@ -149,6 +150,7 @@ async fn carry_out(engine: &Engine, request: &Request, user: &str) -> Result<Ans
         Request::Release { id, wait } => {
             release(engine, id, user, Duration::from_secs((*wait).into())).await
         }
+        Request::List => Ok(list(&Fleet::read(engine).await?, user)),
         Request::Hold { id } => {
             let reads = engine.read(&[Kind::Grant.record(id)]).await?;
             let found = reads.into_iter().next().and_then(|read| read.found);
@@ -161,6 +163,32 @@ async fn carry_out(engine: &Engine, request: &Request, user: &str) -> Result<Ans
                 _ => Ok(Answer::refused(format!("{user} has no grant {id}"))),
             }
         }
+    }
+}
+
+/// A user's grants, or all of them for root.
+fn list(fleet: &Fleet, user: &str) -> Answer {
+    let grants = fleet.grants.iter();
+    let own = grants.filter(|(_, record)| user == "root" || record.owner == user);
+    let lost = |id: &Name| {
+        let nodes = fleet.nodes.iter();
+        let nodes = nodes.filter(move |(_, node)| Standing::of(id, node) == Standing::Lost);
+        nodes.map(|(name, _)| name.clone()).collect()
+    };
+    let grants = own.map(|(id, record)| Listed {
+        grant: id.clone(),
+        owner: record.owner.clone(),
+        phase: record.phase,
+        ports: record.ports.clone().into(),
+        nodes: match &record.members {
+            Members::Listed(nodes) => nodes.clone(),
+            Members::Pieces(_) => Vec::new(),
+        },
+        held: record.unknown.contains_key(HELD),
+        lost: lost(id),
+    });
+    Answer::Grants {
+        grants: grants.collect(),
     }
 }
 

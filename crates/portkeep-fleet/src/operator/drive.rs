@@ -135,7 +135,8 @@ pub async fn drive(
     driver.run().await
 }
 
-type Interrupt = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Ends when the user wants it to.
+pub type Interrupt = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Driver<'a> {
     engine: &'a Engine,
@@ -262,8 +263,8 @@ impl Driver<'_> {
     }
 }
 
-/// The next Ctrl-C, or the wish of a service manager.
-fn interrupted() -> Interrupt {
+/// The next Ctrl-C, or the wish of a service manager. From the call on, neither ends the process.
+pub fn interrupted() -> Interrupt {
     use tokio::signal::unix::{SignalKind, signal};
     let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
     Box::pin(async move {

@@ -6,6 +6,7 @@ use portkeep_fleet_core::data::{Boot, Have, Key, Kind, Name, Phase, Record, Valu
 use portkeep_fleet_core::engine::Read;
 
 use crate::engine::{Engine, EngineError, Unreadable};
+use crate::error::Error;
 
 /// A node.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +121,23 @@ impl Fleet {
             .chain(grants)
             .filter(|(_, _, record)| record.phase != Phase::Committed);
         open.filter(|(_, id, _)| !self.held.contains(*id))
+    }
+}
+
+/// The policy that people call this, or whose ID it is, if it is decided and the only one.
+///
+/// # Errors
+///
+/// If there is none, or are several.
+pub fn the_policy<'a>(fleet: &'a Fleet, name: &Name) -> Result<(&'a Name, &'a Record), Error> {
+    let named = fleet.policies_named(name).into_iter();
+    let decided = named.filter(|(_, record)| record.phase == Phase::Committed);
+    match decided.collect::<Vec<_>>()[..] {
+        [it] => Ok(it),
+        [] => Err(Error::refused(format!("there is no policy {name}"))
+            .with_hint("`portkeep fleet status` shows them")),
+        _ => Err(Error::refused(format!("there are several policies {name}"))
+            .with_hint("name one by its ID, which `portkeep fleet status --json` shows")),
     }
 }
 

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use portkeep::PortRange;
+use portkeep::{PortRange, Protocol};
 use portkeep_fleet_core::data::{Ask, Members, Mode, Name, Ports, Record, Selector};
 
+use super::choice::{counts, fits, leave_out, numbers};
 use super::fleet::Fleet;
-use super::reserve::{Terms, reserve};
-use super::said::say;
+use super::reserve::{Reserved, Terms, cleared};
+use super::rollout::roll_out;
+use super::said::{say, say_wave};
+use super::waves::WaveArguments;
 use crate::config::labels;
 use crate::connect::engine;
 use crate::error::{Error, Result};
+use crate::jobs::acquire::TRIES;
 
 /// On which nodes.
 #[derive(Clone, Debug, Args)]
@@ -111,9 +115,12 @@ pub struct Policy {
     /// What to call it
     #[arg(value_name = "POLICY")]
     name: Name,
-    /// The ports, as 10000-20000/udp
+    /// The ports, as 10000-20000/udp; with --count only the protocol
     #[arg(value_name = "A-B/tcp|udp|both", required = true)]
     ports: Vec<String>,
+    /// Have the fleet choose so many ports in a row from its band: free on all nodes, and nobody else's in the fleet
+    #[arg(long, value_name = "PORTS", value_parser = clap::value_parser!(u16).range(1..))]
+    count: Option<u16>,
     #[command(flatten)]
     nodes: Nodes,
     /// A note that everybody sees with it
@@ -122,6 +129,8 @@ pub struct Policy {
     /// Change nothing; show which nodes could, and what is in the way on the others
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    waves: WaveArguments,
     /// How long nodes have to answer; one that does not cannot
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u32,
@@ -135,25 +144,54 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// As [`reserve`].
+    /// As [`roll_out`].
     pub async fn make(&self, mode: Mode, consumers: Vec<String>) -> Result<ExitCode> {
-        let wish = Wish {
+        let selector = self.nodes.selector()?;
+        let wish = |ports: Ports| Wish {
             name: self.name.clone(),
-            ports: ports(&self.ports)?,
-            selector: self.nodes.selector()?,
+            ports,
+            selector: selector.clone(),
             except: self.nodes.except(),
-            consumers,
+            consumers: consumers.clone(),
             mode,
             comment: self.comment.clone(),
+            only: None,
         };
-        let terms = Terms {
-            skip_down: self.nodes.skip_down,
-            wait: Duration::from_secs(self.wait.into()),
-            dry_run: self.dry_run,
+        let (given, counts) = match self.count {
+            Some(count) => (None, counts(&self.ports, count)?),
+            None => (Some(ports(&self.ports)?), [(Protocol::Tcp, 0); 2]),
         };
+        let terms = Terms::new(self.nodes.skip_down, self.wait, self.dry_run);
+        let waves = self.waves.waves()?;
         let engine = engine().await?;
         let start = Instant::now();
-        let reserved = reserve(&engine, &wish, terms).await?;
+        let each = |wave: &Reserved, wish: &Wish| match self.json {
+            true => Ok(()),
+            false => say_wave(wave, wish),
+        };
+        let Some(ports) = given else {
+            let fleet = cleared(&engine, terms).await?;
+            let known = fleet.policies_named(&self.name);
+            let mut known = known.into_iter().map(|(_, record)| record.ports.clone());
+            // What it was given before, it keeps.
+            let known = known.find(|ports| fits(ports, &counts));
+            let mut numbers = numbers(&fleet, counts)?;
+            for left in (0..TRIES).rev() {
+                let ports = match &known {
+                    Some(ports) => ports.clone(),
+                    None => numbers.choose(&fleet, &[]).map_err(Error::refused)?,
+                };
+                let wish = wish(ports);
+                let reserved = roll_out(&engine, &wish, terms, &waves, each).await?;
+                let again = known.is_none() && leave_out(&mut numbers, &wish.ports, &reserved);
+                if left == 0 || !again {
+                    return say(&reserved, &wish, start.elapsed(), self.json);
+                }
+            }
+            return Err(Error::refused("no ports are free on all nodes"));
+        };
+        let wish = wish(ports);
+        let reserved = roll_out(&engine, &wish, terms, &waves, each).await?;
         say(&reserved, &wish, start.elapsed(), self.json)
     }
 }
@@ -175,9 +213,25 @@ pub struct Wish {
     pub mode: Mode,
     /// A note for people.
     pub comment: String,
+    /// The only nodes for now.
+    pub only: Option<BTreeSet<Name>>,
 }
 
 impl Wish {
+    /// What a policy is, to be changed.
+    pub fn of(name: &Name, record: &Record) -> Wish {
+        Wish {
+            name: record.name.clone().unwrap_or_else(|| name.clone()),
+            ports: record.ports.clone(),
+            selector: record.selector.clone(),
+            except: record.except.clone(),
+            consumers: record.consumers.clone(),
+            mode: record.mode,
+            comment: record.comment.clone(),
+            only: record.only.clone(),
+        }
+    }
+
     /// The record, to be prepared.
     pub fn record(&self) -> Record {
         Record {
@@ -187,20 +241,22 @@ impl Wish {
             consumers: self.consumers.clone(),
             mode: self.mode,
             comment: self.comment.clone(),
+            only: self.only.clone(),
             ..Record::preparing(self.ports.clone(), Members::Pieces(0))
         }
     }
 
-    /// What a node is asked that is to say what would be in the way.
-    pub fn question(&self) -> Ask {
+    /// What a node is asked that is to say what would be in the way, if this takes the place of another.
+    pub fn question(&self, replaces: Option<&Name>) -> Ask {
         Ask::Try {
             ports: self.ports.clone(),
+            replaces: replaces.cloned(),
             consumers: self.consumers.clone(),
             mode: self.mode,
         }
     }
 
-    /// Whether a record is just that already.
+    /// Whether a record is just that already, on whichever nodes so far.
     pub fn is(&self, record: &Record) -> bool {
         let own = self.record();
         Record {
@@ -209,6 +265,7 @@ impl Wish {
             replaces: None,
             generation: own.generation,
             owner: own.owner.clone(),
+            only: own.only.clone(),
             ..record.clone()
         } == own
     }

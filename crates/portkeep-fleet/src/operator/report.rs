@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const NOT_CONNECTED: &str = "its agent is not connected";
 /// Why a node that was asked does not count.
 pub const SILENT: &str = "it did not answer in time";
+/// Why a node cannot change a policy once more.
+pub const UNFINISHED: &str = "it has not completed the last change yet";
 
 /// A node that cannot, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,16 @@ impl InTheWay {
             }],
             more: 0,
         }
+    }
+
+    /// Adds what was seen at another time.
+    pub fn add(&mut self, other: InTheWay) {
+        for line in other.obstacles {
+            if !self.obstacles.contains(&line) {
+                self.obstacles.push(line);
+            }
+        }
+        self.more = self.more.max(other.more);
     }
 
     fn new(node: &Name, obstacles: &[Obstacle], more: u32) -> InTheWay {

@@ -19,10 +19,13 @@ use crate::output::{json, write_table};
 /// If it cannot be printed.
 pub fn say(reserved: &Reserved, wish: &Wish, took: Duration, as_json: bool) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
-    let good = !matches!(reserved.state, State::Refused | State::Impossible);
+    let is_there = matches!(reserved.state, State::Reserved | State::Already);
     if as_json {
         writeln!(out, "{}", json(reserved)?)?;
-    } else if reserved.state == State::Refused {
+    } else if matches!(
+        reserved.state,
+        State::Refused | State::Stopped | State::Undone
+    ) {
         refused(reserved, wish)?;
     } else {
         writeln!(out, "{}", words(reserved, wish, took))?;
@@ -33,18 +36,50 @@ pub fn say(reserved: &Reserved, wish: &Wish, took: Duration, as_json: bool) -> R
             let pending = reserved.pending.join(", ");
             writeln!(out, "Pending, until their agents are connected: {pending}")?;
         }
+        if is_there && reserved.left {
+            writeln!(
+                out,
+                "Nodes that are not connected keep the ports of before, too, until they hear of the change"
+            )?;
+        }
     }
+    let good = is_there || reserved.state == State::Possible;
     Ok(ExitCode::from(u8::from(!good)))
 }
 
-fn words(reserved: &Reserved, wish: &Wish, took: Duration) -> String {
-    let ports = &wish.ports;
-    let done = match wish.mode {
+/// Prints what one of several waves has done.
+///
+/// # Errors
+///
+/// If it cannot be printed.
+pub fn say_wave(wave: &Reserved, wish: &Wish) -> Result<()> {
+    let Reserved {
+        wave: number,
+        waves,
+        held,
+        selected,
+        ..
+    } = wave;
+    let (ports, done) = (&wish.ports, done(wish));
+    let line = format!("Wave {number} of {waves}: {ports} {done} on {held} of {selected} nodes");
+    writeln!(io::stdout().lock(), "{line}")?;
+    Ok(())
+}
+
+fn done(wish: &Wish) -> &'static str {
+    match wish.mode {
         Mode::Reserve => "reserved",
         Mode::Exclude => "excluded",
-    };
+    }
+}
+
+fn words(reserved: &Reserved, wish: &Wish, took: Duration) -> String {
+    let (ports, done) = (&wish.ports, done(wish));
     let which = format!("({}, generation {})", reserved.policy, reserved.generation);
-    let on = nodes(reserved.nodes);
+    let on = match reserved.selected > reserved.nodes && reserved.pending.is_empty() {
+        true => format!("{} of {} nodes", reserved.nodes, reserved.selected),
+        false => nodes(reserved.nodes),
+    };
     match reserved.state {
         State::Reserved => {
             let seconds = took.as_secs_f64();
@@ -54,7 +89,7 @@ fn words(reserved: &Reserved, wish: &Wish, took: Duration) -> String {
         State::Possible => {
             format!("Would have {ports} {done} on {on}: all can, nothing was changed")
         }
-        State::Impossible | State::Refused => {
+        State::Impossible | State::Refused | State::Stopped | State::Undone => {
             let cannot = reserved.in_the_way.len();
             let can = reserved.nodes.saturating_sub(cannot);
             format!(
@@ -66,27 +101,45 @@ fn words(reserved: &Reserved, wish: &Wish, took: Duration) -> String {
 
 fn refused(reserved: &Reserved, wish: &Wish) -> Result<()> {
     let mut err = io::stderr().lock();
-    let done = match wish.mode {
-        Mode::Reserve => "reserved",
-        Mode::Exclude => "excluded",
-    };
+    let (ports, name, done) = (&wish.ports, &wish.name, done(wish));
     let why = match reserved.interrupted {
         true => "it was interrupted".to_owned(),
         false => format!("{} cannot", of(reserved.in_the_way.len(), reserved.nodes)),
     };
-    writeln!(err, "portkeep: {} is {done} on no node: {why}", wish.ports)?;
+    let Reserved {
+        held,
+        selected,
+        wave,
+        waves,
+        ..
+    } = reserved;
+    let is_change = reserved.generation > 1;
+    let what = match reserved.state {
+        State::Stopped => {
+            format!("{ports} is {done} on {held} of {selected} nodes, wave {wave} of {waves}")
+        }
+        State::Undone => format!("{ports} is {done} on no node any more, wave {wave} of {waves}"),
+        _ if is_change => format!("{name} stays as it is"),
+        _ => format!("{ports} is {done} on no node"),
+    };
+    writeln!(err, "portkeep: {what}: {why}")?;
     if !reserved.interrupted {
         write_table(&mut err, &rows(&reserved.in_the_way))?;
-        let names: Vec<&str> = reserved
-            .in_the_way
-            .iter()
-            .map(|node| node.node.as_str())
-            .collect();
-        let without = names.join(",");
-        writeln!(
-            err,
-            "Hint: free them, or leave them out: `--except {without}`"
-        )?;
+    }
+    let names = reserved.in_the_way.iter().map(|node| node.node.as_str());
+    let without = names.collect::<Vec<_>>().join(",");
+    let hint = match reserved.state {
+        State::Stopped => Some(format!(
+            "the same command goes on from there; `portkeep fleet unreserve {name}` takes it back"
+        )),
+        _ if reserved.interrupted => None,
+        _ if is_change => Some("free them, and change it then".to_owned()),
+        _ => Some(format!(
+            "free them, or leave them out: `--except {without}`"
+        )),
+    };
+    if let Some(hint) = hint {
+        writeln!(err, "Hint: {hint}")?;
     }
     if reserved.left {
         writeln!(

@@ -221,6 +221,7 @@ pub fn answers_operators(sandbox: &Sandbox) {
         ports: range(ports).into(),
         consumers: consumers.iter().map(|it| (*it).to_owned()).collect(),
         mode: Default::default(),
+        replaces: None,
     };
     let reply = ask("q1", try_on("40000-40003/tcp", &[]));
     assert_eq!(reply.obstacles[0].port, "40001/tcp", "{reply:?}");

@@ -18,7 +18,7 @@ pub fn again_does_no_harm(_: &Sandbox) {
     let etcd = Etcd::with_members(1);
     made(&etcd, &[]);
     let said = ok(fleet(&etcd, "root").args(["init", "--name=test", "--json"]));
-    let document: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let document = crate::json::parse("fleet-init", &said);
     assert_eq!(document["made"], false);
     let band = ["init", "--name=test", "--band=62000-62999"];
     let refused = fails(fleet(&etcd, "root").args(band), 1);

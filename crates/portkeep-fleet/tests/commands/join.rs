@@ -33,6 +33,8 @@ pub fn writes_the_configuration(_: &Sandbox) {
             .count(),
         1
     );
+    let said = ok(with(&file).args(["join", "test", "--no-start", "--node=a", "--json"]));
+    assert_eq!(crate::json::parse("fleet-join", &said)["started"], false);
     let refused = fails(
         with(&file).args(["join", "other", "--no-start", "--node=a"]),
         1,

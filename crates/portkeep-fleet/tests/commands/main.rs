@@ -4,9 +4,16 @@
 mod common;
 mod init;
 mod join;
+#[path = "../../../portkeep-cli/tests/common/json.rs"]
+#[allow(
+    dead_code,
+    reason = "the tests of the command `portkeep` use all of it"
+)]
+mod json;
 mod node;
 mod roles;
 
+use common::ok as done;
 use portkeep_tests::trials;
 
 trials! {

@@ -6,8 +6,8 @@ use portkeep_tests::Sandbox;
 
 use crate::common::{fails, fleet, made, ok};
 
-fn document(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).expect("JSON")
+fn document(schema: &str, text: &str) -> serde_json::Value {
+    crate::json::parse(&format!("fleet-node-{schema}"), text)
 }
 
 pub fn is_added_listed_and_removed(_: &Sandbox) {
@@ -23,12 +23,15 @@ pub fn is_added_listed_and_removed(_: &Sandbox) {
     let said = ok(fleet(&etcd, "root").args(add));
     assert!(said.contains("media-17 may join; its certificate needs the common name media-17"));
     ok(fleet(&etcd, "root").args(["node", "add", "media-1"]));
-    let listed = document(&ok(fleet(&etcd, "operator").args(["node", "ls", "--json"])));
+    let listed = document(
+        "ls",
+        &ok(fleet(&etcd, "operator").args(["node", "ls", "--json"])),
+    );
     assert_eq!(listed["nodes"][1]["labels"]["rack"], "b4");
     assert_eq!(listed["nodes"][1]["connected"], false);
     let again = ["node", "add", "media-17", "--label=role=spare", "--json"];
     assert_eq!(
-        document(&ok(fleet(&etcd, "root").args(again)))["added"],
+        document("add", &ok(fleet(&etcd, "root").args(again)))["added"],
         false
     );
     let listed = ok(fleet(&etcd, "operator").args(["node", "ls"]));
@@ -72,7 +75,8 @@ pub fn that_holds_something_stays(_: &Sandbox) {
         said.contains("a holds rtp") && said.contains("--gone"),
         "{said}"
     );
-    ok(fleet(&etcd, "root").args(["node", "remove", "a", "--gone"]));
+    let said = ok(fleet(&etcd, "root").args(["node", "remove", "a", "--gone", "--json"]));
+    assert_eq!(document("remove", &said)["held"][0], "rtp");
     let listing = runtime.block_on(engine.list("n/")).expect("a listing");
     assert_eq!(listing.reads, []);
 }

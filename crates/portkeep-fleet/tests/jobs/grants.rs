@@ -81,6 +81,28 @@ pub fn the_same_ports_on_all_nodes(sandbox: &Sandbox) {
     let second = cluster.acquire("daemon", &["--on", "n2,n3", "--tcp", "1"]);
     assert!(![tcp, tcp + 1].contains(&port(&second, "tcp")));
 
+    // Each sees their own; root sees all.
+    let own = parse(
+        "fleet-ls",
+        &ok(&mut cluster.user("nobody", &["ls", "--json"])),
+    );
+    let own = own["grants"].as_array().expect("grants").clone();
+    assert_eq!(own.len(), 1);
+    assert_eq!(
+        (&own[0]["grant"], &own[0]["ports"], &own[0]["nodes"]),
+        (&grant["grant"], &grant["ports"], &grant["nodes"])
+    );
+    assert_eq!(
+        (&own[0]["phase"], &own[0]["held"]),
+        (&json!("committed"), &json!(false))
+    );
+    let all = ok(&mut cluster.user("root", &["ls"]));
+    assert!(
+        all.lines().count() == 3 && all.contains(id) && all.contains("3 nodes  held"),
+        "{all}"
+    );
+    let none = ok(&mut cluster.user("bin", &["ls"]));
+    assert_eq!(none.lines().count(), 1, "{none}");
     let refused = cluster.release_fails("daemon", id);
     assert!(refused.contains("is not daemon's"), "{refused}");
     assert_eq!(cluster.release("nobody", id)["left"], false);

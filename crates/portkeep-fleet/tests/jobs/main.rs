@@ -12,6 +12,7 @@ mod jobs;
     reason = "the tests of the command `portkeep` use all of it"
 )]
 mod json;
+mod launchers;
 mod slurm;
 
 use common::ok as done;
@@ -28,5 +29,8 @@ trials! {
         holders::a_steward_that_starts_anew_is_told,
         holders::while_etcd_is_down,
         jobs::a_job_on_two_nodes,
+        launchers::mpi_on_two_nodes,
+        launchers::torchrun_on_two_nodes,
+        launchers::ray_on_two_nodes,
         slurm::jobs_learn_their_ports;
 }

@@ -14,7 +14,7 @@ const RTP: [&str; 5] = [
     "--user=asterisk",
 ];
 
-fn stranger(node: &Node, port: Option<&str>) {
+pub fn stranger(node: &Node, port: Option<&str>) {
     let ports = port.map(|port| port.parse::<portkeep::PortRange>().expect("a port").into());
     node.machine.lock().expect("a machine").stranger = ports;
 }
@@ -223,7 +223,7 @@ pub fn late_and_left_out(_: &Sandbox) {
     assert_eq!(name("e"), nodes[4].name);
 }
 
-pub fn exclusions_are_in_nobodys_way(_: &Sandbox) {
+pub fn exclusions_refuse_no_socket(_: &Sandbox) {
     let etcd = Etcd::with_members(1);
     let nodes = made_of(&etcd, 2);
     stranger(&nodes[0], Some("10042/udp"));
@@ -235,9 +235,78 @@ pub fn exclusions_are_in_nobodys_way(_: &Sandbox) {
     );
     assert_eq!(status(&etcd)[0]["mode"], "exclude");
     stranger(&nodes[0], None);
-    ok(fleet(&etcd, "operator").args(RTP));
-    assert_eq!(nodes[0].ports().len(), 2);
+    // A port has one owner: what is excluded is not reserved by another policy.
+    let said = fails(fleet(&etcd, "operator").args(RTP), 1);
+    assert!(said.contains("reserved for soft."), "{said}");
     let said = ok(fleet(&etcd, "operator").args(["unreserve", "soft"]));
     assert!(said.contains("soft is released on 2 nodes"), "{said}");
+    ok(fleet(&etcd, "operator").args(RTP));
     assert_eq!(nodes[0].ports(), ["10000-20000/udp"]);
+}
+
+pub fn changes(_: &Sandbox) {
+    let etcd = Etcd::with_members(1);
+    let mut nodes = made_of(&etcd, 3);
+    let operator = || fleet(&etcd, "operator");
+    ok(operator().args(RTP));
+    stranger(&nodes[1], Some("22000/udp"));
+    let said = fails(operator().args(["change", "rtp", "10000-25000/udp"]), 1);
+    assert!(said.contains("rtp stays as it is: 1 of 3 cannot"), "{said}");
+    for node in &nodes {
+        assert_eq!(node.ports(), ["10000-20000/udp"], "{}", node.name);
+    }
+    stranger(&nodes[1], None);
+    // One that sleeps through it: it takes the new ports, and then releases the old ones.
+    let machine = nodes[2].machine.clone();
+    nodes[2].stop();
+    let change = ["change", "rtp", "15000-25000/udp", "--skip-down", "--json"];
+    let said = document("reserve", &ok(operator().args(change)));
+    assert_eq!(
+        (&said["generation"], &said["pending"][0]),
+        (&2.into(), &"c".into())
+    );
+    assert_eq!(nodes[0].ports(), ["15000-25000/udp"]);
+    assert_eq!(nodes[2].ports(), ["10000-20000/udp"]);
+    nodes[2] = Node::start(&etcd, "c", "media", machine);
+    until("the one that slept has changed", || {
+        nodes[2].ports() == ["15000-25000/udp"]
+    });
+    until("nothing is left of the old one", || {
+        ok(operator().args(["repair"]));
+        status(&etcd).as_array().expect("policies").len() == 1
+    });
+    let policy = &status(&etcd)[0];
+    assert_eq!(
+        (&policy["enforced"], &policy["consumers"][0]),
+        (&3.into(), &"user asterisk".into())
+    );
+    assert!(
+        nodes
+            .iter()
+            .all(|node| !node.machine.lock().expect("a machine").opened)
+    );
+    // Two at a time: one of them finds it changed.
+    let children = ["15000-26000/udp", "14000-25000/udp"].map(|ports| {
+        let mut command = operator();
+        command
+            .args(["change", "rtp", ports])
+            .stderr(std::process::Stdio::null());
+        command
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("run")
+    });
+    let done = children.map(|mut child| child.wait().expect("wait").success());
+    assert!(
+        done != [true, true] || status(&etcd)[0]["generation"] == 4,
+        "{done:?}"
+    );
+    let all = status(&etcd);
+    assert_eq!(all.as_array().expect("policies").len(), 1, "{all}");
+    for node in &nodes {
+        assert_eq!(node.ports(), [all[0]["ports"][0].as_str().expect("ports")]);
+    }
+    fails(operator().args(["change", "none", "1/tcp"]), 1);
+    ok(operator().args(["unreserve", "rtp"]));
+    assert!(nodes.iter().all(|node| node.ports().is_empty()));
 }

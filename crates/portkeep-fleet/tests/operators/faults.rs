@@ -56,6 +56,23 @@ pub fn a_command_that_dies_at_any_point(_: &Sandbox) {
             assert!(open());
         }
     }
+    for when in ["before", "after"] {
+        ok(fleet(&etcd, "operator").args(RTP));
+        die(Point::Commit, when, &["change", "rtp", "15000-25000/udp"]);
+        until("one of the two is left", || {
+            ok(fleet(&etcd, "operator").args(["repair"]));
+            status(&etcd).as_array().expect("policies").len() == 1
+        });
+        let ports = match when {
+            "before" => "10000-20000/udp",
+            _ => "15000-25000/udp",
+        };
+        assert!(
+            nodes.iter().all(|node| node.ports() == [ports]),
+            "change {when}"
+        );
+        ok(fleet(&etcd, "operator").args(["unreserve", "rtp"]));
+    }
     for point in [Point::End, Point::Forget] {
         for when in ["before", "after"] {
             ok(fleet(&etcd, "operator").args(RTP));

@@ -17,6 +17,7 @@ mod node;
 mod nodes;
 mod real;
 mod show;
+mod waves;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -34,18 +35,29 @@ trials! {
         decide::the_same_again_and_another,
         decide::nodes_that_are_down,
         decide::late_and_left_out,
-        decide::exclusions_are_in_nobodys_way,
+        decide::exclusions_refuse_no_socket,
+        decide::changes,
         faults::a_command_that_dies_at_any_point,
         faults::ctrl_c_leaves_nothing,
         faults::two_operators_compete,
         faults::a_removed_node_is_waited_for_no_longer,
+        waves::one_after_the_other,
+        waves::stopped_at_the_first_refusal,
+        waves::a_rollout_that_dies_goes_on,
+        waves::ctrl_c_in_a_pause,
         show::drift_and_repair,
         show::forget_what_etcd_has_lost,
         show::why_and_who,
         real::a_socket_in_the_way_is_named,
         real::taken_out_by_force_is_drift,
         real::a_node_that_was_down_takes_it_over,
-        real::exclusions_keep_nobody_out;
+        real::exclusions_keep_nobody_out,
+        real::a_change_opens_nothing,
+        real::a_change_opens_nothing_when_the_agent_dies,
+        real::a_node_that_slept_through_a_change,
+        real::waves_that_stop_and_go_on,
+        real::strangers_at_an_exclusion,
+        real::numbers_of_the_fleets_choice;
 }
 
 /// Longer than anything takes on a busy machine.
@@ -61,7 +73,7 @@ pub fn run<T>(body: impl Future<Output = T>) -> T {
 }
 
 /// Until it is so.
-pub fn until(what: &str, is_so: impl Fn() -> bool) {
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < LONG, "never: {what}");

@@ -210,13 +210,10 @@ impl Running {
     fn obstacles(&self, id: Option<&Name>, note: &Note) -> Vec<Obstacle> {
         let machine = self.machine();
         let mut obstacles = Vec::new();
-        if note.mode == Mode::Exclude {
-            return obstacles;
-        }
         if let Some(ports) = machine
             .stranger
             .as_ref()
-            .filter(|it| it.overlaps(&note.ports))
+            .filter(|it| note.mode == Mode::Reserve && it.overlaps(&note.ports))
         {
             obstacles.push(Obstacle {
                 port: ports.to_string(),
@@ -225,7 +222,7 @@ impl Running {
         }
         for (other, theirs) in &machine.kernel {
             let share = note.replaces.as_ref() == Some(other) || id == Some(other);
-            if !share && theirs.mode == Mode::Reserve && theirs.ports.overlaps(&note.ports) {
+            if !share && theirs.ports.overlaps(&note.ports) {
                 obstacles.push(Obstacle {
                     port: theirs.ports.to_string(),
                     what: format!("reserved for {other}"),
@@ -250,6 +247,7 @@ impl Running {
                         ports,
                         consumers,
                         mode,
+                        replaces,
                     } => {
                         let note = Note {
                             lasting: true,
@@ -257,7 +255,7 @@ impl Running {
                             consumers: consumers.clone(),
                             generation: 1,
                             mode: *mode,
-                            replaces: None,
+                            replaces: replaces.clone(),
                         };
                         reply = Reply::new(boot.clone(), &self.obstacles(None, &note));
                     }

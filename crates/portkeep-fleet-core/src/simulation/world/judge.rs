@@ -9,19 +9,39 @@ use crate::simulation::machine::Machine;
 use crate::simulation::violation::Violation;
 
 impl World {
-    /// What takes the place of a reservation that a machine has released must be in the kernel already.
-    pub(super) fn look_for_successor(&mut self, machine: usize, id: &Name, node: &Name) {
+    /// What takes the place of a reservation that a machine has released must be in the kernel already, and what
+    /// both have must have passed to it.
+    pub(super) fn look_for_successor(
+        &mut self,
+        machine: usize,
+        id: &Name,
+        node: &Name,
+        heir: Option<&Name>,
+    ) {
         let target = &self.machines[machine];
+        let ports = self.truth.get(id).map(|truth| &truth.record.ports);
         let opened = self.truth.iter().find(|(successor, truth)| {
+            let directly = truth.record.replaces.as_ref() == Some(id);
+            let held = target.kernel.contains_key(*successor);
+            let both = ports.is_some_and(|ports| ports.overlaps(&truth.record.ports));
+            let is_open = match directly {
+                true => !held || heir != Some(*successor),
+                false => !held && both && self.has_come_from(successor, id),
+            };
             truth.record.phase == Phase::Committed
-                && truth.record.replaces.as_ref() == Some(id)
+                && is_open
                 && truth.record.concerns(node, &target.identity.labels)
-                && !target.kernel.contains_key(*successor)
         });
         if let Some((successor, _)) = opened {
             let violation = Violation::Opened(successor.clone(), node.clone());
             self.violations.insert(violation);
         }
+    }
+
+    /// Whether one has taken the place of another, over any number of changes.
+    fn has_come_from(&self, id: &Name, first: &Name) -> bool {
+        let before = std::iter::successors(self.changed.get(id), |id| self.changed.get(*id));
+        before.into_iter().any(|old| old == first)
     }
 
     pub(super) fn judge_vote(&mut self, key: &Key, have: &Have) {
@@ -109,6 +129,9 @@ impl World {
             );
         }
         if record.phase == Phase::Committed && !gone {
+            let replaced = record.replaces.iter();
+            self.changed
+                .extend(replaced.map(|old| (id.clone(), old.clone())));
             self.judge_commit(id, record, kind);
         }
     }

@@ -148,6 +148,9 @@ impl World {
 
     fn release(&mut self, machine: usize, id: &Name) {
         let target = &mut self.machines[machine];
+        let agent = target.agent.as_ref();
+        let heir = agent.and_then(|agent| agent.successor(id));
+        let heir = heir.map(|(successor, _)| successor.clone());
         target.kernel.remove(id);
         let node = target.identity.node.clone();
         let truth = self
@@ -159,6 +162,6 @@ impl World {
             let violation = Violation::Opened(id.clone(), node.clone());
             self.violations.insert(violation);
         }
-        self.look_for_successor(machine, id, &node);
+        self.look_for_successor(machine, id, &node, heir.as_ref());
     }
 }

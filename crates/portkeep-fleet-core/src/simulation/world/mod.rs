@@ -47,6 +47,8 @@ pub struct World {
     sweeping: Vec<Transaction>,
     pub(super) truth: BTreeMap<Name, Truth>,
     gone: BTreeSet<Name>,
+    /// What each change took the place of when it was committed.
+    pub(super) changed: BTreeMap<Name, Name>,
     /// The keys were lost, or an old list was read: what is kept then is kept on purpose.
     inexact: bool,
     violations: BTreeSet<Violation>,
@@ -67,6 +69,7 @@ impl World {
             sweeping: Vec::new(),
             truth: BTreeMap::new(),
             gone: BTreeSet::new(),
+            changed: BTreeMap::new(),
             inexact: false,
             violations: BTreeSet::new(),
             touched: Vec::new(),

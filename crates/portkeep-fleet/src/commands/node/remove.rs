@@ -4,10 +4,12 @@ use std::process::ExitCode;
 use clap::Args;
 use portkeep_fleet_core::data::{FORMAT, Key, Name, Removed, Report, Unknown, Value};
 use portkeep_fleet_core::engine::{Outcome, Read, Transaction};
+use serde::Serialize;
 
 use crate::connect::engine;
 use crate::engine::{Engine, MAX_OPERATIONS};
 use crate::error::{Error, Result};
+use crate::output::json;
 
 /// Take a machine out of the fleet
 ///
@@ -21,6 +23,17 @@ pub struct Remove {
     /// Remove it even though it holds reservations, because that machine does not come back
     #[arg(long)]
     gone: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: u32,
+    node: &'a Name,
+    /// What its kernel keeps until somebody says `portkeep fleet forget` there.
+    held: Vec<String>,
 }
 
 impl Remove {
@@ -43,7 +56,16 @@ impl Remove {
         engine.expel(&self.node).await?;
         delete(&engine, &self.node).await?;
         let mut out = io::stdout().lock();
-        writeln!(out, "{} is out of the fleet", self.node)?;
+        if self.json {
+            let document = Document {
+                schema: 1,
+                node: &self.node,
+                held,
+            };
+            writeln!(out, "{}", json(&document)?)?;
+        } else {
+            writeln!(out, "{} is out of the fleet", self.node)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
