@@ -1,5 +1,6 @@
 """pytest with the plugin, as its users start it."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -102,6 +103,8 @@ def test_every_port_is_another(run, backend):
     assert HEADERS[backend] in done.output
     assert len(done.ports) == len(set(done.ports)) >= 12, done.output
     assert "UnprotectedWarning" not in done.output
+    if all(map(importlib.util.find_spec, ("portpicker", "port_for"))):
+        assert "SKIPPED" not in done.output
 
 
 def test_xdist(run, backend):
@@ -109,6 +112,75 @@ def test_xdist(run, backend):
     done = run("-n", "3").passed()
     assert HEADERS[backend] in done.output
     assert len(done.ports) == len(set(done.ports)) >= 12, done.output
+
+
+@pytest.mark.parametrize("arguments", [("-n", "0"), ("-n", "2", "--dist", "loadfile")])
+def test_xdist_in_other_ways(run, backend, arguments):
+    pytest.importorskip("xdist")
+    done = run(*arguments).passed()
+    assert HEADERS[backend] in done.output
+    assert len(done.ports) == len(set(done.ports)) >= 12, done.output
+
+
+FORKS = """
+import os, pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    if (child := os.fork()) == 0:
+        reports = runtestprotocol(item, log=False, nextitem=None)
+        os._exit(sum(report.failed for report in reports))
+    outcome = "passed" if os.waitpid(child, 0)[1] == 0 else "failed"
+    report = pytest.TestReport(item.nodeid, item.location, {}, outcome, None, "call")
+    item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
+
+def test_each_test_in_a_child(run, backend, tmp_path):
+    # As pytest-forked does, whose version of today does not work with pytest 9.
+    (tmp_path / "conftest.py").write_text(FORKS)
+    done = run().passed()
+    assert HEADERS[backend] in done.output
+    # Each child has its own fixtures, and its ports end with it.
+    assert len(done.ports) >= 12, done.output
+
+
+INNER = "def test_it(unused_tcp_port, free_port): assert unused_tcp_port != free_port > 60999"
+NESTED = f"""
+import os, pytest
+
+def test_in_process(pytester, monkeypatch, unused_tcp_port):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider")
+    pytester.makepyfile({INNER!r})
+    done = pytester.runpytest_inprocess()
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines([os.environ["INNER"]])
+
+def test_as_a_child(pytester):
+    pytester.makepyfile({INNER!r})
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+def test_others_are_still_answered_for():
+    for name, choose in (("portpicker", "pick_unused_port"), ("port_for", "select_random")):
+        module = pytest.importorskip(name)
+        assert getattr(module, choose)() > 60999
+"""
+
+
+def test_pytest_within_pytest(run, backend):
+    inner = {"INNER": HEADERS[backend]}
+    done = run("-p", "pytester", suite=NESTED, env=inner).passed()
+    assert done.output.count("test session starts") == 1
+    if backend != "kernel":
+        # The inner one would start the outer one's command line.
+        inner = {"INNER": "portkeep: the ports are UNPROTECTED: pytest runs within pytest*"}
+        nowhere = {"PORTSERVER_ADDRESS": "@nobody", "PORTKEEP_SERVER": ""}
+        arguments = ("-p", "pytester", "-k", "test_in_process")
+        ini = "portkeep_run = never"
+        done = run(*arguments, suite=NESTED, ini=ini, env={**nowhere, **inner}).passed()
+        assert done.output.count("test session starts") == 1
 
 
 def test_asyncio(run):
@@ -131,6 +203,19 @@ def test_a_conftest_wins(run, tmp_path):
         "import pytest\n@pytest.fixture\ndef free_port(): return 'mine'\n"
     )
     run(suite="def test_it(free_port): assert free_port == 'mine'").passed()
+
+
+def test_a_conftest_wraps(run, tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\n"
+        "def unused_tcp_port(unused_tcp_port): yield str(unused_tcp_port)\n"
+        "@pytest.fixture(scope='session')\n"
+        "def unused_tcp_port_factory(unused_tcp_port_factory): return lambda: -unused_tcp_port_factory()\n"
+    )
+    run(
+        suite="def test_it(unused_tcp_port, unused_tcp_port_factory):\n"
+        "    assert int(unused_tcp_port) > 60999 and -unused_tcp_port_factory() > 60999\n"
+    ).passed()
 
 
 def test_it_can_be_turned_off(run):
@@ -175,6 +260,12 @@ def test_unprotected_says_why(run, backend):
     debugger = ("-c", "import sys; sys.modules['debugpy'] = sys; import pytest; sys.exit(pytest.main())")
     done = run(suite=suite, program=debugger, env=nowhere).passed()
     assert "portkeep: the ports are UNPROTECTED: a debugger is attached" in done.output
+    # Its pdb takes pytest's options for its own.
+    if sys.version_info[:3] != (3, 13, 0):
+        debugger = ("-m", "pdb", "-c", "continue", "-m", "pytest")
+        done = run(suite=suite, program=debugger, stdin="q\n", env=nowhere)
+        unprotected = "portkeep: the ports are UNPROTECTED: a debugger is attached"
+        assert done.output.count(unprotected) == 1, done.output
 
 
 def test_under_coverage(run, backend, tmp_path):

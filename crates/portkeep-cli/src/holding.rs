@@ -25,7 +25,7 @@ pub struct Holding {
     pool: Option<Arc<HeldPool>>,
     /// Whether the kernel part serves this process.
     is_enabled: bool,
-    /// Raised for held ports; to be put back for commands.
+    /// Before it was raised; to be put back for commands.
     limit: Option<DescriptorLimit>,
 }
 
@@ -93,7 +93,7 @@ impl Holding {
         number: u16,
         for_all: bool,
     ) -> Result<Arc<HeldPool>, portkeep::Error> {
-        self.limit = self.limit.or_else(|| DescriptorLimit::raise().ok());
+        self.raise_descriptors();
         // One by one: there may be no block of so many.
         let ports = (0..number).map(|_| {
             let port = Reservation::builder().tcp().udp().backend(Backend::Held);
@@ -102,6 +102,11 @@ impl Holding {
         let pool = Arc::new(HeldPool::new(ports.collect::<Result<_, _>>()?, for_all));
         self.pool = Some(Arc::clone(&pool));
         Ok(pool)
+    }
+
+    /// Held ports need many descriptors, and so do the processes that a port server gave ports. The limit may be locked.
+    pub fn raise_descriptors(&mut self) {
+        self.limit = self.limit.or_else(|| DescriptorLimit::raise().ok());
     }
 
     /// The ports of a port server that sockets hold.
@@ -283,7 +288,7 @@ impl Requests<'_> {
             let ports = ports.consumers(Consumers::USER);
             return ports.backend(Backend::Held).acquire();
         }
-        // The limit may be locked; a block that is too big for it says so.
+        // A block that is too big for the limit says so.
         self.limit = self.limit.or_else(|| DescriptorLimit::raise().ok());
         ports.backend(Backend::Held).acquire()
     }

@@ -7,10 +7,12 @@ use anyhow::Result;
 use super::package::{Format, Package};
 use super::{Program, Shared, packaging, program_files};
 
-/// A comment and a tag.
-const OVERRIDES: [&str; 2] = [
+/// Comments and tags.
+const OVERRIDES: [&str; 4] = [
     "# An upgrade reloads an active unit and never restarts it; deb-systemd-invoke has no such action.",
     "portkeep: maintainer-script-calls-systemctl *",
+    "# It is no libyaml: saphyr-parser, in Rust, has the words of its errors.",
+    "portkeep: embedded-library libyaml *",
 ];
 
 pub fn package(shared: &Shared<'_>, format: Format, program: &Program) -> Result<PathBuf> {

@@ -1,8 +1,9 @@
 //! RPM packages, by rpmbuild.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -129,15 +130,13 @@ fn spec(settings: &Settings, package: &Package) -> Result<String> {
     Ok(spec)
 }
 
-/// Those that no other package has, to be removed with this one.
-fn owned_directories(files: &[String]) -> Vec<String> {
-    let mut directories: Vec<_> = files
+/// Those that no other package has, to be removed with this one; also those that only have directories.
+fn owned_directories(files: &[String]) -> BTreeSet<String> {
+    let ancestors = files
         .iter()
-        .filter_map(|file| file.rsplit_once('/'))
-        .map(|(directory, _)| directory.to_owned())
+        .flat_map(|file| Path::new(file).ancestors().skip(1));
+    ancestors
+        .map(|directory| directory.display().to_string())
         .filter(|directory| directory.contains("portkeep"))
-        .collect();
-    directories.sort();
-    directories.dedup();
-    directories
+        .collect()
 }

@@ -125,6 +125,11 @@ fn split(
             development
                 .depends
                 .push(format!("portkeep-winsock (= {version})"));
+            development.overrides.push(
+                "# These are linker scripts, as libm.a is where there is libmvec.\n\
+                 portkeep-winsock-dev: unpack-message-for-deb-data ar failed for *"
+                    .to_owned(),
+            );
             runtime.overrides.push(
                 "# The package is named as the project names it; there is one version at a time.\n\
                  portkeep-winsock: package-name-doesnt-match-sonames *"

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from types import FrameType
 from typing import List, Optional, Tuple
 
 from portkeep._command import find_command
@@ -22,7 +23,7 @@ def refusal(programs: Optional[Tuple[str, ...]] = None) -> Optional[str]:
         return "Portkeep reserves ports on Linux"
     if _MARK in os.environ:
         return "the port server of `portkeep run` does not answer"
-    if any(name in sys.modules for name in _DEBUGGERS):
+    if _is_debugged():
         return f"a debugger is attached, and {name} cannot be started anew under `portkeep run`"
     if programs is None and not _has_command_line():
         return f"this is no program of its own; start it with `portkeep {' '.join(_RUN)}`"
@@ -31,6 +32,18 @@ def refusal(programs: Optional[Tuple[str, ...]] = None) -> Optional[str]:
     if threading.active_count() > 1:
         return f"other threads are running, and {name} cannot be started anew under `portkeep run`"
     return None
+
+
+def _is_debugged() -> bool:
+    if any(name in sys.modules for name in _DEBUGGERS):
+        return True
+    # `python -m pdb` leaves no trace but its frames: pytest imports pdb, too.
+    frame: Optional[FrameType] = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "bdb":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_main(programs: Tuple[str, ...]) -> bool:

@@ -1,22 +1,27 @@
 """Answers for other packages that choose ports: portpicker and port_for, where they are installed."""
 
+import contextlib
 import importlib
-import importlib.util
-from typing import Any, Callable, List, Optional, Tuple
-
-_replaced: List[Tuple[Any, str, Any]] = []
+from typing import Any, Callable, Optional
 
 
-def answer(port: Callable[[], int], backend: str) -> None:
-    """Has them return ports of this function. A port server in the environment portpicker asks itself."""
+def answer(port: Callable[[], int], backend: str) -> contextlib.ExitStack:
+    """Has them return ports of this function, until what it returns is closed.
+
+    A port server in the environment portpicker asks itself. A session within another one, as pytester's, goes back to
+    the ports of the outer one.
+    """
+    replaced = contextlib.ExitStack()
     if backend == "unprotected":
-        return
+        return replaced
     if backend != "server":
-        _replace("portpicker", "_pick_unused_port_without_server", lambda *_, **__: port())
+        name = "_pick_unused_port_without_server"
+        _replace(replaced, "portpicker", name, lambda *_, **__: port())
     for module in ("port_for.api", "port_for"):
         original = getattr(_module(module), "select_random", None)
         if original is not None:
-            _replace(module, "select_random", _chooser(original, port))
+            _replace(replaced, module, "select_random", _chooser(original, port))
+    return replaced
 
 
 def _chooser(original: Callable[..., int], port: Callable[[], int]) -> Callable[..., int]:
@@ -39,15 +44,8 @@ def _module(name: str) -> Any:
         return None
 
 
-def _replace(module: str, name: str, by: Any) -> None:
+def _replace(replaced: contextlib.ExitStack, module: str, name: str, by: Any) -> None:
     found = _module(module)
     if found is not None and hasattr(found, name):
-        _replaced.append((found, name, getattr(found, name)))
+        replaced.callback(setattr, found, name, getattr(found, name))
         setattr(found, name, by)
-
-
-def leave() -> None:
-    """Undoes it."""
-    while _replaced:
-        module, name, original = _replaced.pop()
-        setattr(module, name, original)

@@ -15,7 +15,7 @@ class _Portkeep:
     def __init__(self, refusal: Optional[str]) -> None:
         self.backend = backend()
         self.refusal = refusal
-        #: Reservations that last as long as the session.
+        #: Reservations that last as long as the session, and what stands in other packages' place.
         self.session = contextlib.ExitStack()
 
     def describe(self) -> str:
@@ -41,12 +41,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Here, before the session, descriptors 1 and 2 are the caller's once capture has let go of them."""
+    global _has_begun
+    is_within, _has_begun = _has_begun, True
     portkeep = _portkeep(config)
     if portkeep.backend == "unprotected" and not hasattr(config, "workerinput"):
-        portkeep.refusal = _start_anew(config)
+        portkeep.refusal = _start_anew(config, is_within)
 
 
-def _start_anew(config: pytest.Config) -> Optional[str]:
+#: Whether there has been a session in this process; others are pytester's within it, as a rule.
+_has_begun = False
+
+
+def _start_anew(config: pytest.Config, is_within: bool) -> Optional[str]:
     """Does not return, or returns why not."""
     if config.option.help or config.option.version:
         return None
@@ -55,6 +61,8 @@ def _start_anew(config: pytest.Config) -> Optional[str]:
     refusal = _again.refusal(("pytest", "py.test"))
     if refusal is not None:
         return refusal
+    if is_within:
+        return "pytest runs within pytest, and is not started anew there"
     refusal = _again.rehearse()
     if refusal is not None:
         return refusal
@@ -84,11 +92,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # Last, so that these fixtures win over those of other plugins. Those of a conftest win over these.
     config.pluginmanager.register(_Fixtures(portkeep), "portkeep-fixtures")
     config.pluginmanager.register(_Workers(portkeep), "portkeep-workers")
-    _others.answer(lambda: portkeep.port(portkeep.session, "both"), portkeep.backend)
+    answers = _others.answer(lambda: portkeep.port(portkeep.session, "both"), portkeep.backend)
+    portkeep.session.enter_context(answers)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    _others.leave()
     _portkeep(config).session.close()
 
 

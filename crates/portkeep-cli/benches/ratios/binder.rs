@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use portkeep_tests::libc;
 
-/// Tells this program to bind: `KIND PORT`, and `bare` to be told of by a process that answers at once.
+/// Tells this program to bind: `KIND PORT`, and `bare` to be told of by a process that answers at once, `read`
+/// by one that reads the address first.
 const BINDER: &str = "PORTKEEP_BINDER";
 
 const BINDS: usize = 3000;
@@ -17,8 +18,10 @@ pub fn is_told() -> Option<ExitCode> {
     let words = std::env::var(BINDER).ok()?;
     let mut words = words.split(' ');
     let (kind, port) = (words.next()?, words.next()?.parse().ok()?);
-    if words.next() == Some("bare") {
-        answer_at_once();
+    match words.next() {
+        Some("bare") => have_answered(false),
+        Some("read") => have_answered(true),
+        _ => {}
     }
     let mut times: Vec<_> = (0..BINDS).map(|_| bind(kind, port)).collect();
     times.sort_unstable();
@@ -68,14 +71,14 @@ fn bind(kind: &str, port: u16) -> Duration {
     }
 }
 
-/// Puts this process under a filter whose listener answers at once that calls are to go on.
-fn answer_at_once() {
+/// Puts this process under a filter whose listener answers that calls are to go on.
+fn have_answered(reads: bool) {
     let mut pipe = [0; 2];
     // SAFETY: the kernel writes two numbers.
     assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
     // SAFETY: this process has one thread.
     match unsafe { libc::fork() } {
-        0 => answerer(pipe[0]),
+        0 => answerer(pipe[0], reads),
         child => assert!(child > 0),
     }
     let call = libc::SYS_bind as u32;
@@ -93,7 +96,7 @@ fn answer_at_once() {
     unsafe { libc::close(pipe[1]) };
 }
 
-fn answerer(pipe: i32) -> ! {
+fn answerer(pipe: i32, reads: bool) -> ! {
     let mut number = [0_u8; 4];
     // SAFETY: the kernel writes four bytes; the other calls take numbers, or what they are told the size of.
     unsafe {
@@ -107,6 +110,19 @@ fn answerer(pipe: i32) -> ! {
             let mut call: (libc::seccomp_notif, [u64; 32]) = mem::zeroed();
             if libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call) != 0 {
                 libc::_exit(0);
+            }
+            if reads {
+                let mut address = [0_u8; 16];
+                let local = libc::iovec {
+                    iov_base: address.as_mut_ptr().cast(),
+                    iov_len: address.len(),
+                };
+                let remote = libc::iovec {
+                    iov_base: call.0.data.args[1] as *mut _,
+                    ..local
+                };
+                let (local, remote) = (&raw const local, &raw const remote);
+                libc::process_vm_readv(call.0.pid as i32, local, 1, remote, 1, 0);
             }
             let answer = libc::seccomp_notif_resp {
                 id: call.0.id,

@@ -19,6 +19,8 @@ mod command;
 mod environment;
 mod foreground;
 mod holder;
+#[cfg(target_arch = "x86_64")]
+mod quiet;
 mod reaper;
 mod server;
 pub mod signals;

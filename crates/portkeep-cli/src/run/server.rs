@@ -43,6 +43,7 @@ const LIMIT: usize = 1024;
 impl ServerOptions {
     /// Gets the ports and listens.
     pub fn open(&self, holding: &mut Holding) -> Result<Opened> {
+        holding.raise_descriptors();
         let ports = self.kernel_ports().context("for the port server")?;
         let (ports, pool) = match ports {
             Some(ports) => (Ports::Kernel(ports), None),

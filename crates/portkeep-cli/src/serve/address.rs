@@ -16,6 +16,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
 
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::geteuid;
+
 use crate::error::{Context as _, Result};
 use crate::temporary::{self, runtime_directory};
 
@@ -81,12 +84,14 @@ impl Listeners {
             files: Vec::new(),
             directory: None,
         };
-        for address in addresses {
-            listeners
-                .add(address)
-                .with_context(|| format!("cannot listen at {address}"))?;
-        }
-        Ok(listeners)
+        // A server of root serves everybody, who must be able to connect to its files.
+        let before = geteuid().is_root().then(|| umask(Mode::empty()));
+        let added = addresses.iter().try_for_each(|address| {
+            let added = listeners.add(address);
+            added.with_context(|| format!("cannot listen at {address}"))
+        });
+        before.map(umask);
+        added.map(|()| listeners)
     }
 
     /// At names that nobody else has: an abstract one, and a file in a directory of this user alone.

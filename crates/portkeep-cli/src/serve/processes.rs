@@ -13,11 +13,12 @@ use crate::serve::ports::{Given, Heir};
 #[derive(Debug)]
 struct Process {
     heir: Heir,
-    /// The user for whom its ports count: the client's.
+    /// The user who asked first, and may ask again.
     user: u32,
     /// Of the process itself as a client: whether its numbers are ours.
     shares_our_numbers: bool,
-    ports: Vec<Given>,
+    /// Each with the user for whom it counts: the client's. Root may ask for a user's process, too.
+    ports: Vec<(Given, u32)>,
 }
 
 /// By the process's id here: a descriptor of each is kept, so no other has its id before its end was seen.
@@ -77,8 +78,8 @@ impl Processes {
             user,
             ports: Vec::new(),
         });
-        process.ports.push(given);
-        *self.users.entry(process.user).or_default() += 1;
+        process.ports.push((given, user));
+        *self.users.entry(user).or_default() += 1;
         true
     }
 
@@ -89,13 +90,15 @@ impl Processes {
         };
         // A copy of the descriptor may be in use elsewhere for a moment, and would keep the event.
         let _ = epoll.delete(process.heir.pidfd.as_fd());
-        if let Some(count) = self.users.get_mut(&process.user) {
-            *count = count.saturating_sub(process.ports.len());
-            if *count == 0 {
-                self.users.remove(&process.user);
+        for (_, user) in &process.ports {
+            if let Some(count) = self.users.get_mut(user) {
+                *count -= 1;
+                if *count == 0 {
+                    self.users.remove(user);
+                }
             }
         }
-        process.ports
+        process.ports.into_iter().map(|(given, _)| given).collect()
     }
 
     /// Those that have ended, whether or not their events have come.

@@ -1,7 +1,9 @@
 //! Ports that the kernel part keeps.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{self, Command};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use portkeep_tests::{Protocol, Sandbox, enable, reservations};
 
@@ -220,6 +222,43 @@ pub fn the_server_of_a_command(sandbox: &Sandbox) {
     assert_eq!(actor.code(), 7);
     assert!(!directory.exists());
     assert_nothing_reserved(sandbox);
+}
+
+/// More than the command may have descriptors: the server has one for each.
+const MANY: &str = r#"
+import os, resource, signal, socket
+assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 64
+reader, writer = os.pipe()
+children = []
+for _ in range(100):
+    if (child := os.fork()) == 0:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.connect(os.environ["PORTSERVER_ADDRESS"].replace("@", "\0"))
+            server.sendall(b"%d\n" % os.getpid())
+            os.write(writer, server.makefile("rb").read() or b"none\n")
+        signal.pause()
+    children.append(child)
+said = b""
+while said.count(b"\n") < 100:
+    said += os.read(reader, 4096)
+for child in children:
+    os.kill(child, signal.SIGKILL)
+print(len(set(said.split())), b"none" in said)
+"#;
+
+pub fn many_processes_of_a_command(sandbox: &Sandbox) {
+    enable::enable(sandbox);
+    let mut command = portkeep(["run", "--serve", "python3", "-c", MANY]);
+    // SAFETY: the closure makes system calls.
+    unsafe {
+        command.pre_exec(|| {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            Ok(setrlimit(Resource::RLIMIT_NOFILE, 64, hard)?)
+        });
+    }
+    let output = command.output().expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "100 False\n", "{output:?}");
 }
 
 pub fn an_orphan_is_let_in_where_the_tree_shares(sandbox: &Sandbox) {

@@ -38,6 +38,7 @@ trials! {
         kept::a_user_shares_where_asked,
         kept::an_ordinary_users_server,
         kept::the_server_of_a_command,
+        kept::many_processes_of_a_command,
         kept::an_orphan_is_let_in_where_the_tree_shares,
         hostile::silent_clients_hold_nobody_up,
         hostile::more_connections_than_there_can_be,

@@ -11,8 +11,8 @@ use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use portkeep_tests::{Sandbox, enable, sock, without_portkeep};
 
-use crate::client::{ask, connect, port, rest, say, serve, serve_by};
-use crate::common::{eventually, misused, outcome, portkeep};
+use crate::client::{as_user, ask, connect, port, rest, say, serve, serve_by};
+use crate::common::{USER, eventually, misused, outcome, portkeep};
 
 const AT: &str = "@portkeep-test";
 
@@ -75,6 +75,11 @@ pub fn a_number_is_answered_with_a_port(sandbox: &Sandbox) {
             let text = text.replace('P', &process::id().to_string());
             ports.push(port(&say(address, text.as_bytes())).expect("a port"));
         }
+    }
+    // Everybody is served, whatever this process's umask.
+    for address in [AT, file] {
+        let port = as_user(USER, || ask(address, process::id()));
+        assert_ne!(port, None, "{address}");
     }
     // It has TCP and UDP of both families, and nobody listens there.
     for port in &ports {

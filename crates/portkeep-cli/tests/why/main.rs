@@ -44,6 +44,7 @@ trials! {
         neighbours::an_nft_rule_redirects_it,
         neighbours::nft_rules_of_every_kind,
         neighbours::an_iptables_rule_redirects_it,
+        neighbours::an_iptables_legacy_rule_redirects_it,
         neighbours::rules_are_not_shown_to_users,
         neighbours::a_name_in_a_rule_cannot_reach_the_terminal,
         neighbours::dockers_proxy_is_explained,

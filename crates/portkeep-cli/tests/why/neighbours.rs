@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::common::json::{document, elements};
 use crate::common::kernel_part::acquire;
-use crate::common::{Running, done, portkeep, portkeep_as_user};
+use crate::common::{Running, done, outcome, portkeep, portkeep_as_user};
 use crate::{why, words};
 
 /// Adds rules of nftables.
@@ -132,13 +132,26 @@ pub fn nft_rules_of_every_kind(sandbox: &Sandbox) {
 
 /// The tool that uses nftables; nft shows no more of its rules than that they are there.
 pub fn an_iptables_rule_redirects_it(sandbox: &Sandbox) {
+    iptables_rules_redirect_it(sandbox, "iptables-nft");
+}
+
+/// The older tool, whose tables nftables knows nothing of.
+pub fn an_iptables_legacy_rule_redirects_it(sandbox: &Sandbox) {
+    let list = outcome(Command::new("iptables-legacy").args(["-t", "nat", "-S"]));
+    if list.code != Some(0) {
+        portkeep_tests::skip("this kernel has no NAT for iptables-legacy");
+    }
+    iptables_rules_redirect_it(sandbox, "iptables-legacy");
+}
+
+fn iptables_rules_redirect_it(sandbox: &Sandbox, program: &str) {
     enable::enable(sandbox);
     for rule in [
         "-A PREROUTING -p tcp --dport 8080 -j DNAT --to-destination 10.0.0.5:80",
         "-A OUTPUT -p tcp -m multiport --dports 70,8080:8090 -j REDIRECT --to-ports 99",
     ] {
         let words = ["-t", "nat"].into_iter().chain(rule.split(' '));
-        done(Command::new("iptables-nft").args(words));
+        done(Command::new(program).args(words));
     }
     let document = why("8080/tcp");
     assert_eq!(

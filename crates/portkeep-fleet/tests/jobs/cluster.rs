@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -52,6 +53,13 @@ pub struct Cluster<'a> {
     pub etcd: Etcd,
     pub nodes: Vec<Node>,
     steward: Option<Child>,
+}
+
+impl Node {
+    /// A process in its network namespace.
+    pub fn pid(&self) -> u32 {
+        self.holder.id()
+    }
 }
 
 impl<'a> Cluster<'a> {
@@ -133,6 +141,18 @@ impl<'a> Cluster<'a> {
             );
         }
         self.start_agent(index);
+    }
+
+    /// Has the names of the nodes and of the steward's machine resolved, in the trial's mount namespace.
+    pub fn name_the_nodes(&self) {
+        let mut text = format!("127.0.0.1 localhost\n{GATEWAY} ctl\n");
+        for (index, node) in self.nodes.iter().enumerate() {
+            text += &format!("10.98.0.{} {}\n", 11 + index, node.name);
+        }
+        let hosts = self.sandbox.state_dir().join("hosts");
+        fs::write(&hosts, text).expect("write");
+        let none = None::<&str>;
+        mount(Some(&hosts), "/etc/hosts", none, MsFlags::MS_BIND, none).expect("bind mount");
     }
 
     /// A program on a node.

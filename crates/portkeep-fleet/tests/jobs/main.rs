@@ -12,6 +12,7 @@ mod jobs;
     reason = "the tests of the command `portkeep` use all of it"
 )]
 mod json;
+mod launchers;
 mod slurm;
 
 use std::time::Duration;
@@ -30,5 +31,8 @@ trials! {
         holders::a_steward_that_starts_anew_is_told,
         holders::while_etcd_is_down => Duration::from_secs(1200),
         jobs::a_job_on_two_nodes,
+        launchers::mpi_on_two_nodes,
+        launchers::torchrun_on_two_nodes,
+        launchers::ray_on_two_nodes,
         slurm::jobs_learn_their_ports;
 }

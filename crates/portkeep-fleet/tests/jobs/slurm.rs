@@ -38,20 +38,7 @@ impl Slurm {
             let none = None::<&str>;
             mount(Some("none"), place, Some("tmpfs"), MsFlags::empty(), none).expect("mount");
         }
-        let hosts = directory.join("hosts");
-        fs::write(
-            &hosts,
-            "127.0.0.1 localhost\n10.98.0.1 ctl\n10.98.0.11 n1\n10.98.0.12 n2\n",
-        )
-        .expect("write");
-        mount(
-            Some(&hosts),
-            "/etc/hosts",
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )
-        .expect("bind mount");
+        cluster.name_the_nodes();
         let mut slurm = Slurm {
             directory,
             daemons: Vec::new(),

@@ -7,12 +7,13 @@ use std::os::unix::fs::FileExt as _;
 
 use nix::errno::Errno;
 
+use crate::run::quiet::Quiet;
 use crate::run::reaper;
 use crate::run::supervisor::way::registers::Registers;
 
 /// A thread that is traced and runs.
 #[derive(Debug)]
-pub struct Seized(i32);
+pub struct Seized(i32, Quiet);
 
 /// One that is stopped on its way out of a call. Whatever becomes of us, it goes on.
 #[derive(Debug)]
@@ -20,14 +21,38 @@ pub struct Stopped {
     thread: Seized,
     /// As it is to go on.
     registers: Box<Registers>,
-    signals: u64,
+    /// Its own mask, while it has another.
+    signals: Option<u64>,
+    /// Its process's, if it is to be had.
+    memory: Option<File>,
 }
 
 /// What the kernel calls a set of signals.
 const SIGNALS_SIZE: usize = size_of::<u64>();
-/// `PTRACE_EVENT_STOP`, in the status.
-const EVENT_STOP: i32 = 128;
-const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
+/// Where a thread stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Where it was interrupted, or with all of its process.
+    Event,
+    /// At the entry or the end of a call.
+    Call,
+    /// Ahead of a signal, or at another event, which has none.
+    Other(i32),
+}
+
+impl At {
+    /// Of what waitid(2) gives for it.
+    fn of(status: i32) -> Self {
+        const EVENT_STOP: i32 = 128;
+        const CALL: i32 = libc::SIGTRAP | 0x80;
+        match (status >> 8, status & 0xff) {
+            (EVENT_STOP, _) => Self::Event,
+            (0, CALL) => Self::Call,
+            (0, signal) => Self::Other(signal),
+            _ => Self::Other(0),
+        }
+    }
+}
 
 /// Of `linux/ptrace.h`; C libraries disagree on their type.
 mod request {
@@ -48,8 +73,9 @@ impl Seized {
     /// Fails if a debugger has it, or where it is forbidden.
     pub fn new(thread: i32) -> Result<Self, Errno> {
         let options = libc::PTRACE_O_TRACESYSGOOD as usize;
+        let quiet = Quiet::begin();
         ptrace(request::SEIZE, thread, 0, options)?;
-        Ok(Self(thread))
+        Ok(Self(thread, quiet))
     }
 
     /// Has it stop at the end of the call that it makes, which `answer` lets end. The kernel looks for
@@ -59,8 +85,11 @@ impl Seized {
             let _alone = reaper::keep_out();
             ptrace(request::INTERRUPT, self.0, 0, 0)?;
             answer();
-            self.wait(|status| status >> 16 == EVENT_STOP)?;
+            self.wait(At::Event)?;
+            self.take_news()?;
         }
+        let path = format!("/proc/{}/mem", self.0);
+        let memory = File::options().read(true).write(true).open(path).ok();
         let mut signals = 0_u64;
         let set = |request, signals: &mut u64| {
             let address = std::ptr::from_mut(signals) as usize;
@@ -72,27 +101,26 @@ impl Seized {
         Ok(Stopped {
             thread: self,
             registers,
-            signals,
+            signals: Some(signals),
+            memory,
         })
     }
 
     /// Waits for a stop, and lets the thread go on from others: they are those of SIGSTOP, which
     /// nobody can block. Its death is left to the reaper, who may be its parent.
-    fn wait(&self, is_it: impl Fn(i32) -> bool) -> Result<(), Errno> {
+    fn wait(&self, at: At) -> Result<(), Errno> {
         loop {
-            let status = self.next_stop()?;
-            if is_it(status) {
-                return Ok(());
-            }
-            let signal = match status >> 16 {
-                0 => libc::WSTOPSIG(status),
-                _ => 0,
+            let signal = match self.next_stop()? {
+                stop if stop == at => return Ok(()),
+                At::Other(signal) => signal,
+                At::Event | At::Call => 0,
             };
             self.resume(signal)?;
         }
     }
 
-    fn next_stop(&self) -> Result<i32, Errno> {
+    /// Waits for a stop, which stays news until it is taken or the thread goes on.
+    fn next_stop(&self) -> Result<At, Errno> {
         // SAFETY: integers and pointers that nobody follows.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         let options = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT | libc::__WALL;
@@ -103,15 +131,21 @@ impl Seized {
                 return Err(Errno::last());
             }
         }
-        if !matches!(info.si_code, libc::CLD_TRAPPED | libc::CLD_STOPPED) {
-            return Err(Errno::ESRCH);
+        match info.si_code {
+            // SAFETY: the news is of a child, so it has a status.
+            libc::CLD_TRAPPED | libc::CLD_STOPPED => Ok(At::of(unsafe { info.si_status() })),
+            _ => Err(Errno::ESRCH),
         }
+    }
+
+    /// Takes the news of the stop, lest the reaper take it for one of the command.
+    fn take_news(&self) -> Result<(), Errno> {
         let mut status = 0;
         let options = libc::WNOHANG | libc::__WALL;
         // SAFETY: the kernel writes the status, nothing else.
         let waited = Errno::result(unsafe { libc::waitpid(self.0, &raw mut status, options) })?;
         match waited != 0 && libc::WIFSTOPPED(status) {
-            true => Ok(status),
+            true => Ok(()),
             false => Err(Errno::ESRCH),
         }
     }
@@ -126,10 +160,10 @@ impl Stopped {
     /// Whether it can be made to make calls: it came by the instruction that this processor has for it.
     pub fn can_call(&self) -> bool {
         let mut instruction = [0; Registers::SYSCALL.len()];
-        let memory = self.memory(false);
-        let read = memory
-            .and_then(|memory| memory.read_exact_at(&mut instruction, self.registers.entry()));
-        read.is_ok() && instruction == Registers::SYSCALL
+        let entry = self.registers.entry();
+        let memory = self.memory.as_ref();
+        let read = memory.is_some_and(|it| it.read_exact_at(&mut instruction, entry).is_ok());
+        read && instruction == Registers::SYSCALL
     }
 
     /// Has it make a call, with these bytes on its stack while it does. The arguments are given where
@@ -145,7 +179,7 @@ impl Stopped {
             |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
         let base = self.registers.unused_stack(length as u64);
         let bytes = bytes(base);
-        let memory = self.memory(true).map_err(error)?;
+        let memory = self.memory.as_ref().ok_or(Errno::EACCES)?;
         let mut before = vec![0; bytes.len()];
         memory.read_exact_at(&mut before, base).map_err(error)?;
         memory.write_all_at(&bytes, base).map_err(error)?;
@@ -161,10 +195,13 @@ impl Stopped {
             .calling(number, Some(arguments))
             .set(thread.0)?;
         // It stops at the entry and at the end.
-        for _ in 0..2 {
+        {
             let _alone = reaper::keep_out();
-            thread.resume(0)?;
-            thread.wait(|status| status >> 16 == 0 && libc::WSTOPSIG(status) == SYSCALL_STOP)?;
+            for _ in 0..2 {
+                thread.resume(0)?;
+                thread.wait(At::Call)?;
+            }
+            thread.take_news()?;
         }
         let result = Registers::get(thread.0)?.result();
         // From here on it would return from its own call.
@@ -173,14 +210,12 @@ impl Stopped {
     }
 
     /// No more calls: its signals may come.
-    pub fn settle(&self) -> Result<(), Errno> {
-        let signals = &raw const self.signals as usize;
+    pub fn settle(&mut self) -> Result<(), Errno> {
+        let Some(signals) = self.signals.take() else {
+            return Ok(());
+        };
+        let signals = &raw const signals as usize;
         ptrace(request::SETSIGMASK, self.thread.0, SIGNALS_SIZE, signals)
-    }
-
-    fn memory(&self, write: bool) -> std::io::Result<File> {
-        let path = format!("/proc/{}/mem", self.thread.0);
-        File::options().read(true).write(write).open(path)
     }
 
     /// Lets it go on, with this as the result of its call.
@@ -209,7 +244,7 @@ impl Drop for Seized {
         if detach().is_err() {
             let _alone = reaper::keep_out();
             let interrupted = ptrace(request::INTERRUPT, self.0, 0, 0);
-            let stopped = interrupted.and_then(|()| self.wait(|status| status >> 16 == EVENT_STOP));
+            let stopped = interrupted.and_then(|()| self.wait(At::Event));
             if stopped.is_ok() {
                 let _ = detach();
             }

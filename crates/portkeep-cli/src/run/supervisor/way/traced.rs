@@ -48,7 +48,7 @@ pub fn fetch(listener: &Listener, notification: &Notification, number: i32) -> F
         // That it fails shows where the thread stops.
         let _ = listener.reply(notification, Reply::Return(libc::ENOSYS));
     };
-    let Ok(stopped) = thread.stop(answer) else {
+    let Ok(mut stopped) = thread.stop(answer) else {
         return Fetched::Gone;
     };
     if !stopped.can_call() {
