@@ -199,8 +199,13 @@ impl Player {
     }
 
     fn note(&mut self, what: What) {
+        self.note_since(None, what);
+    }
+
+    /// Notes what has happened between then and now.
+    fn note_since(&mut self, start: Option<u64>, what: What) {
         self.time += 1;
-        let (start, end) = (self.time, self.time);
+        let (start, end) = (start.unwrap_or(self.time), self.time);
         self.played.history.push(Event { start, end, what });
     }
 }

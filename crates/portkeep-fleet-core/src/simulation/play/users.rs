@@ -16,6 +16,8 @@ pub(super) struct Job {
     pub runner: Option<usize>,
     pub releasing: bool,
     pub answers: usize,
+    /// When it was asked for.
+    pub asked: u64,
     /// The policy that it changes.
     pub replaces: Option<Name>,
     /// It refuses nobody.
@@ -32,6 +34,7 @@ impl Job {
             runner,
             releasing: false,
             answers: 0,
+            asked: 0,
             replaces: None,
             excludes: false,
         }
@@ -69,6 +72,7 @@ impl Player {
     pub(super) fn reserve(&mut self, kind: Kind, id: Name, nodes: Vec<Name>, draft: Record) {
         let rules = self.settings.rules;
         let mut job = Job::new(kind, nodes, draft.ports.clone(), None);
+        job.asked = self.time;
         job.replaces = draft.replaces.clone();
         job.excludes = draft.mode == Mode::Exclude;
         let coordinator = Coordinator::reserve(kind, id.clone(), draft, &job.nodes, rules);
@@ -167,7 +171,14 @@ impl Player {
             && !job.releasing
         {
             job.releasing = true;
-            self.note_of(id, What::ReleaseAsked(id.clone()));
+            let keeps_out = !job.excludes;
+            // A change gives ports up as soon as it is decided; that it was, its user hears later.
+            let changes = self.jobs.values();
+            let changes = changes.filter(|job| job.replaces.as_ref() == Some(id));
+            let since = changes.map(|job| job.asked).min();
+            if keeps_out {
+                self.note_since(since, What::ReleaseAsked(id.clone()));
+            }
         }
     }
 
