@@ -367,9 +367,12 @@ impl<'a> Session<'a> {
         sysctl::remove_protected(files, &protection.superfluous)?;
         let mut own = protection.own.clone();
         // Who acquired some of them meanwhile needs them protected; from now on nobody can.
-        let taken = protection
-            .superfluous
-            .intersection(&self.kernel.live()?.runtime_ports());
+        let taken = match protection.superfluous.is_empty() {
+            true => PortSet::new(),
+            false => protection
+                .superfluous
+                .intersection(&self.kernel.live()?.runtime_ports()),
+        };
         if !taken.is_empty() {
             own = own.union(&taken);
             sysctl::add_protected(files, &own)?;

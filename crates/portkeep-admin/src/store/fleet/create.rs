@@ -35,15 +35,16 @@ impl Keeper {
             let wanted = request.wanted()?;
             require_noted(&session, &wanted)?;
             let cookie = session.namespace.cookie;
-            let found = wanted.find_obstacles(&session.document, &live, cookie, sockets)?;
+            let obstacles = wanted.missing_or_reserved(&session.document, &live, cookie);
             works.push(Work {
+                adopt: wanted.kind == Kind::Exclusion,
                 wanted,
-                adopt: found.adopt,
                 created: Vec::new(),
-                obstacles: found.obstacles,
+                obstacles,
             });
         }
-        let protection = protection(&mut session, &works)?;
+        refuse_before_protecting(&session, &live, &mut works, sockets)?;
+        let protection = protection(&mut session, &live, &works)?;
         let pending = session.document.notes.pending.clone();
         let lasting = |work: &&Work| work.is_open() && !work.wanted.tag.grant;
         for work in works.iter().filter(lasting) {
@@ -83,8 +84,29 @@ fn require_noted(session: &Session<'_>, wanted: &Wanted) -> Result<(), Error> {
     Ok(())
 }
 
-/// That of what is not refused already: a refused range is not to touch the setting.
-fn protection(session: &mut Session<'_>, works: &[Work]) -> Result<Protection, Error> {
+/// A refused range is not to touch the setting that keeps automatic ports away. Of others the kernel says whether
+/// something is bound there; to list all sockets takes a thousand times as long.
+fn refuse_before_protecting(
+    session: &Session<'_>,
+    live: &Live,
+    works: &mut [Work],
+    sockets: Option<&dyn FindSockets>,
+) -> Result<(), Error> {
+    let protection = session.document.protection(&session.namespace, live)?;
+    let missing = protection.missing;
+    for work in works.iter_mut().filter(|work| work.is_open()) {
+        let mut records = work.wanted.records.iter();
+        if records.any(|record| missing.meets(record.ports)) {
+            let (strangers, adopt) = work.wanted.strangers(sockets)?;
+            work.obstacles = strangers;
+            work.adopt |= adopt;
+        }
+    }
+    Ok(())
+}
+
+/// That of what is not refused already.
+fn protection(session: &mut Session<'_>, live: &Live, works: &[Work]) -> Result<Protection, Error> {
     let (reservations, exclusions) = (
         session.document.reservations.clone(),
         session.document.exclusions.clone(),
@@ -93,7 +115,7 @@ fn protection(session: &mut Session<'_>, works: &[Work]) -> Result<Protection, E
         let records = session.document.records_mut(work.wanted.kind);
         records.retain(|line| !work.wanted.records.iter().any(|record| record.is_at(line)));
     }
-    let protection = session.protection();
+    let protection = session.document.protection(&session.namespace, live);
     session.document.reservations = reservations;
     session.document.exclusions = exclusions;
     protection
@@ -150,7 +172,6 @@ impl Work {
         live: &Live,
         sockets: Option<&dyn FindSockets>,
     ) -> Result<(), Error> {
-        let adopt = self.adopt || self.wanted.kind == Kind::Exclusion;
         for record in self.wanted.records.clone() {
             if live
                 .persistent(session.namespace.cookie, record.ports)
@@ -159,21 +180,34 @@ impl Work {
                 self.renew_consumers(session, &record)?;
                 continue;
             }
-            let kernel = &session.kernel;
-            let made = kernel.create(record.ports, &Scope::Home, &self.wanted.consumers, adopt);
+            let mut made = self.create_one(session, record.ports);
+            let mut obstacles = Vec::new();
+            if made.is_err() && !self.adopt {
+                (obstacles, self.adopt) = self.wanted.strangers(sockets)?;
+                if obstacles.is_empty() && self.adopt {
+                    made = self.create_one(session, record.ports);
+                }
+            }
             let Err(error) = made else {
                 self.created.push(record.ports);
                 continue;
             };
             self.undo(session)?;
             // Better than the first port in the way are all of them.
-            self.obstacles = self.wanted.strangers(sockets)?.0;
+            self.obstacles = obstacles;
             if self.obstacles.is_empty() {
                 self.obstacles.push(from_kernel(record.ports, &error));
             }
             return Ok(());
         }
         Ok(())
+    }
+
+    fn create_one(&self, session: &Session<'_>, ports: PortRange) -> Result<(), portkeep::Error> {
+        let consumers = &self.wanted.consumers;
+        session
+            .kernel
+            .create(ports, &Scope::Home, consumers, self.adopt)
     }
 
     /// Those of a grant are the processes that were let in meanwhile.

@@ -21,8 +21,7 @@ impl Keeper {
         let mut answers = Vec::new();
         for request in requests {
             let wanted = request.wanted()?;
-            let mut obstacles = wanted.missing.clone();
-            obstacles.extend(wanted.reservations(&session.document, &live, cookie));
+            let obstacles = wanted.missing_or_reserved(&session.document, &live, cookie);
             if !obstacles.is_empty() {
                 answers.push(Err(obstacles));
                 continue;

@@ -75,35 +75,24 @@ impl Keeper {
         let namespace = document.namespace(Some(Scope::Home))?;
         let kernel = Kernel::in_namespace(&self.installation, &namespace)?;
         let live = kernel.live()?;
-        let found =
-            request
-                .wanted()?
-                .find_obstacles(&document, &live, namespace.cookie, sockets)?;
-        Ok(found.obstacles)
+        let wanted = request.wanted()?;
+        let mut obstacles = wanted.missing_or_reserved(&document, &live, namespace.cookie);
+        obstacles.extend(wanted.strangers(sockets)?.0);
+        Ok(obstacles)
     }
 }
 
-/// What was found where a reservation is to be.
-#[derive(Debug)]
-pub struct Found {
-    pub obstacles: Vec<Obstacle>,
-    /// Whether the consumers have sockets there.
-    pub adopt: bool,
-}
-
 impl Wanted {
-    pub fn find_obstacles(
+    /// The names that do not exist here, and the reservations in the way. `cookie` is the home network namespace's.
+    pub fn missing_or_reserved(
         &self,
         document: &Document,
         live: &Live,
         cookie: u64,
-        sockets: Option<&dyn FindSockets>,
-    ) -> Result<Found, Error> {
+    ) -> Vec<Obstacle> {
         let mut obstacles = self.missing.clone();
         obstacles.extend(self.reservations(document, live, cookie));
-        let (strangers, adopt) = self.strangers(sockets)?;
-        obstacles.extend(strangers);
-        Ok(Found { obstacles, adopt })
+        obstacles
     }
 
     /// The reservations in the way. `cookie` is the home network namespace's.
