@@ -175,7 +175,9 @@ impl Etcd {
 
     /// Stops a member for a while (`SIGSTOP`).
     pub fn pause(&self, member: usize) {
-        self.signal(member, Signal::SIGSTOP);
+        if let Some(child) = &self.members[member] {
+            super::stop(child);
+        }
     }
 
     /// Lets a paused member go on.

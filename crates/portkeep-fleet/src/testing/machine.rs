@@ -186,13 +186,12 @@ impl Machine {
 
     /// Stops the agent for a while (`SIGSTOP`), or lets it go on.
     pub fn pause_agent(&self, stop: bool) {
-        let signal = if stop {
-            Signal::SIGSTOP
-        } else {
-            Signal::SIGCONT
-        };
-        if let Some(agent) = &self.agent {
-            let _ = kill(Pid::from_raw(agent.id().cast_signed()), signal);
+        match &self.agent {
+            Some(agent) if stop => super::stop(agent),
+            Some(agent) => {
+                let _ = kill(Pid::from_raw(agent.id().cast_signed()), Signal::SIGCONT);
+            }
+            None => {}
         }
     }
 
