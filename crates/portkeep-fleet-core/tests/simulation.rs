@@ -40,6 +40,20 @@ fn lost_keys_open_nothing() {
     }
 }
 
+/// Seeds of the example `simulate` that once opened a port: two changes of a policy were held when the engine lost
+/// which of them was decided; and the end of what had been changed was lost before a node read it.
+#[test]
+fn lost_changes_open_nothing() {
+    for seed in [379, 22919, 44344] {
+        let settings = Settings {
+            one_fault_in: 16,
+            wipe: true,
+            ..Settings::small(seed)
+        };
+        is_right(settings);
+    }
+}
+
 #[test]
 fn ten_thousand_nodes() {
     let played = is_right(Settings {

@@ -51,15 +51,7 @@ pub(super) struct Wanted {
     pub generation: u64,
     pub mode: Mode,
     pub replaces: Option<Name>,
-}
-
-/// How far one is in taking the place of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Succession {
-    /// It has taken it on the engine, and is held here.
-    Stands,
-    /// It may yet take it, or has still to be held.
-    Awaited,
+    pub successor: Option<Name>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,6 +80,8 @@ pub(super) struct Entry {
     pub inbox: Inbox,
     /// What was asked last, also when the engine has lost it since.
     asked: Option<Note>,
+    /// What has taken its place, by the word of its end, also when the engine has lost that since.
+    pub successor: Option<Name>,
     /// What the engine has as this node's report.
     pub reported: Option<(Revision, Report, Boot)>,
     /// The version of the inbox entry that the report answers, and that the one under way does. A coordinator
@@ -120,6 +114,7 @@ impl Entry {
             Inbox::Is(known) if known.revision > wanted.revision => {}
             _ => {
                 self.asked = Some(wanted.note());
+                self.successor.clone_from(&wanted.successor);
                 self.inbox = Inbox::Is(wanted);
             }
         }
@@ -170,23 +165,25 @@ impl Entry {
         self.asked.as_ref()?.replaces.as_ref()
     }
 
-    /// How far it is in taking the place of that one, and what of.
-    pub(super) fn succeeds(&self, id: &Name) -> Option<(Succession, &Note)> {
-        let asked = self.asked.as_ref()?;
-        let held = self.note.is_some() || self.enforced;
-        let stands = match &self.inbox {
-            Inbox::Is(wanted) if wanted.ends => return None,
-            Inbox::Is(wanted) => wanted.committed,
-            // It holds what the engine has lost.
-            Inbox::Absent if held && !self.fresh && !self.forgotten => true,
-            Inbox::Absent | Inbox::Unread => return None,
+    /// Whether the engine does not have it.
+    pub(super) fn is_lost(&self) -> bool {
+        self.inbox == Inbox::Absent
+    }
+
+    /// What the node holds of it, if it does.
+    pub(super) fn held(&self) -> Option<&Note> {
+        let note = self.asked.as_ref().or(self.note.as_ref());
+        note.filter(|_| self.enforced)
+    }
+
+    /// Whether it is to be held, and is not yet.
+    pub(super) fn is_to_be_held(&self) -> bool {
+        let ends = match &self.inbox {
+            Inbox::Is(wanted) => wanted.ends,
+            Inbox::Absent => true,
+            Inbox::Unread => false,
         };
-        let succession = match stands && self.enforced {
-            true => Succession::Stands,
-            // Preparing: the end of the other one may be read just before this one's commit.
-            false => Succession::Awaited,
-        };
-        (asked.replaces.as_ref() == Some(id)).then_some((succession, asked))
+        !self.enforced && !ends
     }
 
     pub(super) fn retry(&mut self) {

@@ -51,6 +51,7 @@ impl Agent {
                         generation: want.generation,
                         mode: Mode::Reserve,
                         replaces: None,
+                        successor: None,
                     };
                     self.entry(id).wanted(wanted);
                 }
@@ -98,6 +99,7 @@ impl Agent {
             generation: record.generation,
             mode: record.mode,
             replaces: record.replaces,
+            successor: record.successor,
         })
     }
 

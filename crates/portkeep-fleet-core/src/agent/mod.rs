@@ -20,7 +20,7 @@ use crate::data::{Boot, Key, Name};
 use crate::engine::Outcome;
 use crate::rules::{Rule, Rules};
 use acting::Acting;
-use entry::{Entry, Succession};
+use entry::Entry;
 use inbox::is_end_of_policy;
 
 /// Which node an agent is.
@@ -157,23 +157,38 @@ impl Agent {
     }
 
     /// What has taken the place of this one and is held here. When this one is deleted, the ports that both have
-    /// pass to that one. At most one is decided; others that were to take its place end.
+    /// pass to that one. Its end names it; where the engine has lost that before it was read, it is the only one that
+    /// was to take its place.
     pub fn successor(&self, id: &Name) -> Option<(&Name, &Note)> {
-        let mut entries = self.entries.iter();
-        entries.find_map(|(successor, entry)| match entry.succeeds(id)? {
-            (Succession::Stands, note) => Some((successor, note)),
-            (Succession::Awaited, _) => None,
-        })
+        let entry = self.entries.get(id)?;
+        if let Some(successor) = &entry.successor {
+            let note = self.entries.get(successor)?.held()?;
+            return Some((successor, note));
+        }
+        let mut held = self.held_in_place_of(id);
+        held.next()
+            .filter(|_| entry.is_lost() && held.next().is_none())
     }
 
-    /// Whether something may take the place of this one that is not held here yet, so that this one has to stay.
+    /// Whether this one has to stay, as what has taken its place is not held here yet, or not known.
     fn awaits_successor(&self, id: &Name) -> bool {
-        let enforced = self.entries.get(id).is_some_and(|entry| entry.enforced);
-        let mut entries = self.entries.values();
-        enforced
-            && self.rules.hold(Rule::SuccessorFirst)
-            && entries.any(|entry| entry.succeeds(id).is_some())
-            && self.successor(id).is_none()
+        let Some(entry) = self.entries.get(id).filter(|entry| entry.enforced) else {
+            return false;
+        };
+        let waits = match &entry.successor {
+            Some(successor) => self
+                .entries
+                .get(successor)
+                .is_some_and(Entry::is_to_be_held),
+            None => entry.is_lost() && self.held_in_place_of(id).count() > 1,
+        };
+        self.rules.hold(Rule::SuccessorFirst) && waits
+    }
+
+    fn held_in_place_of(&self, id: &Name) -> impl Iterator<Item = (&Name, &Note)> {
+        let entries = self.entries.iter();
+        let entries = entries.filter(move |(_, entry)| entry.replaces() == Some(id));
+        entries.filter_map(|(successor, entry)| Some((successor, entry.held()?)))
     }
 
     fn proceed(&mut self, id: &Name) -> Vec<Effect> {

@@ -139,7 +139,10 @@ impl Coordinator {
             && let (Some(old), Slot::At(at, replaced)) = (&record.replaces, &self.replaced)
         {
             let old = self.kind.record(old);
-            let ending = Value::Record(Box::new(replaced.with_phase(Phase::Ending)));
+            let ending = Value::Record(Box::new(Record {
+                successor: Some(self.id.clone()),
+                ..replaced.with_phase(Phase::Ending)
+            }));
             transaction = transaction.expect(old.clone(), Some(*at)).put(old, ending);
         }
         let committed = Value::Record(Box::new(record.with_phase(Phase::Committed)));

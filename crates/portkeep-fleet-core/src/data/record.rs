@@ -88,6 +88,9 @@ pub struct Record {
     /// one. What both have stays closed at every instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Name>,
+    /// For a policy that ends because another record has taken its place: that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Name>,
     /// What it does to strangers.
     #[serde(default, skip_serializing_if = "Mode::is_default")]
     pub mode: Mode,
@@ -121,6 +124,7 @@ impl Record {
             only: None,
             name: None,
             replaces: None,
+            successor: None,
             mode: Mode::Reserve,
             comment: String::new(),
             consumers: Vec::new(),

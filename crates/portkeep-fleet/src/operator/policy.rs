@@ -263,6 +263,7 @@ impl Wish {
             phase: own.phase,
             members: own.members.clone(),
             replaces: None,
+            successor: None,
             generation: own.generation,
             owner: own.owner.clone(),
             only: own.only.clone(),
