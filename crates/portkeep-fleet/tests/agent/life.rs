@@ -73,7 +73,10 @@ pub fn of_a_policy_that_changes(sandbox: &Sandbox) {
             String::new()
         };
         let commit = change(&new, ports, &old, Phase::Committed);
-        let end = change(&old, versions[index - 1], &before, Phase::Ending);
+        let mut end = change(&old, versions[index - 1], &before, Phase::Ending);
+        if let Value::Record(record) = &mut end.1 {
+            record.successor = Some(name(&new));
+        }
         let transaction = portkeep_fleet_core::engine::Transaction::default()
             .put(commit.0, commit.1)
             .put(end.0.clone(), end.1);
