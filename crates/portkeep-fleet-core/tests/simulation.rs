@@ -41,10 +41,11 @@ fn lost_keys_open_nothing() {
 }
 
 /// Seeds of the example `simulate` that once opened a port: two changes of a policy were held when the engine lost
-/// which of them was decided; and the end of what had been changed was lost before a node read it.
+/// which of them was decided; and the end of what had been changed was lost before a node read it, or with what had
+/// taken its place.
 #[test]
 fn lost_changes_open_nothing() {
-    for seed in [379, 22919, 44344] {
+    for seed in [379, 22919, 44344, 56999] {
         let settings = Settings {
             one_fault_in: 16,
             wipe: true,

@@ -111,15 +111,17 @@ impl Agent {
         entry
     }
 
-    /// Whether this version of a policy has not been read yet.
+    /// Whether this version of a policy, or its absence, has not been read yet.
     pub(super) fn is_news(&self, read: &Read) -> bool {
-        let (Key::Policy(id), Some(found)) = (&read.key, &read.found) else {
+        let Key::Policy(id) = &read.key else {
             return false;
         };
         let entry = self.entries.get(id);
-        entry.is_some_and(
-            |entry| matches!(&entry.inbox, Inbox::Is(wanted) if wanted.revision < found.revision),
-        )
+        entry.is_some_and(|entry| match (&entry.inbox, &read.found) {
+            (Inbox::Is(wanted), Some(found)) => wanted.revision < found.revision,
+            (Inbox::Is(wanted), None) => wanted.kind == Kind::Policy,
+            (Inbox::Absent | Inbox::Unread, _) => false,
+        })
     }
 
     /// The inbox entry of this kind is absent. That says nothing about one of the other kind.
@@ -132,11 +134,14 @@ impl Agent {
     }
 }
 
+/// The end of a policy, or its absence, which only the watch tells of together with what belongs to it.
 pub(super) fn is_end_of_policy(read: &Read) -> bool {
-    let value = read.found.as_ref().map(|found| &found.value);
-    let record = match (&read.key, value) {
-        (Key::Policy(_), Some(Value::Record(record))) => record,
-        _ => return false,
+    let Key::Policy(_) = &read.key else {
+        return false;
     };
-    record.phase == Phase::Ending
+    match read.found.as_ref().map(|found| &found.value) {
+        Some(Value::Record(record)) => record.phase == Phase::Ending,
+        Some(_) => false,
+        None => true,
+    }
 }

@@ -115,7 +115,7 @@ impl Agent {
                 if let Some(entry) = self.entries.get_mut(id) {
                     entry.vote_failed();
                 }
-                // The watch reads the end of a policy, and before it what takes its place.
+                // The watch reads the end of a policy, and with it what has taken its place or is lost, too.
                 let (ends, reads): (Vec<_>, Vec<_>) = reads.into_iter().partition(is_end_of_policy);
                 if ends.iter().any(|read| self.is_news(read)) {
                     return reads.into_iter().flat_map(|read| self.take(read)).collect();

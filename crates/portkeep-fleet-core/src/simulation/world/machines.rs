@@ -157,8 +157,9 @@ impl World {
             .truth
             .get(id)
             .filter(|truth| truth.record.phase == Phase::Committed);
-        // A node that comes later and has not said `held` yet may take it back.
-        if truth.is_some_and(|truth| truth.boots.contains_key(&node)) {
+        // A node that comes later, or was booted, and has not said `held` since may take it back.
+        let boots = target.boots;
+        if truth.is_some_and(|truth| truth.boots.get(&node) == Some(&boots)) {
             let violation = Violation::Opened(id.clone(), node.clone());
             self.violations.insert(violation);
         }
