@@ -103,7 +103,8 @@ impl Threads {
 
 fn tid() -> libc::pid_t {
     // SAFETY: gettid(2) takes nothing and cannot fail.
-    unsafe { libc::gettid() }
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
+    libc::pid_t::try_from(tid).unwrap_or_default()
 }
 
 /// The thread's entry in the state, which goes with the thread.
