@@ -5,8 +5,9 @@
 //! to. So another process of the group lets its signals lie, blocked: what lies there was sent to the
 //! group. The kernel serves the newest member of a group first, so its copy is there before ours.
 
-use std::fs;
-use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
@@ -17,39 +18,45 @@ use nix::unistd::{ForkResult, Pid, fork, getppid};
 #[derive(Debug)]
 pub struct Sentinel {
     pid: Pid,
-    orders: PipeWriter,
+    questions: UnixStream,
 }
+
+/// It answers at once, unless somebody stops it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Sentinel {
     /// Posts it; signals must be blocked already.
     pub fn post() -> anyhow::Result<Self> {
-        let (reader, orders) = pipe()?;
+        let (questions, asked) = UnixStream::pair()?;
+        questions.set_read_timeout(Some(PATIENCE))?;
         let parent = nix::unistd::getpid();
         // SAFETY: this process has one thread, so the child may do anything.
         match unsafe { fork() }? {
-            ForkResult::Parent { child } => Ok(Self { pid: child, orders }),
+            ForkResult::Parent { child } => Ok(Self {
+                pid: child,
+                questions,
+            }),
             ForkResult::Child => {
-                drop(orders);
-                watch(reader, parent);
+                drop(questions);
+                watch(asked, parent);
                 // SAFETY: ends the process without running what is the parent's to run.
                 unsafe { libc::_exit(0) }
             }
         }
     }
 
-    /// Whether the group was sent this signal; each copy answers once.
+    /// Whether the group was sent this signal; each copy answers once. The other process takes it away before it
+    /// answers, lest it swallow the next one of its kind.
     pub fn has(&mut self, signal: i32) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let pending = status
-            .lines()
-            .find_map(|line| line.strip_prefix("ShdPnd:"))
-            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        let has = pending.is_some_and(|mask| mask & (1 << (signal - 1)) != 0);
-        if has {
-            let order = u8::try_from(signal).expect("a signal below 65");
-            let _ = self.orders.write_all(&[order]);
-        }
-        has
+        self.ask(signal).unwrap_or(false)
+    }
+
+    fn ask(&mut self, signal: i32) -> io::Result<bool> {
+        let signal = u8::try_from(signal).map_err(io::Error::other)?;
+        self.questions.write_all(&[signal])?;
+        let mut answer = [0];
+        self.questions.read_exact(&mut answer)?;
+        Ok(answer[0] == signal)
     }
 }
 
@@ -60,8 +67,8 @@ impl Drop for Sentinel {
     }
 }
 
-/// Takes away a signal whenever ordered to.
-fn watch(mut orders: PipeReader, parent: Pid) {
+/// Takes a signal away whenever asked for it, and says whether it was there.
+fn watch(mut asked: UnixStream, parent: Pid) {
     if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent {
         return;
     }
@@ -70,17 +77,24 @@ fn watch(mut orders: PipeReader, parent: Pid) {
         let _ = unsafe { libc::close(descriptor) };
     }
     let mut signal = [0];
-    while orders.read_exact(&mut signal).is_ok() {
+    while asked.read_exact(&mut signal).is_ok() {
         let now = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
         // SAFETY: the set is initialised before it is read; the information is not wanted.
-        unsafe {
+        let taken = unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
             libc::sigaddset(&raw mut set, signal[0].into());
-            libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const now);
+            libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const now)
+        };
+        // 0 is no signal.
+        if asked
+            .write_all(&[u8::try_from(taken).unwrap_or(0)])
+            .is_err()
+        {
+            return;
         }
     }
 }

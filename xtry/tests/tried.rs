@@ -14,7 +14,7 @@ use libbpf_rs::libbpf_sys as bpf;
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Pid, Uid, getpgid, setgroups, setresgid, setresuid};
 use portkeep_tests::{
     Sandbox, assert_errno, assert_ok, enable, foreign, proc, raw, reservations, runtime_dir, sock,
     trials, without_portkeep,
@@ -230,6 +230,21 @@ fn listening() -> Running {
     run
 }
 
+/// Whether a signal still waits for a process of the group.
+fn is_pending(group: Pid, signal: Signal) -> bool {
+    let processes = fs::read_dir("/proc").expect("/proc");
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut members = pids
+        .map(Pid::from_raw)
+        .filter(|pid| getpgid(Some(*pid)) == Ok(group));
+    members.any(|pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & (1 << (signal as i32 - 1)) != 0)
+    })
+}
+
 fn signals(sandbox: &Sandbox, send: impl Fn(&Running, Signal)) {
     prepare();
     let mut run = listening();
@@ -241,6 +256,8 @@ fn signals(sandbox: &Sandbox, send: impl Fn(&Running, Signal)) {
     ] {
         send(&run, signal);
         assert_eq!(run.line(), signal.as_str());
+        // Two of a kind are one where the first has not been taken yet, in one process of the group or another.
+        eventually(|| !is_pending(run.pid(), signal));
     }
     run.go_on();
     // Nothing more has come.
