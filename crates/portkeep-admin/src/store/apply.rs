@@ -292,9 +292,7 @@ fn change(
         let prepared = visit(session, place, |session| announce(session, plan))?;
         gaps_by_place.push((place, prepared));
     }
-    session
-        .save()
-        .map_err(|error| session.explained(error, &before, true))?;
+    session.save_from(&before)?;
     let mut created = Vec::new();
     let mut taken = Ok(());
     for (place, prepared) in &gaps_by_place {

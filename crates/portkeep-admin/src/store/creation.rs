@@ -41,9 +41,7 @@ impl Creation<'_> {
         for record in &new {
             session.announce(record.ports, &record.netns);
         }
-        session
-            .save()
-            .map_err(|error| session.explained(error, &before, true))?;
+        session.save_from(&before)?;
 
         let mut created = Vec::new();
         let done = session

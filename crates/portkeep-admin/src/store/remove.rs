@@ -180,9 +180,7 @@ fn run(
     for (ports, scope) in cuts {
         session.announce(*ports, scope);
     }
-    session
-        .save()
-        .map_err(|error| session.explained(error, &before, true))?;
+    session.save_from(&before)?;
     for (ports, scope) in cuts {
         cut_out(&mut session.document, kind, *ports, scope);
     }

@@ -13,7 +13,6 @@ use crate::store::keeper::{FindSockets, Keeper, Kind};
 use crate::store::kernel::Kernel;
 use crate::store::names;
 use crate::store::namespace::{Namespace, within};
-use crate::store::port_set::PortSet;
 use crate::store::scope::Scope;
 use crate::store::session::{Protection, Session};
 
@@ -263,13 +262,8 @@ fn unseen_in<'a>(
     record: Record,
     consumers: &'a [Consumer],
 ) -> Option<(Record, &'a [Consumer])> {
-    let unseen = kind == Kind::Reservation && newly_protected(protection, &record);
+    let unseen = kind == Kind::Reservation && protection.missing.meets(record.ports);
     unseen.then_some((record, consumers))
-}
-
-fn newly_protected(protection: &Protection, record: &Record) -> bool {
-    let ports = PortSet::from(record.ports.start()..=record.ports.end());
-    !ports.intersection(&protection.missing).is_empty()
 }
 
 fn warn_of_strangers(

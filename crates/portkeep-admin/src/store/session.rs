@@ -170,6 +170,12 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// The same; where it fails, the error says whether anything is changed from what was before.
+    pub fn save_from(&mut self, before: &Document) -> Result<(), Error> {
+        self.save()
+            .map_err(|error| self.explained(error, before, true))
+    }
+
     /// Adds to an error, after the change was undone as far as it could be, whether anything is changed.
     pub fn explained(&self, error: Error, before: &Document, undone: bool) -> Error {
         let stored = self.keeper.store.load();

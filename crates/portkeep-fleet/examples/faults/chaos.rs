@@ -113,13 +113,7 @@ impl Chaos {
                 "agent killed"
             }
             2..=4 if free(&agent) => {
-                let points = Point::ALL.iter();
-                let points: Vec<_> = points
-                    .filter(|it| it.name().starts_with("agent."))
-                    .collect();
-                let point = *self.random.one_of(&points);
-                let when = self.random.one_of(&["before", "after"]);
-                let wish = format!("{point}:{when}");
+                let wish = self.point_of("agent.");
                 machine.start_agent_with(&network.etcd, &[("PORTKEEP_FLEET_DIE", &wish)]);
                 "agent to die at a point"
             }
@@ -170,13 +164,7 @@ impl Chaos {
                 "steward killed"
             }
             14 if free(&steward) => {
-                let points = Point::ALL.iter();
-                let points: Vec<_> = points
-                    .filter(|it| it.name().starts_with("coordinator."))
-                    .collect();
-                let point = *self.random.one_of(&points);
-                let when = self.random.one_of(&["before", "after"]);
-                let wish = format!("{point}:{when}");
+                let wish = self.point_of("coordinator.");
                 self.steward.start(network, Some(&wish));
                 "steward to die at a point"
             }
@@ -188,6 +176,15 @@ impl Chaos {
             _ => return,
         };
         *self.counts.entry(name).or_default() += 1;
+    }
+
+    /// A point of agents or of coordinators to die at.
+    fn point_of(&mut self, prefix: &str) -> String {
+        let points = Point::ALL.iter();
+        let points: Vec<_> = points.filter(|it| it.name().starts_with(prefix)).collect();
+        let point = *self.random.one_of(&points);
+        let when = self.random.one_of(&["before", "after"]);
+        format!("{point}:{when}")
     }
 
     fn undo(&mut self, network: &mut Network, undo: Undo) {

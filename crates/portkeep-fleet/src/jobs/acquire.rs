@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portkeep::Protocol;
 use portkeep_fleet_core::coordinator::{Answer as Decided, Coordinator};
-use portkeep_fleet_core::data::{Config, Key, Kind, Members, Name, Ports, Record, Value};
+use portkeep_fleet_core::data::{Kind, Members, Name, Ports, Record};
 use portkeep_fleet_core::rules::Rules;
 
 use super::candidates::Candidates;
@@ -36,7 +36,7 @@ struct Plan {
 impl Plan {
     /// Or what is against the wish.
     fn of(fleet: Fleet, wish: &Wish, owner: &str) -> Result<std::result::Result<Plan, Answer>> {
-        let config = config(&fleet)?;
+        let config = fleet.config()?;
         let candidates = match Candidates::of(&fleet, wish) {
             Ok(candidates) => candidates,
             Err(answer) => return Ok(Err(answer)),
@@ -47,7 +47,7 @@ impl Plan {
             return Ok(Err(answer));
         }
         let counts = [(Protocol::Tcp, wish.tcp), (Protocol::Udp, wish.udp)];
-        let numbers = Numbers::new(&config, &fleet, counts)?;
+        let numbers = Numbers::new(config, &fleet, counts)?;
         Ok(Ok(Plan {
             fleet,
             candidates,
@@ -214,21 +214,5 @@ fn none_left(in_the_way: Vec<InTheWay>, wanted: usize) -> Answer {
         message: format!("fewer than {wanted} nodes can"),
         hint: None,
         in_the_way,
-    }
-}
-
-/// What holds for the whole fleet.
-///
-/// # Errors
-///
-/// If there is none.
-pub fn config(fleet: &Fleet) -> Result<Config> {
-    let found = fleet.reads.iter().find(|read| read.key == Key::Config);
-    match found
-        .and_then(|read| read.found.as_ref())
-        .map(|it| &it.value)
-    {
-        Some(Value::Config(config)) => Ok(config.clone()),
-        _ => Err(Error::no_fleet()),
     }
 }

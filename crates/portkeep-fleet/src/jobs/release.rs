@@ -5,13 +5,10 @@ use std::time::Duration;
 use portkeep_fleet_core::coordinator::{Answer as Decided, Goal};
 use portkeep_fleet_core::data::{Kind, Name, Phase, Value};
 
-use portkeep_fleet_core::coordinator::Coordinator;
-use portkeep_fleet_core::rules::Rules;
-
 use super::local::Answer;
 use super::steward::Steward;
 use crate::error::Result;
-use crate::operator::drive::{Patience, drive_with};
+use crate::operator::drive::resume_with;
 
 impl Steward {
     /// Ends a grant of a user, or of anybody for root. One that is not there is released already.
@@ -39,13 +36,8 @@ impl Steward {
     ///
     /// If etcd cannot be asked.
     pub async fn finish(&self, id: &Name, goal: Goal, wait: Duration) -> Result<bool> {
-        let coordinator = Coordinator::resume(Kind::Grant, id.clone(), goal, Rules::default());
-        let patience = Patience {
-            wait,
-            cleanup: wait,
-        };
         let feed = self.view.feed().await?;
-        let driven = drive_with(&self.engine, feed, None, coordinator, patience).await?;
+        let driven = resume_with(&self.engine, feed, Kind::Grant, id, goal, wait).await?;
         Ok(driven.is_left && driven.answer != Decided::Committed)
     }
 }

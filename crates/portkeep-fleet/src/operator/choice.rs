@@ -6,7 +6,6 @@ use portkeep_fleet_core::data::Ports;
 use super::fleet::Fleet;
 use super::reserve::{Reserved, State};
 use crate::error::{Error, Result};
-use crate::jobs::acquire::config;
 use crate::jobs::numbers::Numbers;
 
 /// How many of each protocol.
@@ -54,7 +53,7 @@ pub fn fits(ports: &Ports, counts: &Counts) -> bool {
 ///
 /// If the fleet's band has no such ports.
 pub fn numbers(fleet: &Fleet, counts: Counts) -> Result<Numbers> {
-    let mut numbers = Numbers::new(&config(fleet)?, fleet, counts)?;
+    let mut numbers = Numbers::new(fleet.config()?, fleet, counts)?;
     numbers.without_grants(fleet);
     Ok(numbers)
 }

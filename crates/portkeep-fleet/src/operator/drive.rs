@@ -102,12 +102,28 @@ pub async fn resume(
     goal: Goal,
     wait: Duration,
 ) -> Result<Driven> {
+    resume_with(engine, Feed::own(engine).await?, kind, id, goal, wait).await
+}
+
+/// [`resume`], with a feed that has begun.
+///
+/// # Errors
+///
+/// As [`drive`].
+pub async fn resume_with(
+    engine: &Engine,
+    feed: Feed,
+    kind: Kind,
+    id: &Name,
+    goal: Goal,
+    wait: Duration,
+) -> Result<Driven> {
     let coordinator = Coordinator::resume(kind, id.clone(), goal, Rules::default());
     let patience = Patience {
         wait,
         cleanup: wait,
     };
-    drive(engine, coordinator, patience).await
+    drive_with(engine, feed, None, coordinator, patience).await
 }
 
 /// [`resume`], and says on the engine meanwhile that somebody is at work on it.

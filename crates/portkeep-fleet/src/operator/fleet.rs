@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portkeep_fleet_core::data::{Boot, Have, Key, Kind, Name, Phase, Record, Value};
+use portkeep_fleet_core::data::{Boot, Config, Have, Key, Kind, Name, Phase, Record, Value};
 use portkeep_fleet_core::engine::Read;
 
 use crate::engine::{Engine, EngineError, Unreadable};
@@ -49,6 +49,22 @@ impl Fleet {
     pub async fn read(engine: &Engine) -> Result<Fleet, EngineError> {
         let listing = engine.list("").await?;
         Ok(Fleet::of(listing.reads, listing.unreadable))
+    }
+
+    /// What holds for all of it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no fleet.
+    pub fn config(&self) -> Result<&Config, Error> {
+        let found = self.reads.iter().find(|read| read.key == Key::Config);
+        match found
+            .and_then(|read| read.found.as_ref())
+            .map(|it| &it.value)
+        {
+            Some(Value::Config(config)) => Ok(config),
+            _ => Err(Error::no_fleet()),
+        }
     }
 
     /// What was read of it.

@@ -43,8 +43,10 @@ impl Keeper {
                 obstacles,
             });
         }
-        refuse_before_protecting(&session, &live, &mut works, sockets)?;
-        let protection = protection(&mut session, &live, &works)?;
+        let mut protection = protection_of(&mut session, &live, &works)?;
+        if refuse_before_protecting(&protection, &mut works, sockets)? {
+            protection = protection_of(&mut session, &live, &works)?;
+        }
         let pending = session.document.notes.pending.clone();
         let lasting = |work: &&Work| work.is_open() && !work.wanted.tag.grant;
         for work in works.iter().filter(lasting) {
@@ -85,28 +87,31 @@ fn require_noted(session: &Session<'_>, wanted: &Wanted) -> Result<(), Error> {
 }
 
 /// A refused range is not to touch the setting that keeps automatic ports away. Of others the kernel says whether
-/// something is bound there; to list all sockets takes a thousand times as long.
+/// something is bound there; to list all sockets takes a thousand times as long. Says whether one was refused.
 fn refuse_before_protecting(
-    session: &Session<'_>,
-    live: &Live,
+    protection: &Protection,
     works: &mut [Work],
     sockets: Option<&dyn FindSockets>,
-) -> Result<(), Error> {
-    let protection = session.document.protection(&session.namespace, live)?;
-    let missing = protection.missing;
+) -> Result<bool, Error> {
+    let mut refused = false;
     for work in works.iter_mut().filter(|work| work.is_open()) {
         let mut records = work.wanted.records.iter();
-        if records.any(|record| missing.meets(record.ports)) {
+        if records.any(|record| protection.missing.meets(record.ports)) {
             let (strangers, adopt) = work.wanted.strangers(sockets)?;
             work.obstacles = strangers;
             work.adopt |= adopt;
+            refused |= !work.is_open();
         }
     }
-    Ok(())
+    Ok(refused)
 }
 
 /// That of what is not refused already.
-fn protection(session: &mut Session<'_>, live: &Live, works: &[Work]) -> Result<Protection, Error> {
+fn protection_of(
+    session: &mut Session<'_>,
+    live: &Live,
+    works: &[Work],
+) -> Result<Protection, Error> {
     let (reservations, exclusions) = (
         session.document.reservations.clone(),
         session.document.exclusions.clone(),

@@ -96,7 +96,7 @@ impl Wanted {
     }
 
     /// The reservations in the way. `cookie` is the home network namespace's.
-    pub fn reservations(&self, document: &Document, live: &Live, cookie: u64) -> Vec<Obstacle> {
+    fn reservations(&self, document: &Document, live: &Live, cookie: u64) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         for ports in self.records.iter().map(|record| record.ports) {
             let mut known = Vec::new();
